@@ -1,0 +1,100 @@
+"""JSON in and out, exactly. Numbers that are typed `Number` or untyped arrive as `Decimal` (or
+`int`) straight from the digits of the text; no float is made on the way. Unknown fields of
+types that say so are refused, and every message names the field's path.
+
+msgspec alone is not enough for money: a field typed `Decimal` also accepts JSON strings, and an
+untyped number becomes a float unless `float_hook` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from faregate.core.amounts import Number
+from faregate.core.problems import INVALID, MALFORMED, FaregateError, Problem
+
+T = TypeVar("T")
+
+
+def _from_json(kind: type, value: object) -> object:
+    if kind is Number:
+        if type(value) is int or type(value) is Decimal:
+            return Number(value)
+        raise ValueError(f"Expected `number`, got `{_json_type(value)}`")
+    return value
+
+
+def _json_type(value: object) -> str:
+    names = {str: "string", bool: "boolean", list: "array", dict: "object", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _float(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("Expected `number` of at most 60 digits") from None
+
+
+@cache
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast(Any, kind), dec_hook=_from_json, float_hook=_float)
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_to_json)
+
+encode = _encoder.encode
+"""Encode to JSON bytes; every `Decimal` becomes a JSON number."""
+
+
+def decode(kind: type[T], body: bytes | str) -> T:
+    """Decode JSON that we wrote ourselves. Raises `msgspec.DecodeError` if it is not."""
+    result: T = _decoder(cast(Hashable, kind)).decode(body)
+    return result
+
+
+def decode_request(kind: type[T], body: bytes) -> T:
+    """Decode a caller's JSON.
+
+    Raises `FaregateError`: 400 if it is not JSON, 422 naming the field if it has a wrong type.
+    """
+    try:
+        result: T = _decoder(cast(Hashable, kind)).decode(body)
+        return result
+    except msgspec.ValidationError as error:
+        raise FaregateError(_explain(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        detail = f"The body is not valid JSON: {error}"
+        raise FaregateError(Problem(MALFORMED, detail)) from None
+
+
+def _explain(message: str) -> Problem:
+    """Turn `Expected `str`, got `int` - at `$.events[0].id`` into a problem with a field path."""
+    text, _, path = message.partition(" - at `")
+    path = path.rstrip("`").removeprefix("$").removeprefix(".")
+    if text.startswith(("Object contains unknown field", "Object missing required field")):
+        field = text.split("`")[1]
+        path = f"{path}.{field}" if path else field
+        known = "is missing: it is required"
+        if "unknown" in text:
+            known = "is not a field of this request: remove it"
+        return Problem(INVALID, f"{path} {known}", {path: [known]})
+    path = path or "body"
+    return Problem(INVALID, f"{path}: {text}", {path: [text]})
+
+
+def utc(moment: datetime) -> datetime:
+    """Return an aware instant in UTC."""
+    return moment.astimezone(UTC)

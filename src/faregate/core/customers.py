@@ -1,0 +1,119 @@
+"""What the rules know of one customer: subscriptions, accounts, and the remainders of rounding.
+The state is a value: a decision returns a new one and leaves the old one as it was, so a batch
+that fails to commit is forgotten by dropping a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from faregate.core.grants import Grant
+from faregate.core.subscriptions import Subscription
+from faregate.core.wallet import Account, Transfer, advance, open_account
+
+CarryKey = tuple[str, str]
+"""A price's id and an asset's code."""
+
+
+class CustomerState(msgspec.Struct, frozen=True):
+    """One customer, as of the last command.
+
+    `carries` has what rounding left over, per price and asset: a numerator over the price's
+    denominator (`pricing.PricedAsset.denominator`), absent where it is zero.
+    """
+
+    customer_id: str
+    subscriptions: tuple[Subscription, ...] = ()
+    accounts: Mapping[str, Account] = {}
+    carries: Mapping[CarryKey, int] = {}
+
+    def account(self, identifier: str) -> Account:
+        """Return the account, or an empty one that was never used."""
+        return self.accounts.get(identifier) or open_account(identifier)
+
+
+class Changes:
+    """What a command has changed so far; it becomes a `Decision` or is dropped.
+
+    Collects what must be written: transfers in their order, and of everything else the newest
+    version only.
+    """
+
+    __slots__ = (
+        "accounts",
+        "carries",
+        "changed_accounts",
+        "grants",
+        "state",
+        "transfers",
+    )
+
+    def __init__(self, state: CustomerState) -> None:
+        self.state = state
+        self.accounts: dict[str, Account] = dict(state.accounts)
+        self.changed_accounts: dict[str, Account] = {}
+        self.carries: dict[CarryKey, int] = {}
+        self.grants: dict[str, tuple[str, Grant]] = {}
+        self.transfers: list[Transfer] = []
+
+    def advanced(self, identifier: str, now: datetime) -> Account:
+        """Return the account brought forward to `now`."""
+        account = self.accounts.get(identifier)
+        if account is None:
+            return open_account(identifier)
+        if account.next_change_at is not None and account.next_change_at <= now:
+            moved = advance(account, now)
+            self.put(moved.account, moved.transfers, moved.grants)
+            return moved.account
+        return account
+
+    def put(
+        self, account: Account, transfers: tuple[Transfer, ...], grants: tuple[Grant, ...]
+    ) -> None:
+        """Record an account's new version with the transfers and grants that made it."""
+        before = self.accounts.get(account.id)
+        self.accounts[account.id] = account
+        if before is None or before.overdraft_units != account.overdraft_units:
+            self.changed_accounts[account.id] = account
+        self.transfers += transfers
+        for grant in grants:
+            self.grants[grant.id] = (account.id, grant)
+
+    def carry(self, key: CarryKey) -> int:
+        """Return what rounding left over of this price so far."""
+        found = self.carries.get(key)
+        return self.state.carries.get(key, 0) if found is None else found
+
+    def balances(self, now: datetime) -> dict[str, int]:
+        """Return the units available in every account of the wallet."""
+        return {i: self.advanced(i, now).available_units for i in list(self.accounts)}
+
+    def snapshot(self) -> tuple[object, ...]:
+        """Return a copy of what was changed so far, for `restore`."""
+        return (
+            dict(self.accounts),
+            dict(self.changed_accounts),
+            dict(self.carries),
+            dict(self.grants),
+            list(self.transfers),
+        )
+
+    def restore(self, before: tuple[object, ...]) -> None:
+        """Forget everything since that snapshot."""
+        self.accounts, self.changed_accounts, self.carries, self.grants, self.transfers = before  # type: ignore[assignment]
+
+    def new_state(self, subscriptions: tuple[Subscription, ...] | None = None) -> CustomerState:
+        """Return the customer's state with all changes in it."""
+        state = self.state
+        carries = state.carries
+        if self.carries:
+            carries = {k: v for k, v in {**carries, **self.carries}.items() if v}
+        return CustomerState(
+            state.customer_id,
+            state.subscriptions if subscriptions is None else subscriptions,
+            self.accounts,
+            carries,
+        )

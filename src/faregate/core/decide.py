@@ -1,0 +1,200 @@
+"""Where a command meets a customer's state. `decide` is the whole ledger as one pure function:
+
+    decide(state, known, command, catalog, now, ids) -> Decision(state, rows, answer)
+
+It reads no clock and no database and changes nothing that it was given. Idempotency is decided
+here: `known` holds what is already booked under the command's own keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from faregate.core.amounts import MAX_UNITS
+from faregate.core.customers import CarryKey, Changes, CustomerState
+from faregate.core.events import BookedEvent, EventsBooked, RecordEvents, decide_events
+from faregate.core.grants import Grant
+from faregate.core.ids import IdSource
+from faregate.core.problems import NOT_FOUND, Problem, invalid
+from faregate.core.subscriptions import Binding, CatalogView, Stretch, Subscription
+from faregate.core.transactions import (
+    Adjust,
+    BookedTransaction,
+    Charge,
+    decide_transaction,
+)
+from faregate.core.wallet import Account, OverdraftPolicy, Transfer
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """Give a customer subscriptions. One with an id that the customer has already is a repeat."""
+
+    customer_id: str
+    subscriptions: tuple[Subscription, ...]
+
+
+class ChangeSubscription(msgspec.Struct, frozen=True):
+    """Switch a subscription on or off, or bind one of its products to another version, from now.
+
+    `is_active` None leaves that as it is; `product_id` None leaves the bindings.
+    """
+
+    customer_id: str
+    subscription_id: str
+    is_active: bool | None = None
+    product_id: str | None = None
+    version: int | None = None
+
+
+class SetOverdraft(msgspec.Struct, frozen=True):
+    """Say how far below zero an account may go; `limit_units` (>= 0) counts for `limit`."""
+
+    customer_id: str
+    account_id: str
+    policy: OverdraftPolicy
+    limit_units: int = 0
+
+
+Command = RecordEvents | Adjust | Charge | Subscribe | ChangeSubscription | SetOverdraft
+Answer = EventsBooked | BookedTransaction | Subscription | Account | None
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is booked already under the keys that a command carries."""
+
+    events: Mapping[str, BookedEvent] = {}
+    transactions: Mapping[str, BookedTransaction] = {}
+
+
+NOTHING_KNOWN = Known()
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """What a command does: the customer's new state, the rows to write, and the answer.
+
+    `changes` is None if there is nothing to write (a refusal, a repeat). A refused command's
+    answer is a `Problem`, and its state is the old one.
+    """
+
+    state: CustomerState
+    answer: Answer | Problem
+    transfers: list[Transfer] = []
+    grants: Mapping[str, tuple[str, Grant]] = {}
+    accounts: Mapping[str, Account] = {}
+    carries: Mapping[CarryKey, int] = {}
+    events: list[BookedEvent] = []
+    transaction: BookedTransaction | None = None
+    subscriptions: tuple[Subscription, ...] = ()
+
+
+def decide(
+    state: CustomerState,
+    known: Known,
+    command: Command,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Decision:
+    """Decide one command on one customer's state, as of `now` (never earlier than before)."""
+    if isinstance(command, RecordEvents):
+        events = decide_events(state, known.events, command, catalog, now, ids)
+        if isinstance(events, Problem):
+            return Decision(state, events)
+        changes, booked, new = events
+        return _decision(changes, booked, events=new)
+    if isinstance(command, (Adjust, Charge)):
+        outcome = decide_transaction(state, known.transactions, command, catalog, now, ids)
+        if isinstance(outcome, Problem):
+            return Decision(state, outcome)
+        changes, transaction, is_new = outcome
+        if not is_new:
+            return Decision(state, transaction)
+        return _decision(changes, transaction, transaction=transaction)
+    if isinstance(command, Subscribe):
+        return _subscribe(state, command)
+    if isinstance(command, ChangeSubscription):
+        return _change_subscription(state, command, now)
+    return _set_overdraft(state, command, now)
+
+
+def _decision(
+    changes: Changes,
+    answer: Answer,
+    events: list[BookedEvent] | None = None,
+    transaction: BookedTransaction | None = None,
+) -> Decision:
+    return Decision(
+        changes.new_state(),
+        answer,
+        changes.transfers,
+        changes.grants,
+        changes.changed_accounts,
+        changes.carries,
+        events or [],
+        transaction,
+    )
+
+
+def _subscribe(state: CustomerState, command: Subscribe) -> Decision:
+    taken = {s.id for s in state.subscriptions}
+    new = tuple(s for s in command.subscriptions if s.id not in taken)
+    if not new:
+        return Decision(state, None)
+    subscriptions = state.subscriptions + new
+    after = CustomerState(state.customer_id, subscriptions, state.accounts, state.carries)
+    return Decision(after, None, subscriptions=new)
+
+
+def _change_subscription(
+    state: CustomerState, command: ChangeSubscription, now: datetime
+) -> Decision:
+    found = next((s for s in state.subscriptions if s.id == command.subscription_id), None)
+    if found is None:
+        detail = f"the customer has no subscription {command.subscription_id}"
+        return Decision(state, Problem(NOT_FOUND, detail))
+    stretches, bindings = found.stretches, found.bindings
+    if command.is_active is False:
+        stretches = _ended(stretches, now)
+    elif command.is_active and found.status(now) == "inactive":
+        stretches = (*stretches, Stretch(now))
+    if command.product_id is not None:
+        current = {b.product_id: b for b in found.current_bindings()}
+        if command.product_id not in current:
+            detail = f"subscription {found.id} has no product {command.product_id}"
+            return Decision(state, Problem(NOT_FOUND, detail))
+        if current[command.product_id].version != command.version:
+            bindings = (*bindings, Binding(command.product_id, command.version, now))
+    changed = Subscription(found.id, found.created_at, found.renews_at, bindings, stretches)
+    if changed == found:
+        return Decision(state, found)
+    subscriptions = tuple(changed if s.id == found.id else s for s in state.subscriptions)
+    after = CustomerState(state.customer_id, subscriptions, state.accounts, state.carries)
+    return Decision(after, changed, subscriptions=(changed,))
+
+
+def _ended(stretches: tuple[Stretch, ...], now: datetime) -> tuple[Stretch, ...]:
+    """Close what is open now and drop what has not begun."""
+    kept = []
+    for stretch in stretches:
+        if stretch.from_at > now:
+            continue
+        is_open = stretch.to_at is None or stretch.to_at > now
+        kept.append(Stretch(stretch.from_at, now) if is_open else stretch)
+    return tuple(kept)
+
+
+def _set_overdraft(state: CustomerState, command: SetOverdraft, now: datetime) -> Decision:
+    if not 0 <= command.limit_units <= MAX_UNITS:
+        return Decision(state, invalid("overdraft.limit", "must be 0 or more"))
+    changes = Changes(state)
+    before = changes.advanced(command.account_id, now)
+    limit = command.limit_units if command.policy == "limit" else 0
+    account = msgspec.structs.replace(
+        before, overdraft_policy=command.policy, overdraft_limit_units=limit
+    )
+    changes.put(account, (), ())
+    changes.changed_accounts[account.id] = account
+    return _decision(changes, account)

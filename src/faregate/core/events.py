@@ -1,0 +1,262 @@
+"""The first command: a customer's usage events, in order.
+
+An event is booked once per id. A repeat that is equal gets the first answer; one that differs is
+a conflict that names the differing fields. A new event is priced under every price that was in
+force when it occurred, its fees are debited, and what rounding left over is carried. An event
+that nothing prices is booked all the same, with a warning, because a customer's product must not
+break. A batch is all or nothing unless the caller asks for `lenient` handling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from faregate.core.amounts import Number
+from faregate.core.customers import Changes, CustomerState
+from faregate.core.ids import IdSource
+from faregate.core.prices import Key
+from faregate.core.pricing import (
+    CompiledPrice,
+    Match,
+    PricedAsset,
+    fee_units,
+    price_event,
+)
+from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
+from faregate.core.wallet import REVENUE, debit
+
+GRACE_PERIOD: Final = timedelta(days=34)
+"""How old an event may be."""
+MAX_EVENTS: Final = 1_000
+MAX_FREE_KEYS: Final = 50
+MAX_FREE_BYTES: Final = 16 * 1024
+
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
+ShortText = Annotated[str, Meta(max_length=500)]
+FreeData = Annotated[dict[str, Any], Meta(max_length=MAX_FREE_KEYS)]
+
+
+class Cost(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What a vendor charges the operator for an event: `amount` in `currency` (default USD)."""
+
+    id: Id
+    amount: Number
+    vendor_id: Id | None = None
+    vendor_external_id: Id | None = None
+    category: ShortText | None = None
+    description: ShortText | None = None
+    metadata: FreeData | None = None
+    units: Number | None = None
+    unit_price: Number | None = None
+    input_volume: Number | None = None
+    volume_rate: Number | None = None
+    package_size: Number | None = None
+    currency: Key | None = None
+
+
+class UsageEvent(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True, gc=False
+):
+    """One use, as reported. `id` is the sender's, unique per customer."""
+
+    id: Id
+    event_type: Key
+    occurred_at: Annotated[datetime, Meta(tz=True)]
+    subject: Annotated[str, Meta(max_length=200)] | None = None
+    description: ShortText | None = None
+    data: FreeData | None = None
+    costs: Annotated[list[Cost], Meta(max_length=100)] | None = None
+
+
+class Fee(msgspec.Struct, frozen=True, gc=False):
+    """What one event costs under one price: `units` of the asset's scale, debited from
+    `account_id`. `value_index` says which of the price's values applied."""
+
+    id: str
+    price_id: str
+    value_index: int
+    asset: str
+    account_id: str
+    units: int
+    volume: int | Decimal | None
+
+
+class EventResult(msgspec.Struct, frozen=True, gc=False):
+    """What became of one event. `balances` has the units available per account after it."""
+
+    event_id: str
+    status: Literal["booked", "repeat", "refused"]
+    fees: tuple[Fee, ...] = ()
+    warnings: tuple[str, ...] = ()
+    balances: Mapping[str, int] = {}
+    problem: Problem | None = None
+
+
+class BookedEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event that is in the ledger, with its first answer."""
+
+    event: UsageEvent
+    result: EventResult
+    created_at: datetime
+
+
+class RecordEvents(msgspec.Struct, frozen=True, gc=False):
+    """Book these events of one customer, in order."""
+
+    customer_id: str
+    events: tuple[UsageEvent, ...]
+    is_lenient: bool = False
+
+
+class EventsBooked(msgspec.Struct, frozen=True, gc=False):
+    """The answer to `RecordEvents`: one result per event, in order."""
+
+    results: tuple[EventResult, ...]
+
+
+def decide_events(
+    state: CustomerState,
+    known: Mapping[str, BookedEvent],
+    command: RecordEvents,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> tuple[Changes, EventsBooked, list[BookedEvent]] | Problem:
+    """Decide a batch of events. `known` has those of its ids that are booked already.
+
+    Returns the changes, the answer and the events that are new; or the problem of the first
+    event that is refused, unless the command is lenient.
+    """
+    changes = Changes(state)
+    results: list[EventResult] = []
+    booked: dict[str, BookedEvent] = {}
+    is_single = len(command.events) == 1
+    for index, event in enumerate(command.events):
+        prior = known.get(event.id) or booked.get(event.id)
+        if prior is not None:
+            outcome = _repeat(prior, event)
+        elif command.is_lenient and not is_single:
+            outcome = _book_alone(changes, event, catalog, now, ids)
+        else:
+            outcome = _book(changes, event, catalog, now, ids)
+        if isinstance(outcome, Problem):
+            outcome = outcome.under(f"events[{index}]")
+            if not command.is_lenient:
+                return outcome
+            results.append(EventResult(event.id, "refused", problem=outcome))
+            continue
+        results.append(outcome)
+        if prior is None:
+            booked[event.id] = BookedEvent(event, outcome, now)
+    return changes, EventsBooked(tuple(results)), list(booked.values())
+
+
+def _repeat(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
+    first = prior.event
+    differing = [
+        field
+        for field in UsageEvent.__struct_fields__
+        if getattr(first, field) != getattr(event, field)
+    ]
+    if differing:
+        detail = (
+            f"event id {event.id!r} was booked before with another "
+            f"{', '.join(differing)}: use a new id for a new event"
+        )
+        return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+    result = prior.result
+    return EventResult(event.id, "repeat", result.fees, result.warnings, result.balances)
+
+
+def _book_alone(
+    changes: Changes, event: UsageEvent, catalog: CatalogView, now: datetime, ids: IdSource
+) -> EventResult | Problem:
+    """Book one event so that its refusal leaves nothing of it among the changes."""
+    before = changes.snapshot()
+    outcome = _book(changes, event, catalog, now, ids)
+    if isinstance(outcome, Problem):
+        changes.restore(before)
+    return outcome
+
+
+def _book(
+    changes: Changes, event: UsageEvent, catalog: CatalogView, now: datetime, ids: IdSource
+) -> EventResult | Problem:
+    """Price one new event and debit its fees."""
+    at = event.occurred_at
+    if at < now - GRACE_PERIOD:
+        return invalid(
+            "occurred_at",
+            f"{at.isoformat()} is more than {GRACE_PERIOD.days} days ago: "
+            "it is too late to book it; use an adjustment or a charge",
+        )
+    if at > now + CLOCK_SKEW:
+        return invalid(
+            "occurred_at", f"{at.isoformat()} lies in the future: check the sender's clock"
+        )
+    fees: list[Fee] = []
+    warnings: list[str] = []
+    data = event.data or {}
+    prices = catalog.prices_for(changes.state.subscriptions, event.event_type, at)
+    if not prices:
+        warnings.append(f"no price for event_type={event.event_type}: no fee")
+    for compiled in prices:
+        priced = _choose_asset(compiled, changes)
+        match = price_event(compiled, priced, data)
+        if isinstance(match, Problem):
+            return match
+        if isinstance(match, str):
+            warnings.append(match)
+            continue
+        fee = _collect(changes, compiled, priced, match, now, ids)
+        if isinstance(fee, Problem):
+            return fee
+        fees.append(fee)
+    return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
+
+
+def _choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:
+    """Choose the first listed asset in which the customer has an account, else the first."""
+    if len(compiled.assets) > 1:
+        for priced in compiled.assets:
+            if priced.account_id in changes.accounts:
+                return priced
+    return compiled.assets[0]
+
+
+def _collect(
+    changes: Changes,
+    compiled: CompiledPrice,
+    priced: PricedAsset,
+    match: Match,
+    now: datetime,
+    ids: IdSource,
+) -> Fee | Problem:
+    """Bring the exact cost to the ledger scale and debit it."""
+    key = (compiled.id, priced.asset.code)
+    carried = changes.carry(key)
+    units, carry = fee_units(match.numerator, priced.denominator, carried)
+    fee_id = ids.next("fee")
+    account = changes.advanced(priced.account_id, now)
+    moved = debit(account, units, REVENUE, fee_id, now, priced.asset.scale)
+    if isinstance(moved, Problem):
+        return moved
+    changes.put(moved.account, moved.transfers, moved.grants)
+    if carry != carried:
+        changes.carries[key] = carry
+    return Fee(
+        fee_id,
+        compiled.id,
+        match.value.index,
+        priced.asset.code,
+        priced.account_id,
+        units,
+        match.volume,
+    )

@@ -1,0 +1,208 @@
+"""Commands on a wallet that are not usage: an *adjustment* (a correction or gift by the operator,
+or money that an outside payment system moved) and a *charge* (an ad-hoc fee without an event).
+Both carry the caller's `transaction_id`, unique per customer over both kinds: a repeat that is
+equal gets the first answer, one that differs is a conflict that names the differing fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from faregate.core.amounts import AmountError, Number, to_units
+from faregate.core.customers import Changes, CustomerState
+from faregate.core.events import MAX_FREE_KEYS, Id, ShortText
+from faregate.core.grants import DEFAULT_PRIORITY, Grant
+from faregate.core.ids import IdSource
+from faregate.core.prices import Key
+from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.subscriptions import CatalogView
+from faregate.core.wallet import (
+    DEFAULT_ACCOUNT,
+    REVENUE,
+    Movement,
+    account_id,
+    check_credit,
+    credit,
+    debit,
+)
+
+AccountName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Instant = Annotated[datetime, Meta(tz=True)]
+Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
+
+_PURPOSE_BY_REASON: Final = {"gift": "promotion"}
+
+
+class AdjustmentRequest(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """A positive `amount` grants credit, a negative one takes it. In whole assets, exact."""
+
+    transaction_id: Id
+    asset: Key
+    amount: Number
+    reason: Literal["gift", "external_topup", "external_refund", "other"]
+    account_name: AccountName | None = None
+    description: ShortText | None = None
+    effective_at: Instant | None = None
+    expires_at: Instant | None = None
+    metadata: Metadata | None = None
+
+
+class ChargeRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """An ad-hoc fee of `amount` (> 0) whole assets; the other numbers only explain it."""
+
+    transaction_id: Id
+    asset: Key
+    amount: Number
+    account_name: AccountName | None = None
+    subject: Annotated[str, Meta(max_length=200)] | None = None
+    description: ShortText | None = None
+    metadata: Metadata | None = None
+    input_units: Number | None = None
+    input_volume: Number | None = None
+    unit_price: Number | None = None
+    volume_rate: Number | None = None
+    package_size: Number | None = None
+
+
+class Adjust(msgspec.Struct, frozen=True):
+    """Apply an adjustment to a customer's wallet."""
+
+    customer_id: str
+    request: AdjustmentRequest
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """Charge a customer's wallet."""
+
+    customer_id: str
+    request: ChargeRequest
+
+
+class BookedTransaction(msgspec.Struct, frozen=True):
+    """An adjustment or charge that is in the ledger. `units` is signed: what the account gained."""
+
+    id: str
+    request: AdjustmentRequest | ChargeRequest
+    account_id: str
+    units: int
+    created_at: datetime
+
+    @property
+    def kind(self) -> str:
+        """Return `adjustment` or `charge`."""
+        return "adjustment" if isinstance(self.request, AdjustmentRequest) else "charge"
+
+
+def decide_transaction(
+    state: CustomerState,
+    known: Mapping[str, BookedTransaction],
+    command: Adjust | Charge,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> tuple[Changes, BookedTransaction, bool] | Problem:
+    """Decide an adjustment or a charge.
+
+    Returns the changes, what was booked, and whether it is new (False: a repeat, no changes).
+    """
+    request = command.request
+    changes = Changes(state)
+    prior = known.get(request.transaction_id)
+    if prior is not None:
+        problem = _conflict(prior, request)
+        return problem or (changes, prior, False)
+    asset = catalog.assets.get(request.asset)
+    if asset is None:
+        return invalid("asset", f"{request.asset!r} is unknown: create the asset first")
+    try:
+        units = to_units(request.amount, asset.scale)
+    except AmountError as error:
+        return invalid("amount", f"{request.amount} {error}")
+    identifier = account_id(request.account_name or DEFAULT_ACCOUNT, asset.code)
+    if isinstance(request, AdjustmentRequest):
+        transaction_id = ids.next("adj")
+        moved = _adjust(changes, identifier, request, units, asset.scale, transaction_id, now, ids)
+    else:
+        transaction_id = ids.next("chg")
+        if units <= 0:
+            return invalid("amount", f"is {request.amount}: a charge takes more than 0")
+        account = changes.advanced(identifier, now)
+        moved = debit(account, units, REVENUE, transaction_id, now, asset.scale)
+        units = -units
+    if isinstance(moved, Problem):
+        return moved
+    changes.put(moved.account, moved.transfers, moved.grants)
+    return changes, BookedTransaction(transaction_id, request, identifier, units, now), True
+
+
+def _conflict(
+    prior: BookedTransaction, request: AdjustmentRequest | ChargeRequest
+) -> Problem | None:
+    first = prior.request
+    if type(first) is not type(request):
+        detail = f"transaction_id {request.transaction_id!r} was used for the {prior.kind} "
+        return Problem(
+            CONFLICT, f"{detail}{prior.id}: use a new one", {"transaction_id": ["is taken"]}
+        )
+    differing = [
+        field
+        for field in request.__struct_fields__
+        if getattr(first, field) != getattr(request, field)
+    ]
+    if not differing:
+        return None
+    detail = (
+        f"transaction_id {request.transaction_id!r} was used before with another "
+        f"{', '.join(differing)}: use a new one for a new {prior.kind}"
+    )
+    return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+
+
+def _adjust(
+    changes: Changes,
+    identifier: str,
+    request: AdjustmentRequest,
+    units: int,
+    scale: int,
+    reference: str,
+    now: datetime,
+    ids: IdSource,
+) -> Movement | Problem:
+    counterpart = f"adjustments:{request.reason}"
+    if units == 0:
+        return invalid("amount", "is 0: send a positive amount to credit, a negative one to debit")
+    account = changes.advanced(identifier, now)
+    if units < 0:
+        for field in ("effective_at", "expires_at"):
+            if getattr(request, field) is not None:
+                return invalid(field, "has no meaning for a debit: leave it out")
+        return debit(account, -units, counterpart, reference, now, scale)
+    effective_at = request.effective_at or now
+    expires_at = request.expires_at
+    if expires_at is not None and expires_at <= max(now, effective_at):
+        return invalid(
+            "expires_at",
+            f"{expires_at.isoformat()} is not after the grant begins "
+            f"({max(now, effective_at).isoformat()}): send a later instant",
+        )
+    refusal = check_credit(account, units)
+    if refusal is not None:
+        return refusal
+    grant = Grant(
+        id=ids.next("grt"),
+        purpose=_PURPOSE_BY_REASON.get(request.reason, "paid"),
+        priority=DEFAULT_PRIORITY,
+        amount_units=units,
+        remaining_units=units,
+        effective_at=effective_at,
+        expires_at=expires_at,
+        created_at=now,
+    )
+    return credit(account, grant, counterpart, reference, now)
