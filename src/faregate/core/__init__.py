@@ -1,10 +1,11 @@
 """The rules of billing, pure and exact: no I/O, no clock, no framework.
 
 Read the modules in this order to learn the domain: `amounts` (money as integers), `assets`
-(what money is counted in), `ids`, `problems` (how a rule says no), `prices` (what a seller may
-ask), `pricing` (what one event costs), `subscriptions` (which prices a customer has), `grants`
-(credit, and its order of use), `wallet` (balances and transfers), `events`, `transactions`,
-and last `decide`, where a command meets a customer's state and becomes rows and an answer.
+(what money is counted in), `instants`, `ids`, `problems` (how a rule says no), `prices` (what a
+seller may ask), `pricing` (what one event costs), `subscriptions` (which prices a customer has),
+`grants` (credit, and its order of use), `wallet` (balances and transfers), `customers`, `events`,
+`transactions`, and last `decide`, where a command meets a customer's state and becomes rows and
+an answer.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

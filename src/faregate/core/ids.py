@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
+
+from faregate.core.instants import EPOCH
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
 _TAIL_BITS: Final = 60
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PUBLIC_ID: Final = re.compile(r"^[a-z]{3,4}_[0-7][0-9a-hjkmnp-tv-z]{25}$")
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encode_base32(number: int) -> str:

@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check quick format bench clean
+
+BIN := .venv/bin
+ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
+
+help: ## List every command
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv and install Faregate with its development tools
+	@$(ENSURE)
+
+demo: ## Run the demo
+	@scripts/demo
+
+serve: setup ## Serve the API and the dashboard
+	@$(BIN)/faregate serve
+
+test: ## Do what CI does, from a fresh clone on
+	@scripts/test
+
+check: setup ## Run the linters and all tests
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -n 2 --dist loadfile
+
+quick: setup ## Run the linters and the tests that are not slow
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+format: setup ## Format the code and fix what the linter can fix
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: setup ## Print the benchmarks' ratios against their baselines
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove caches, builds and .venv
+	rm -rf .venv build dist htmlcov mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,154 @@
+"""The catalog in memory: one snapshot per environment, read again when the epoch has moved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+
+import msgspec
+
+from faregate.catalog.types import Status
+from faregate.core.assets import CURRENCIES, Asset, custom_asset
+from faregate.core.codec import decode
+from faregate.core.instants import from_us
+from faregate.core.prices import Entitlement, Price, UsageBasedPrice
+from faregate.core.pricing import CompiledPrice, compile_price
+from faregate.core.subscriptions import CatalogView, CompiledProduct, CompiledVersion
+from faregate.store.protocol import Store
+
+
+class VersionRow(msgspec.Struct, frozen=True):
+    """A version as it is stored."""
+
+    version: int
+    status: Status
+    prices: tuple[Price, ...]
+    entitlements: tuple[Entitlement, ...]
+    created_at: datetime
+
+
+class ProductRow(msgspec.Struct, frozen=True):
+    """A product as it is stored, its versions by number."""
+
+    id: str
+    environment_id: int
+    code: str
+    name: str
+    versions: dict[int, VersionRow]
+    defaults: list[tuple[datetime, int]]
+
+    @property
+    def default_version(self) -> int | None:
+        """The version that is the default now."""
+        return self.defaults[-1][1] if self.defaults else None
+
+
+class CatalogMemory:
+    """All environments' catalogs. `epoch` says which state of the database they show."""
+
+    def __init__(self, store: Store) -> None:
+        self.epoch = 0
+        self._store = store
+        self._products: dict[int, dict[str, ProductRow]] = {}
+        self._views: dict[int, CatalogView] = {}
+        self._compiled: dict[tuple[str, int], tuple[CompiledPrice, ...]] = {}
+
+    def view(self, environment_id: int) -> CatalogView:
+        """Return the newest snapshot that this process knows."""
+        found = self._views.get(environment_id)
+        if found is None:
+            found = CatalogView(self.epoch, CURRENCIES, {}, {})
+            self._views[environment_id] = found
+        return found
+
+    def products(self, environment_id: int) -> dict[str, ProductRow]:
+        """Return an environment's products by id, the oldest first."""
+        return self._products.get(environment_id, {})
+
+    async def refresh(self) -> None:
+        """Read the catalog again. The epoch is read first: newer rows than it says do no harm."""
+        fetch = self._store.fetch
+        epoch = int((await fetch("SELECT epoch FROM catalog_epoch"))[0][0])
+        if epoch == self.epoch:
+            return
+        assets: dict[int, dict[str, Asset]] = defaultdict(lambda: dict(CURRENCIES))
+        for environment_id, code, name, decimals, label, symbol in await fetch(
+            "SELECT environment_id, code, name, decimals, label, symbol FROM assets"
+        ):
+            assets[environment_id][code] = custom_asset(code, name, decimals, label, symbol)
+        versions: dict[str, dict[int, VersionRow]] = defaultdict(dict)
+        for product_id, version, status, prices, entitlements, created_at in await fetch(
+            "SELECT product_id, version, status, prices, entitlements, created_at "
+            "FROM product_versions ORDER BY product_id, version"
+        ):
+            versions[product_id][version] = VersionRow(
+                version,
+                status,
+                decode(tuple[Price, ...], prices),
+                decode(tuple[Entitlement, ...], entitlements),
+                from_us(created_at),
+            )
+        defaults: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+        for product_id, from_at, version in await fetch(
+            "SELECT product_id, from_at, version FROM product_defaults ORDER BY from_at"
+        ):
+            defaults[product_id].append((from_us(from_at), version))
+        products: dict[int, dict[str, ProductRow]] = defaultdict(dict)
+        for product_id, environment_id, code, name in await fetch(
+            "SELECT id, environment_id, code, name FROM products ORDER BY id"
+        ):
+            products[environment_id][product_id] = ProductRow(
+                product_id,
+                environment_id,
+                code,
+                name,
+                versions[product_id],
+                defaults[product_id],
+            )
+        environments = set(assets) | set(products)
+        self._products = products
+        self._views = {
+            environment_id: self._view(epoch, assets[environment_id], products[environment_id])
+            for environment_id in environments
+        }
+        self.epoch = epoch
+
+    def _view(
+        self, epoch: int, assets: dict[str, Asset], products: dict[str, ProductRow]
+    ) -> CatalogView:
+        compiled: dict[str, CompiledProduct] = {}
+        prices: dict[str, CompiledPrice] = {}
+        for product in products.values():
+            versions: dict[int, CompiledVersion] = {}
+            for row in product.versions.values():
+                if row.status == "draft":
+                    continue
+                by_type: dict[str, tuple[CompiledPrice, ...]] = {}
+                for price in self.compile(product, row, assets):
+                    by_type[price.event_type] = (*by_type.get(price.event_type, ()), price)
+                    prices[price.id] = price
+                versions[row.version] = CompiledVersion(row.version, by_type)
+            compiled[product.id] = CompiledProduct(
+                product.id,
+                product.code,
+                product.name,
+                versions,
+                tuple(from_at for from_at, _ in product.defaults),
+                tuple(version for _, version in product.defaults),
+            )
+        return CatalogView(epoch, assets, compiled, prices)
+
+    def compile(
+        self, product: ProductRow, row: VersionRow, assets: dict[str, Asset]
+    ) -> tuple[CompiledPrice, ...]:
+        """Compile a version's usage prices, once: a version's prices never change."""
+        key = (product.id, row.version)
+        found = self._compiled.get(key)
+        if found is None:
+            found = tuple(
+                compile_price(price, assets, product.id, product.code, row.version)
+                for price in row.prices
+                if isinstance(price, UsageBasedPrice)
+            )
+            self._compiled[key] = found
+        return found

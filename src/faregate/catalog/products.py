@@ -1,0 +1,204 @@
+"""Products and their versions. A version is a draft until it is published, and never changes
+after that; the first one published becomes the default. A later version is a new set of prices.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from faregate.catalog.memory import CatalogMemory, ProductRow, VersionRow
+from faregate.catalog.types import (
+    CreateProduct,
+    CreateVersion,
+    DefaultVersion,
+    Product,
+    ProductVersion,
+    UpdateVersion,
+    VersionCreated,
+    VersionReference,
+)
+from faregate.core.codec import encode
+from faregate.core.ids import IdSource
+from faregate.core.instants import to_us
+from faregate.core.prices import validate_entitlements, validate_prices
+from faregate.core.problems import (
+    CONFLICT,
+    NOT_FOUND,
+    FaregateError,
+    Problem,
+    invalid,
+    invalid_fields,
+)
+from faregate.store.protocol import DuplicateKey, Queries
+
+VersionName = int | Literal["default"]
+
+
+def check_version(
+    catalog: CatalogMemory, environment_id: int, request: CreateProduct | CreateVersion
+) -> None:
+    """Raise `FaregateError` (422) naming what is wrong with prices and entitlements."""
+    assets = dict(catalog.view(environment_id).assets)
+    errors = validate_prices(request.prices, assets) | validate_entitlements(request.entitlements)
+    if errors:
+        raise FaregateError(invalid_fields(errors))
+
+
+async def create_product(
+    queries: Queries,
+    environment_id: int,
+    request: CreateProduct,
+    ids: IdSource,
+    now: datetime,
+) -> VersionCreated:
+    """Write a checked product and its version 1. Raises 409 if the code is taken."""
+    product_id = ids.next("prp")
+    try:
+        await queries.fetch(
+            "INSERT INTO products (id, environment_id, code, name, created_at) "
+            "VALUES ($1, $2, $3, $4, $5)",
+            product_id,
+            environment_id,
+            request.code,
+            request.name,
+            to_us(now),
+        )
+    except DuplicateKey:
+        detail = f"there is a product {request.code!r} already: make a new version of it instead"
+        raise FaregateError(Problem(CONFLICT, detail, {"code": ["is taken"]})) from None
+    publish = request.publish is True
+    await _write_version(queries, product_id, 1, request, publish, ids, now)
+    if publish:
+        await _write_default(queries, product_id, 1, now)
+    status: Literal["published", "draft"] = "published" if publish else "draft"
+    return VersionCreated(product_id, request.code, 1, status, publish)
+
+
+async def create_version(
+    queries: Queries, product: ProductRow, request: CreateVersion, ids: IdSource, now: datetime
+) -> VersionCreated:
+    """Write the next version of a product. Raises 409 if somebody else has just made one."""
+    version = max(product.versions) + 1
+    publish = request.publish is True
+    try:
+        await _write_version(queries, product.id, version, request, publish, ids, now)
+    except DuplicateKey:
+        detail = f"version {version} has just been made by someone else: send it again"
+        raise FaregateError(Problem(CONFLICT, detail)) from None
+    is_default = publish and product.default_version is None
+    if is_default:
+        await _write_default(queries, product.id, version, now)
+    status: Literal["published", "draft"] = "published" if publish else "draft"
+    return VersionCreated(product.id, product.code, version, status, is_default)
+
+
+async def _write_version(
+    queries: Queries,
+    product_id: str,
+    version: int,
+    request: CreateProduct | CreateVersion,
+    publish: bool,
+    ids: IdSource,
+    now: datetime,
+) -> None:
+    prices = tuple(msgspec.structs.replace(price, id=ids.next("prc")) for price in request.prices)
+    await queries.fetch(
+        "INSERT INTO product_versions "
+        "(product_id, version, status, prices, entitlements, created_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6)",
+        product_id,
+        version,
+        "published" if publish else "draft",
+        encode(prices).decode(),
+        encode(request.entitlements or ()).decode(),
+        to_us(now),
+    )
+
+
+async def _write_default(queries: Queries, product_id: str, version: int, now: datetime) -> None:
+    await queries.fetch(
+        "INSERT INTO product_defaults (product_id, from_at, version) VALUES ($1, $2, $3) "
+        "ON CONFLICT (product_id, from_at) DO UPDATE SET version = excluded.version",
+        product_id,
+        to_us(now),
+        version,
+    )
+
+
+async def update_version(
+    queries: Queries, product: ProductRow, row: VersionRow, request: UpdateVersion, now: datetime
+) -> None:
+    """Publish a draft and/or make a published version the default. Raises 409, 422."""
+    publish = request.publish is True
+    if request.publish is False and row.status == "published":
+        detail = f"version {row.version} is published and cannot become a draft: make a new version"
+        raise FaregateError(Problem(CONFLICT, detail, {"publish": [detail]}))
+    if row.status == "archived":
+        raise FaregateError(Problem(CONFLICT, f"version {row.version} is archived"))
+    is_published = publish or row.status == "published"
+    if request.make_default and not is_published:
+        remedy = f"version {row.version} is a draft: publish it in the same request or before"
+        raise FaregateError(invalid("make_default", remedy))
+    if request.make_default is False:
+        raise FaregateError(invalid("make_default", "is false: make another version the default"))
+    if publish and row.status == "draft":
+        await queries.fetch(
+            "UPDATE product_versions SET status = 'published' "
+            "WHERE product_id = $1 AND version = $2 AND status = 'draft'",
+            product.id,
+            row.version,
+        )
+    becomes_default = request.make_default or (publish and product.default_version is None)
+    if becomes_default and product.default_version != row.version:
+        await _write_default(queries, product.id, row.version, now)
+
+
+def find_product(catalog: CatalogMemory, environment_id: int, product: str) -> ProductRow:
+    """Find a product by id or code. Raises 404."""
+    products = catalog.products(environment_id)
+    found = products.get(product)
+    if found is None:
+        found = next((p for p in products.values() if p.code == product), None)
+    if found is None:
+        raise FaregateError(Problem(NOT_FOUND, f"there is no product {product!r}"))
+    return found
+
+
+def find_version(product: ProductRow, version: VersionName) -> VersionRow:
+    """Find a version by number or `default`. Raises 404."""
+    number = product.default_version if version == "default" else version
+    row = product.versions.get(number) if isinstance(number, int) else None
+    if row is None:
+        detail = f"product {product.code!r} has no version {version}"
+        raise FaregateError(Problem(NOT_FOUND, detail))
+    return row
+
+
+def show_product(product: ProductRow) -> Product:
+    """Return a product as the API shows it."""
+    shown = product.versions[product.default_version or max(product.versions)]
+    newest_first = sorted(product.versions.values(), key=lambda row: -row.version)
+    return Product(
+        product.id,
+        product.code,
+        product.name,
+        DefaultVersion(shown.version, shown.entitlements, shown.prices),
+        [VersionReference(row.version, row.created_at, row.status) for row in newest_first],
+    )
+
+
+def show_version(product: ProductRow, row: VersionRow) -> ProductVersion:
+    """Return a version as the API shows it."""
+    return ProductVersion(
+        product.id,
+        row.version,
+        product.code,
+        product.name,
+        row.prices,
+        row.entitlements,
+        row.status,
+        product.default_version == row.version,
+    )

@@ -1,0 +1,21 @@
+"""Moments in time. Inside they are aware UTC datetimes; where they are stored, microseconds since
+1970 UTC in an integer, which sorts and compares the same on every database.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_us(moment: datetime) -> int:
+    """Return microseconds since 1970 UTC."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_us(microseconds: int) -> datetime:
+    """Return the aware UTC datetime of microseconds since 1970 UTC."""
+    return EPOCH + timedelta(microseconds=microseconds)

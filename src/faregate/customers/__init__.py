@@ -1,0 +1,1 @@
+"""Who pays: customers, their subscriptions, and what their wallets show."""

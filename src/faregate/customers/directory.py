@@ -1,0 +1,161 @@
+"""The directory of customers: names, external ids, which lane. Balances are not kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from faregate.core.codec import decode, encode
+from faregate.core.instants import from_us, to_us
+from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
+from faregate.customers.types import CreateCustomer, ExternalAccount, UpdateCustomer
+from faregate.store.protocol import DuplicateKey, Queries, Row
+
+_COLUMNS: Final = "id, lane, external_id, name, email, metadata, external_accounts, created_at"
+
+
+class CustomerRow(msgspec.Struct, frozen=True):
+    """A customer as the directory has it."""
+
+    id: str
+    lane: int
+    external_id: str | None
+    name: str
+    email: str | None
+    metadata: dict[str, str] | None
+    external_accounts: list[ExternalAccount] | None
+    created_at: datetime
+
+
+def _read(row: Row) -> CustomerRow:
+    identifier, lane, external_id, name, email, metadata, accounts, created_at = row
+    return CustomerRow(
+        identifier,
+        lane,
+        external_id,
+        name,
+        email,
+        None if metadata is None else decode(dict[str, str], metadata),
+        None if accounts is None else decode(list[ExternalAccount], accounts),
+        from_us(created_at),
+    )
+
+
+def _taken(external_id: str | None) -> FaregateError:
+    detail = f"external_id {external_id!r} belongs to another customer: use another one"
+    return FaregateError(Problem(CONFLICT, detail, {"external_id": ["is taken"]}))
+
+
+async def insert_customer(
+    queries: Queries,
+    environment_id: int,
+    customer_id: str,
+    lane: int,
+    request: CreateCustomer,
+    now: datetime,
+) -> None:
+    """Write a customer. Raises 409 if the external id is taken."""
+    try:
+        await queries.fetch(
+            f"INSERT INTO customers (environment_id, {_COLUMNS}) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            environment_id,
+            customer_id,
+            lane,
+            request.external_id,
+            request.name,
+            request.email,
+            None if request.metadata is None else encode(request.metadata).decode(),
+            None
+            if request.external_accounts is None
+            else encode(request.external_accounts).decode(),
+            to_us(now),
+        )
+    except DuplicateKey:
+        raise _taken(request.external_id) from None
+
+
+async def check_external_id(queries: Queries, environment_id: int, external_id: str) -> None:
+    """Raise 409 if the external id is taken."""
+    if await queries.fetch(
+        "SELECT id FROM customers WHERE environment_id = $1 AND external_id = $2",
+        environment_id,
+        external_id,
+    ):
+        raise _taken(external_id)
+
+
+async def find_customer(queries: Queries, environment_id: int, customer_id: str) -> CustomerRow:
+    """Find a customer by id. Raises 404, also for another environment's customer."""
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM customers WHERE id = $1 AND environment_id = $2",
+        customer_id,
+        environment_id,
+    )
+    if not rows:
+        raise FaregateError(Problem(NOT_FOUND, f"there is no customer {customer_id!r}"))
+    return _read(rows[0])
+
+
+async def find_by_external_id(queries: Queries, environment_id: int, external_id: str) -> str:
+    """Return the id of the customer with this external id. Raises 422."""
+    rows = await queries.fetch(
+        "SELECT id FROM customers WHERE environment_id = $1 AND external_id = $2",
+        environment_id,
+        external_id,
+    )
+    if not rows:
+        raise FaregateError(
+            invalid(
+                "customer_external_id", f"{external_id!r} is unknown: create the customer first"
+            )
+        )
+    return str(rows[0][0])
+
+
+async def update_customer(
+    queries: Queries, environment_id: int, customer_id: str, request: UpdateCustomer
+) -> None:
+    """Change what is given. Raises 404, 409."""
+    await find_customer(queries, environment_id, customer_id)
+    try:
+        await queries.fetch(
+            "UPDATE customers SET name = COALESCE($3, name), email = COALESCE($4, email), "
+            "external_id = COALESCE($5, external_id) WHERE id = $1 AND environment_id = $2",
+            customer_id,
+            environment_id,
+            request.name,
+            request.email,
+            request.external_id,
+        )
+    except DuplicateKey:
+        raise _taken(request.external_id) from None
+
+
+async def list_customers(
+    queries: Queries, environment_id: int, filters: Mapping[str, str], limit: int, offset: int
+) -> tuple[list[CustomerRow], int]:
+    """Return a page of customers, the newest first, and how many there are in all.
+
+    Filters: `customer_id`, `external_id`, `email` match whole, `name` any part of it.
+    """
+    where, parameters = ["environment_id = $1"], [environment_id]
+    columns = {"customer_id": "id", "external_id": "external_id", "email": "email"}
+    values: list[Any] = list(parameters)
+    for field, value in filters.items():
+        values.append(value)
+        if field == "name":
+            where.append(f"lower(name) LIKE '%' || lower(${len(values)}) || '%'")
+        else:
+            where.append(f"{columns[field]} = ${len(values)}")
+    condition = " AND ".join(where)
+    total = await queries.fetch(f"SELECT count(*) FROM customers WHERE {condition}", *values)
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM customers WHERE {condition} "
+        f"ORDER BY id DESC LIMIT {int(limit)} OFFSET {int(offset)}",
+        *values,
+    )
+    return [_read(row) for row in rows], int(total[0][0])

@@ -1,0 +1,180 @@
+"""Reads of what the ledger has committed. A read sees every charge that was answered before it,
+and brings accounts forward to `now` by the same rule that the lanes use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from faregate.core.customers import CustomerState
+from faregate.core.events import BookedEvent, Fee
+from faregate.core.grants import Grant, with_remaining
+from faregate.core.instants import from_us, to_us
+from faregate.core.transactions import BookedTransaction
+from faregate.core.wallet import Account, advance
+from faregate.ledger import rows
+from faregate.store import schema
+from faregate.store.protocol import Pair, Queries, Store
+
+
+class ListedEvent(msgspec.Struct, frozen=True):
+    """An event in a list; `fee_units` are of `fee_asset`, None where there are no fees."""
+
+    id: str
+    customer_id: str
+    event_type: str
+    subject: str | None
+    description: str | None
+    occurred_at: datetime
+    created_at: datetime
+    fee_units: int
+    fee_asset: str | None
+    fee_count: int
+
+
+async def read_customer(store: Store, lane: int, customer_id: str) -> CustomerState:
+    """Return a customer's committed state, not brought forward."""
+    loaded = await store.load(lane, [customer_id], [], [])
+    return rows.read_customers([customer_id], loaded)[customer_id]
+
+
+async def read_accounts(
+    store: Store, lane: int, customer_id: str, now: datetime
+) -> dict[str, Account]:
+    """Return a customer's accounts as of `now`."""
+    state = await read_customer(store, lane, customer_id)
+    return {key: advance(account, now).account for key, account in state.accounts.items()}
+
+
+async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
+    """Find an event by (event id, customer id)."""
+    loaded = await store.load(lane, [], [key], [])
+    found = rows.read_events(loaded.events, loaded.fees)
+    return found[0][1] if found else None
+
+
+async def owners_of_event(queries: Queries, environment_id: int, event_id: str) -> list[str]:
+    """Return the customers that have used this event id, in every lane."""
+    found = await queries.fetch(
+        "SELECT customer_id FROM events WHERE lane IN (SELECT lane FROM lanes) "
+        "AND event_id = $1 AND environment_id = $2 LIMIT 2",
+        event_id,
+        environment_id,
+    )
+    return [row[0] for row in found]
+
+
+async def read_transaction(
+    store: Store, lane: int, customer_id: str, identifier: str
+) -> BookedTransaction | None:
+    """Find an adjustment or charge by its own id or the caller's transaction id."""
+    columns = schema.names(schema.TRANSACTIONS)
+    found = await store.fetch(
+        f"SELECT {columns} FROM transactions WHERE lane = $1 AND id = $2 AND customer_id = $3",
+        lane,
+        identifier,
+        customer_id,
+    )
+    if not found:
+        loaded = await store.load(lane, [], [], [(identifier, customer_id)])
+        found = loaded.transactions
+    return rows.read_transaction(found[0]) if found else None
+
+
+async def read_fee(
+    store: Store, lane: int, customer_id: str, fee_id: str
+) -> tuple[Fee, datetime] | None:
+    """Find a fee by its id, with the instant at which it was booked."""
+    found = await store.fetch(
+        f"SELECT {schema.names(schema.FEES)} FROM fees "
+        "WHERE lane = $1 AND fee_id = $2 AND customer_id = $3",
+        lane,
+        fee_id,
+        customer_id,
+    )
+    return (rows.read_fee(found[0]), from_us(found[0][-1])) if found else None
+
+
+async def list_grants(
+    store: Store, lane: int, customer_id: str, account_id: str, now: datetime
+) -> list[Grant]:
+    """Return all grants an account ever had, the newest first, as of `now`."""
+    found = await store.fetch(
+        f"SELECT {schema.names(schema.GRANTS)} FROM grants "
+        "WHERE lane = $1 AND customer_id = $2 AND account_id = $3 ORDER BY grant_id DESC",
+        lane,
+        customer_id,
+        account_id,
+    )
+    accounts = await read_accounts(store, lane, customer_id, now)
+    account = accounts.get(account_id)
+    live = {g.id: g for g in account.grants + account.scheduled} if account else {}
+    # What is no longer live is used up or expired, whether or not that was written down.
+    return [live.get(row[1]) or with_remaining(rows.read_grant(row), 0) for row in found]
+
+
+_EVENT_FILTERS: Final = {
+    "event_id": "e.event_id = ${n}",
+    "subject": "e.subject = ${n}",
+    "occurred_from": "e.occurred_at >= ${n}",
+    "occurred_before": "e.occurred_at < ${n}",
+}
+
+
+async def list_events(
+    store: Store,
+    environment_id: int,
+    filters: Mapping[str, Any],
+    limit: int,
+    offset: int,
+    lane: int = 0,
+) -> tuple[list[ListedEvent], int]:
+    """Return a page of events, the newest first, and how many match in all.
+
+    Filters: `customer_id`, `event_id`, `subject`, `event_types` (a list), `occurred_from`,
+    `occurred_before` (instants), `has_fees`. A customer's events come from the index that the
+    lane writes behind its commits, and from the newest ones that are not in it yet.
+    """
+    values: list[Any] = [lane, environment_id]
+    where = ["e.lane = $1", "e.environment_id = $2"]
+    for name, sql in _EVENT_FILTERS.items():
+        value = filters.get(name)
+        if value is not None:
+            values.append(to_us(value) if isinstance(value, datetime) else value)
+            where.append(sql.replace("{n}", str(len(values))))
+    types = filters.get("event_types")
+    if types:
+        marks = []
+        for event_type in types:
+            values.append(event_type)
+            marks.append(f"${len(values)}")
+        where.append(f"e.event_type IN ({', '.join(marks)})")
+    has_fees = filters.get("has_fees")
+    if has_fees is not None:
+        where.append("e.fee_count > 0" if has_fees else "e.fee_count = 0")
+    customer_id = filters.get("customer_id")
+    if customer_id is not None:
+        values.append(customer_id)
+        mine = f"${len(values)}"
+        where.append(f"e.customer_id = {mine}")
+        where.append(
+            f"(e.seq IN (SELECT c.seq FROM customer_events c WHERE c.lane = $1 "
+            f"AND c.customer_id = {mine}) "
+            f"OR e.seq > (SELECT l.indexed_seq FROM lanes l WHERE l.lane = $1))"
+        )
+    condition = " AND ".join(where)
+    async with store.snapshot() as snapshot:
+        total = await snapshot.fetch(f"SELECT count(*) FROM events e WHERE {condition}", *values)
+        found = await snapshot.fetch(
+            "SELECT e.event_id, e.customer_id, e.event_type, e.subject, e.description, "
+            "e.occurred_at, e.created_at, e.fee_units, e.fee_asset, e.fee_count "
+            f"FROM events e WHERE {condition} "
+            f"ORDER BY e.seq DESC LIMIT {int(limit)} OFFSET {int(offset)}",
+            *values,
+        )
+    events = [ListedEvent(*row[:5], from_us(row[5]), from_us(row[6]), *row[7:]) for row in found]
+    return events, int(total[0][0])

@@ -1,0 +1,304 @@
+"""Between the rules' values and the rows of the hot tables, in both directions. No decision is
+made here: what `decide` returned is written as it is, and what was written is read back as it was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from faregate.core.codec import decode, encode
+from faregate.core.customers import CustomerState
+from faregate.core.decide import Decision
+from faregate.core.events import BookedEvent, Cost, EventResult, Fee, UsageEvent
+from faregate.core.grants import Grant
+from faregate.core.instants import from_us, to_us
+from faregate.core.subscriptions import Binding, Stretch, Subscription
+from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
+from faregate.core.wallet import Account, restore_account
+from faregate.store.protocol import LaneRows, Row, Rows
+
+RowLists = dict[str, list[tuple[Any, ...]]]
+
+
+class BatchRows:
+    """Gathers the rows of one batch. Of derived rows (grants, accounts, carries) the last wins."""
+
+    __slots__ = ("_derived", "_seq", "events", "fees", "subscriptions", "transactions", "transfers")
+
+    def __init__(self, last_seq: int) -> None:
+        self._seq = last_seq
+        self.events: list[tuple[Any, ...]] = []
+        self.fees: list[tuple[Any, ...]] = []
+        self.transfers: list[tuple[Any, ...]] = []
+        self.transactions: list[tuple[Any, ...]] = []
+        self.subscriptions: dict[str, tuple[Any, ...]] = {}
+        self._derived: dict[str, dict[Any, tuple[Any, ...]]] = {
+            "grants": {},
+            "wallet_accounts": {},
+            "carries": {},
+        }
+
+    @property
+    def last_seq(self) -> int:
+        """The last number given to an event or a transfer."""
+        return self._seq
+
+    def add(self, decision: Decision, environment_id: int, now_us: int) -> None:
+        """Add everything that a decision changes."""
+        customer_id = decision.state.customer_id
+        for booked in decision.events:
+            self._add_event(customer_id, booked, environment_id, now_us)
+        for t in decision.transfers:
+            self._seq += 1
+            at_us = to_us(t.at)
+            self.transfers.append(
+                (
+                    self._seq,
+                    customer_id,
+                    t.asset,
+                    t.from_account,
+                    t.to_account,
+                    t.units,
+                    t.reference,
+                    at_us,
+                )
+            )
+        grants = self._derived["grants"]
+        for account_id, grant in decision.grants.values():
+            grants[grant.id] = (customer_id, account_id, grant)
+        accounts = self._derived["wallet_accounts"]
+        for account in decision.accounts.values():
+            accounts[customer_id, account.id] = (customer_id, account)
+        carries = self._derived["carries"]
+        for (price_id, asset), numerator in decision.carries.items():
+            carries[customer_id, price_id, asset] = (customer_id, price_id, asset, str(numerator))
+        for subscription in decision.subscriptions:
+            self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
+        if decision.transaction is not None:
+            self.transactions.append(_transaction_row(customer_id, decision.transaction))
+
+    def _add_event(
+        self, customer_id: str, booked: BookedEvent, environment_id: int, now_us: int
+    ) -> None:
+        event, result = booked.event, booked.result
+        fees = result.fees
+        asset: str | None = None
+        total = 0
+        for fee in fees:
+            asset = asset or fee.asset
+            if fee.asset == asset:
+                total += fee.units
+            self.fees.append(
+                (
+                    fee.id,
+                    customer_id,
+                    event.id,
+                    fee.price_id,
+                    fee.value_index,
+                    fee.asset,
+                    fee.account_id,
+                    fee.units,
+                    None if fee.volume is None else str(fee.volume),
+                    now_us,
+                )
+            )
+        self._seq += 1
+        self.events.append(
+            (
+                event.id,
+                customer_id,
+                self._seq,
+                environment_id,
+                event.event_type,
+                to_us(event.occurred_at),
+                now_us,
+                event.subject,
+                event.description,
+                None if event.data is None else encode(event.data).decode(),
+                None if event.costs is None else encode(event.costs).decode(),
+                encode(result.warnings).decode() if result.warnings else None,
+                encode(result.balances).decode(),
+                fees[0].id if fees else None,
+                len(fees),
+                total,
+                asset,
+            )
+        )
+
+    def lists(self) -> RowLists:
+        """Return the rows by hot table, in the column order of `schema`."""
+        return {
+            "events": self.events,
+            "fees": self.fees,
+            "transfers": self.transfers,
+            "transactions": self.transactions,
+            "grants": [_grant_row(*row) for row in self._derived["grants"].values()],
+            "wallet_accounts": [
+                _account_row(*row) for row in self._derived["wallet_accounts"].values()
+            ],
+            "carries": list(self._derived["carries"].values()),
+            "subscriptions": list(self.subscriptions.values()),
+        }
+
+
+def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ...]:
+    return (
+        customer_id,
+        grant.id,
+        account_id,
+        grant.purpose,
+        grant.priority,
+        grant.amount_units,
+        grant.remaining_units,
+        grant.remaining_units == 0,
+        to_us(grant.effective_at),
+        None if grant.expires_at is None else to_us(grant.expires_at),
+        to_us(grant.created_at),
+    )
+
+
+def _account_row(customer_id: str, account: Account) -> tuple[Any, ...]:
+    return (
+        customer_id,
+        account.id,
+        account.overdraft_units,
+        account.overdraft_policy,
+        account.overdraft_limit_units,
+    )
+
+
+def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any, ...]:
+    renews_at = subscription.renews_at
+    return (
+        customer_id,
+        subscription.id,
+        to_us(subscription.created_at),
+        None if renews_at is None else to_us(renews_at),
+        encode(subscription.bindings).decode(),
+        encode(subscription.stretches).decode(),
+    )
+
+
+def _transaction_row(customer_id: str, booked: BookedTransaction) -> tuple[Any, ...]:
+    return (
+        booked.request.transaction_id,
+        customer_id,
+        booked.id,
+        booked.kind,
+        booked.account_id,
+        booked.units,
+        encode(booked.request).decode(),
+        to_us(booked.created_at),
+    )
+
+
+def read_grant(row: Row) -> Grant:
+    """Read a row of `grants`."""
+    _, grant_id, _, purpose, priority, amount, remaining, _, effective, expires, created = row
+    return Grant(
+        grant_id,
+        purpose,
+        priority,
+        amount,
+        remaining,
+        from_us(effective),
+        None if expires is None else from_us(expires),
+        from_us(created),
+    )
+
+
+def read_subscription(row: Row) -> Subscription:
+    """Read a row of `subscriptions`."""
+    _, identifier, created, renews, bindings, stretches = row
+    return Subscription(
+        identifier,
+        from_us(created),
+        None if renews is None else from_us(renews),
+        decode(tuple[Binding, ...], bindings),
+        decode(tuple[Stretch, ...], stretches),
+    )
+
+
+def read_transaction(row: Row) -> BookedTransaction:
+    """Read a row of `transactions`."""
+    _, _, identifier, kind, account_id, units, request, created = row
+    shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
+    return BookedTransaction(
+        identifier, decode(shape, request), account_id, units, from_us(created)
+    )
+
+
+def read_fee(row: Row) -> Fee:
+    """Read a row of `fees`."""
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _ = row
+    return Fee(fee_id, price_id, value_index, asset, account_id, units, _read_volume(volume))
+
+
+def _read_volume(text: str | None) -> int | Decimal | None:
+    if text is None:
+        return None
+    return int(text) if text.isdigit() else Decimal(text)
+
+
+def read_event(row: Row, fees: tuple[Fee, ...]) -> BookedEvent:
+    """Read a row of `events`, given its fees."""
+    event = UsageEvent(
+        id=row[0],
+        event_type=row[4],
+        occurred_at=from_us(row[5]),
+        subject=row[7],
+        description=row[8],
+        data=None if row[9] is None else decode(dict[str, Any], row[9]),
+        costs=None if row[10] is None else decode(list[Cost], row[10]),
+    )
+    warnings = () if row[11] is None else decode(tuple[str, ...], row[11])
+    result = EventResult(event.id, "booked", fees, warnings, decode(dict[str, int], row[12]))
+    return BookedEvent(event, result, from_us(row[6]))
+
+
+def read_events(events: Rows, fees: Rows) -> list[tuple[str, BookedEvent]]:
+    """Read rows of `events` with their fees, which follow each other in the same order.
+
+    Returns (customer id, event) pairs.
+    """
+    rest = iter(fees)
+    return [
+        (row[1], read_event(row, tuple(read_fee(fee) for fee in islice(rest, row[14]))))
+        for row in events
+    ]
+
+
+def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, CustomerState]:
+    """Rebuild the states of these customers; one that has no rows yet is empty."""
+    grants: dict[tuple[str, str], list[Grant]] = defaultdict(list)
+    accounts: dict[str, dict[str, Account]] = defaultdict(dict)
+    subscriptions: dict[str, list[Subscription]] = defaultdict(list)
+    carries: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+    for row in loaded.grants:
+        grants[row[0], row[2]].append(read_grant(row))
+    for customer_id, identifier, overdraft, policy, limit in loaded.accounts:
+        accounts[customer_id][identifier] = restore_account(
+            identifier, grants[customer_id, identifier], overdraft, policy, limit
+        )
+    for row in loaded.subscriptions:
+        subscriptions[row[0]].append(read_subscription(row))
+    for customer_id, price_id, asset, numerator in loaded.carries:
+        if numerator != "0":
+            carries[customer_id][price_id, asset] = int(numerator)
+    return {
+        customer_id: CustomerState(
+            customer_id,
+            tuple(sorted(subscriptions[customer_id], key=_by_age)),
+            accounts[customer_id],
+            carries[customer_id],
+        )
+        for customer_id in customers
+    }
+
+
+def _by_age(subscription: Subscription) -> tuple[datetime, str]:
+    return (subscription.created_at, subscription.id)

@@ -1,0 +1,1 @@
+"""Who may ask: accounts, their test and live environments, and API keys."""

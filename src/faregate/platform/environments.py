@@ -1,0 +1,54 @@
+"""Accounts and their two environments, test and live. Everything else belongs to one environment,
+and nothing is ever looked up without it, so test and live data cannot mix.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from faregate.core.ids import IdSource
+from faregate.core.instants import to_us
+from faregate.store.protocol import Store
+
+Mode = Literal["test", "live"]
+MODES: Final[tuple[Mode, ...]] = ("test", "live")
+
+
+class AccountContext(msgspec.Struct, frozen=True):
+    """In whose name something is done: an account, in one mode."""
+
+    environment_id: int
+    account_id: str
+    environment: Mode
+    name: str
+
+
+async def list_contexts(store: Store) -> list[AccountContext]:
+    """Return every account's environments, the oldest account first."""
+    rows = await store.fetch(
+        "SELECT id, account_id, mode, account_name FROM environments ORDER BY id"
+    )
+    return [AccountContext(*row) for row in rows]
+
+
+async def ensure_first_account(store: Store, ids: IdSource, now: datetime) -> None:
+    """Make the platform's own account in a database that has none."""
+    if await store.fetch("SELECT id FROM environments LIMIT 1"):
+        return
+    account_id = ids.next("acc")
+    async with store.transaction() as transaction:
+        if await transaction.fetch("SELECT id FROM environments LIMIT 1"):
+            return
+        for number, mode in enumerate(MODES, 1):
+            await transaction.fetch(
+                "INSERT INTO environments (id, account_id, mode, account_name, created_at) "
+                "VALUES ($1, $2, $3, $4, $5)",
+                number,
+                account_id,
+                mode,
+                "Default account",
+                to_us(now),
+            )

@@ -1,0 +1,252 @@
+"""The store on PostgreSQL, through asyncpg. A batch is one statement: it moves the lane's row on
+if the fence holds, and every insert in it takes its rows from that fence, so a process that has
+lost its lease writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+import asyncpg
+
+from faregate.store import schema
+from faregate.store.protocol import (
+    DuplicateKey,
+    FenceFailed,
+    LaneCommit,
+    LaneRows,
+    Lease,
+    Pair,
+    Queries,
+    Rows,
+    StoreUnavailable,
+)
+
+POOL_SIZE: Final = 8
+CONNECT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 30.0
+_LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us, indexed_seq"
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncio.TimeoutError)
+
+
+def _insert(table: schema.HotTable, first: int) -> str:
+    """Write the insert of one table's rows, given as one array per column from `$first` on."""
+    arrays = ", ".join(f"${first + i}::{kind}[]" for i, (_, kind) in enumerate(table.columns))
+    names = schema.names(table)
+    sql = (
+        f"INSERT INTO {table.name} (lane, {names}) "
+        f"SELECT fence.lane, u.* FROM fence, unnest({arrays}) AS u ({names})"
+    )
+    if table.key:
+        sets = ", ".join(f"{column} = excluded.{column}" for column in table.update)
+        sql += f" ON CONFLICT (lane, {', '.join(table.key)}) DO UPDATE SET {sets}"
+    return sql
+
+
+@lru_cache(maxsize=256)
+def _commit_sql(tables: tuple[str, ...]) -> str:
+    """Write the one statement of a batch that touches these tables."""
+    by_name = {table.name: table for table in schema.HOT_TABLES}
+    parts = [
+        "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3 "
+        "WHERE lane = $4 AND epoch = $5 AND (SELECT epoch FROM catalog_epoch) = $6 "
+        "RETURNING lane)"
+    ]
+    first = 7
+    for name in tables:
+        parts.append(f"w_{name} AS ({_insert(by_name[name], first)})")
+        first += len(by_name[name].columns)
+    return f"WITH {', '.join(parts)} SELECT lane FROM fence"
+
+
+def _unavailable(error: Exception, *, is_unknown: bool = False) -> StoreUnavailable:
+    return StoreUnavailable(f"{type(error).__name__}: {error}", is_unknown=is_unknown)
+
+
+class _PostgresQueries:
+    """Runs SQL on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        try:
+            rows: Rows = await self._connection.fetch(sql, *parameters)
+            return rows
+        except asyncpg.UniqueViolationError as error:
+            raise DuplicateKey(str(error)) from error
+        except (asyncpg.PostgresError, *_BROKEN) as error:
+            raise _unavailable(error) from error
+
+
+class PostgresStore:
+    """A PostgreSQL database, open through a small pool of connections."""
+
+    def __init__(self, url: str, pool: Any) -> None:
+        self.url = url
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str) -> PostgresStore:
+        """Connect. Raises `StoreUnavailable` with the reason."""
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=POOL_SIZE,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                server_settings={"application_name": "faregate", "jit": "off"},
+            )
+        except (asyncpg.PostgresError, ValueError, *_BROKEN) as error:
+            raise _unavailable(error) from error
+        return cls(url, pool)
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._pool.close()
+
+    async def migrate(self) -> None:
+        """Bring the schema to this version."""
+        from faregate.store.migrate import upgrade_postgres
+
+        await upgrade_postgres(self.url)
+
+    async def schema_version(self) -> str | None:
+        """Return the schema's revision; None if the database is empty."""
+        rows = await self.fetch("SELECT to_regclass('alembic_version')")
+        if rows[0][0] is None:
+            return None
+        rows = await self.fetch("SELECT version_num FROM alembic_version")
+        return str(rows[0][0]) if rows else None
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        """Return all rows of a short read."""
+        return await _PostgresQueries(self._pool).fetch(sql, *parameters)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Queries]:
+        """Begin a durable transaction for catalog and directory rows."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield _PostgresQueries(connection)
+        except (asyncpg.PostgresError, *_BROKEN) as error:
+            raise _unavailable(error, is_unknown=True) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Queries]:
+        """Begin a read that sees one instant of the database and disturbs no writer."""
+        try:
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield _PostgresQueries(connection)
+        except (asyncpg.PostgresError, *_BROKEN) as error:
+            raise _unavailable(error) from error
+
+    async def leases(self) -> list[Lease]:
+        """Return every lane's row."""
+        rows = await self.fetch(f"SELECT {_LEASE_COLUMNS} FROM lanes ORDER BY lane")
+        return [Lease(*row) for row in rows]
+
+    async def take_lease(self, seen: Lease, holder: str, lease_until_us: int) -> Lease | None:
+        """Take the lane from the state `seen`; None if somebody else was faster."""
+        sql = f"""
+            UPDATE lanes SET epoch = epoch + 1, holder = $1, lease_until_us = $2
+            WHERE lane = $3 AND epoch = $4 AND lease_until_us = $5 RETURNING {_LEASE_COLUMNS}
+        """
+        rows = await self.fetch(
+            sql, holder, lease_until_us, seen.lane, seen.epoch, seen.lease_until_us
+        )
+        return Lease(*rows[0]) if rows else None
+
+    async def load(
+        self,
+        lane: int,
+        customers: Sequence[str],
+        events: Sequence[Pair],
+        transactions: Sequence[Pair],
+    ) -> LaneRows:
+        """Read the states of customers, and events and transactions by (id, customer)."""
+        loaded = LaneRows()
+        if customers:
+            loaded.grants, loaded.accounts, loaded.carries, loaded.subscriptions = [
+                await self._by_customer(table, lane, customers, also)
+                for table, also in (
+                    (schema.GRANTS, " AND NOT is_used_up"),
+                    (schema.ACCOUNTS, ""),
+                    (schema.CARRIES, ""),
+                    (schema.SUBSCRIPTIONS, ""),
+                )
+            ]
+        if events:
+            loaded.events = await self._by_pair(schema.EVENTS, "event_id", lane, events)
+            loaded.fees = await self._fees(lane, loaded.events)
+        if transactions:
+            loaded.transactions = await self._by_pair(
+                schema.TRANSACTIONS, "transaction_id", lane, transactions
+            )
+        return loaded
+
+    async def _by_customer(
+        self, table: schema.HotTable, lane: int, customers: Sequence[str], also: str
+    ) -> Rows:
+        sql = (
+            f"SELECT {schema.names(table)} FROM {table.name} "
+            f"WHERE lane = $1 AND customer_id = ANY($2::text[]){also} ORDER BY {table.key[1]}"
+        )
+        return await self.fetch(sql, lane, list(customers))
+
+    async def _by_pair(
+        self, table: schema.HotTable, key: str, lane: int, pairs: Sequence[Pair]
+    ) -> Rows:
+        columns = ", ".join(f"t.{name}" for name, _ in table.columns)
+        sql = (
+            f"SELECT {columns} FROM unnest($2::text[], $3::text[]) AS k (a, b) "
+            f"JOIN {table.name} t ON t.lane = $1 AND t.{key} = k.a AND t.customer_id = k.b"
+        )
+        ids, customers = zip(*pairs, strict=True)
+        return await self.fetch(sql, lane, list(ids), list(customers))
+
+    async def _fees(self, lane: int, events: Rows) -> Rows:
+        ranges = [(row[-4], row[-3]) for row in events if row[-3]]
+        if not ranges:
+            return ()
+        sql = (
+            f"SELECT {schema.names(schema.FEES)} "
+            "FROM unnest($2::text[], $3::bigint[]) AS k (first, n), LATERAL ("
+            f"SELECT {schema.names(schema.FEES)} FROM fees "
+            "WHERE lane = $1 AND fee_id >= k.first ORDER BY fee_id LIMIT k.n) AS f"
+        )
+        firsts, counts = zip(*ranges, strict=True)
+        return await self.fetch(sql, lane, list(firsts), list(counts))
+
+    async def commit(self, commit: LaneCommit) -> None:
+        """Write a batch, durably and whole."""
+        parameters: list[Any] = [
+            commit.last_seq,
+            commit.clock_us,
+            commit.lease_until_us,
+            commit.lane,
+            commit.epoch,
+            commit.catalog_epoch,
+        ]
+        tables = []
+        for table in schema.HOT_TABLES:
+            rows = commit.rows.get(table.name)
+            if rows:
+                tables.append(table.name)
+                parameters += [list(column) for column in zip(*rows, strict=True)]
+        try:
+            fenced = await self._pool.fetch(_commit_sql(tuple(tables)), *parameters)
+        except asyncpg.UniqueViolationError as error:
+            raise DuplicateKey(str(error)) from error
+        except (asyncpg.PostgresError, *_BROKEN) as error:
+            raise _unavailable(error, is_unknown=True) from error
+        if not fenced:
+            raise FenceFailed

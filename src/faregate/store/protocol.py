@@ -1,0 +1,137 @@
+"""What a store can do, and how it says that it cannot. Two stores speak this protocol: `sqlite`
+and `postgres`. SQL that both understand (the catalog's, the directories', the readers') is
+written once, with `$1` placeholders, by whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import msgspec
+
+Row = Sequence[Any]
+Rows = Sequence[Row]
+
+
+class StoreError(Exception):
+    """Something that the store could not do."""
+
+
+class StoreUnavailable(StoreError):
+    """The database did not answer. `is_unknown`: whether the commit happened is unknown."""
+
+    def __init__(self, detail: str, *, is_unknown: bool = False) -> None:
+        super().__init__(detail)
+        self.is_unknown = is_unknown
+
+
+class DuplicateKey(StoreError):
+    """A row with one of these keys exists already; nothing was written."""
+
+
+class FenceFailed(StoreError):
+    """The lane's epoch or the catalog's epoch has moved on; nothing was written."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lane's row: who may write it (`holder`, under `epoch`), until when, and where it stands.
+
+    Instants are microseconds since 1970 UTC. `clock_us` is the last instant that the lane used,
+    `indexed_seq` the last event that `customer_events` has.
+    """
+
+    lane: int
+    epoch: int
+    holder: str
+    lease_until_us: int
+    last_seq: int
+    clock_us: int
+    indexed_seq: int
+
+
+class LaneCommit(msgspec.Struct):
+    """One batch: the fence that must hold, the lane's new standing, and the rows by table."""
+
+    lane: int
+    epoch: int
+    catalog_epoch: int
+    last_seq: int
+    clock_us: int
+    lease_until_us: int
+    rows: dict[str, list[tuple[Any, ...]]]
+
+
+class LaneRows(msgspec.Struct):
+    """What was read for a batch: rows by hot table, columns as in `schema`."""
+
+    grants: Rows = ()
+    accounts: Rows = ()
+    carries: Rows = ()
+    subscriptions: Rows = ()
+    events: Rows = ()
+    fees: Rows = ()
+    transactions: Rows = ()
+
+
+Pair = tuple[str, str]
+
+
+class Queries(Protocol):
+    """Runs SQL with `$1` placeholders."""
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        """Return all rows. Raises `DuplicateKey` or `StoreUnavailable`."""
+        ...
+
+
+class Store(Queries, Protocol):
+    """A database, open."""
+
+    url: str
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+    async def migrate(self) -> None:
+        """Bring the schema to this version."""
+        ...
+
+    async def schema_version(self) -> str | None:
+        """Return the schema's revision; None if the database is empty."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Queries]:
+        """Begin a durable transaction for catalog and directory rows."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Queries]:
+        """Begin a read that sees one instant of the database and disturbs no writer."""
+        ...
+
+    async def take_lease(self, seen: Lease, holder: str, lease_until_us: int) -> Lease | None:
+        """Take the lane from the state `seen`; None if somebody else was faster."""
+        ...
+
+    async def leases(self) -> list[Lease]:
+        """Return every lane's row."""
+        ...
+
+    async def load(
+        self,
+        lane: int,
+        customers: Sequence[str],
+        events: Sequence[Pair],
+        transactions: Sequence[Pair],
+    ) -> LaneRows:
+        """Read the states of customers, and events and transactions by (id, customer)."""
+        ...
+
+    async def commit(self, commit: LaneCommit) -> None:
+        """Write a batch, durably and whole.
+
+        Raises `FenceFailed`, `DuplicateKey` or `StoreUnavailable`.
+        """
+        ...

@@ -1,0 +1,160 @@
+"""The hot tables: those that a lane writes, in one transaction per batch. Each has `lane` as the
+first column of its key, so that a distributed database can keep a lane on one node, and a key
+that rises with time, so that a B-tree is appended to and not scattered over.
+
+Column types are `text`, `bigint` and `boolean` on both databases. Instants are microseconds
+since 1970 UTC in a bigint, JSON is text, amounts are units of the asset's ledger scale.
+The tables themselves are made by the migrations; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class HotTable(NamedTuple):
+    """A hot table: its columns after `lane`, in the order of the tuples that are written.
+
+    `key` and `update` are empty for tables that are only appended to; else a row with the same
+    key replaces the columns named in `update`.
+    """
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...] = ()
+    update: tuple[str, ...] = ()
+
+
+EVENTS: Final = HotTable(
+    "events",
+    (
+        ("event_id", "text"),
+        ("customer_id", "text"),
+        ("seq", "bigint"),
+        ("environment_id", "bigint"),
+        ("event_type", "text"),
+        ("occurred_at", "bigint"),
+        ("created_at", "bigint"),
+        ("subject", "text"),
+        ("description", "text"),
+        ("data", "text"),
+        ("costs", "text"),
+        ("warnings", "text"),
+        ("balances", "text"),
+        ("first_fee_id", "text"),
+        ("fee_count", "bigint"),
+        ("fee_units", "bigint"),
+        ("fee_asset", "text"),
+    ),
+)
+FEES: Final = HotTable(
+    "fees",
+    (
+        ("fee_id", "text"),
+        ("customer_id", "text"),
+        ("event_id", "text"),
+        ("price_id", "text"),
+        ("value_index", "bigint"),
+        ("asset", "text"),
+        ("account_id", "text"),
+        ("units", "bigint"),
+        ("volume", "text"),
+        ("created_at", "bigint"),
+    ),
+)
+TRANSFERS: Final = HotTable(
+    "transfers",
+    (
+        ("seq", "bigint"),
+        ("customer_id", "text"),
+        ("asset", "text"),
+        ("from_account", "text"),
+        ("to_account", "text"),
+        ("units", "bigint"),
+        ("reference", "text"),
+        ("at", "bigint"),
+    ),
+)
+TRANSACTIONS: Final = HotTable(
+    "transactions",
+    (
+        ("transaction_id", "text"),
+        ("customer_id", "text"),
+        ("id", "text"),
+        ("kind", "text"),
+        ("account_id", "text"),
+        ("units", "bigint"),
+        ("request", "text"),
+        ("created_at", "bigint"),
+    ),
+)
+GRANTS: Final = HotTable(
+    "grants",
+    (
+        ("customer_id", "text"),
+        ("grant_id", "text"),
+        ("account_id", "text"),
+        ("purpose", "text"),
+        ("priority", "bigint"),
+        ("amount_units", "bigint"),
+        ("remaining_units", "bigint"),
+        ("is_used_up", "boolean"),
+        ("effective_at", "bigint"),
+        ("expires_at", "bigint"),
+        ("created_at", "bigint"),
+    ),
+    key=("customer_id", "grant_id"),
+    update=("remaining_units", "is_used_up"),
+)
+ACCOUNTS: Final = HotTable(
+    "wallet_accounts",
+    (
+        ("customer_id", "text"),
+        ("account_id", "text"),
+        ("overdraft_units", "bigint"),
+        ("overdraft_policy", "text"),
+        ("overdraft_limit_units", "bigint"),
+    ),
+    key=("customer_id", "account_id"),
+    update=("overdraft_units", "overdraft_policy", "overdraft_limit_units"),
+)
+CARRIES: Final = HotTable(
+    "carries",
+    (
+        ("customer_id", "text"),
+        ("price_id", "text"),
+        ("asset", "text"),
+        ("numerator", "text"),
+    ),
+    key=("customer_id", "price_id", "asset"),
+    update=("numerator",),
+)
+SUBSCRIPTIONS: Final = HotTable(
+    "subscriptions",
+    (
+        ("customer_id", "text"),
+        ("subscription_id", "text"),
+        ("created_at", "bigint"),
+        ("renews_at", "bigint"),
+        ("bindings", "text"),
+        ("stretches", "text"),
+    ),
+    key=("customer_id", "subscription_id"),
+    update=("renews_at", "bindings", "stretches"),
+)
+
+HOT_TABLES: Final[tuple[HotTable, ...]] = (
+    EVENTS,
+    FEES,
+    TRANSFERS,
+    TRANSACTIONS,
+    GRANTS,
+    ACCOUNTS,
+    CARRIES,
+    SUBSCRIPTIONS,
+)
+
+
+def names(table: HotTable) -> str:
+    """Return the columns after `lane` as SQL text."""
+    return ", ".join(name for name, _ in table.columns)

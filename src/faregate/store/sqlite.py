@@ -1,0 +1,309 @@
+"""The store in one SQLite file: WAL, `synchronous=FULL`. Statements run on the event loop, where
+they cost microseconds; only COMMIT, which waits for the disk, runs on a helper thread.
+
+The standard library's `sqlite3` is used on purpose, not a faster binding with a SQLite of its
+own: two copies of SQLite in one process that open the same file break each other's POSIX locks
+(sqlite.org/howtocorrupt.html, section 2.2.1), and an embedding program may well use `sqlite3`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from faregate.store import schema
+from faregate.store.protocol import (
+    DuplicateKey,
+    FenceFailed,
+    LaneCommit,
+    LaneRows,
+    Lease,
+    Pair,
+    Queries,
+    Rows,
+    StoreUnavailable,
+)
+
+BUSY_SECONDS: Final = 10.0
+"""How long a write waits for another process (a command of the CLI) to let go of the file."""
+_BUSY_STEP_SECONDS: Final = 0.005
+CHUNK: Final = 400
+"""Keys per statement, well below SQLite's limit on parameters."""
+
+
+def _insert(table: schema.HotTable) -> str:
+    marks = ", ".join("?" for _ in range(len(table.columns) + 1))
+    sql = f"INSERT INTO {table.name} (lane, {schema.names(table)}) VALUES ({marks})"
+    if table.key:
+        sets = ", ".join(f"{column} = excluded.{column}" for column in table.update)
+        sql += f" ON CONFLICT (lane, {', '.join(table.key)}) DO UPDATE SET {sets}"
+    return sql
+
+
+_INSERTS: Final = {table.name: _insert(table) for table in schema.HOT_TABLES}
+_FENCE: Final = """
+    UPDATE lanes SET last_seq = ?, clock_us = ?, lease_until_us = ?
+    WHERE lane = ? AND epoch = ? AND (SELECT epoch FROM catalog_epoch) = ?
+"""
+_LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us, indexed_seq"
+
+
+def _connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    if is_reader:
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA busy_timeout=5000")
+    return connection
+
+
+def _run(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> Rows:
+    try:
+        named = {str(i): value for i, value in enumerate(parameters, 1)}
+        return connection.execute(sql, named).fetchall()
+    except sqlite3.IntegrityError as error:
+        raise DuplicateKey(str(error)) from error
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+class _SqliteQueries:
+    """Runs SQL on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        return _run(self._connection, sql, parameters)
+
+
+class _ThreadedQueries:
+    """Runs SQL on one connection in a thread, for reads that may take long."""
+
+    def __init__(self, connection: sqlite3.Connection, executor: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._executor = executor
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, _run, self._connection, sql, parameters)
+
+
+class SqliteStore:
+    """A SQLite file, open for one writer (serialized by a lock) and any number of readers."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self._path = str(path)
+        self._writer = _connect(self._path)
+        self._reader = _connect(self._path, is_reader=True)
+        self._write_lock = asyncio.Lock()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="faregate-commit")
+        self._slow_reader = ThreadPoolExecutor(2, thread_name_prefix="faregate-read")
+
+    @classmethod
+    async def open(cls, url: str, path: Path) -> SqliteStore:
+        """Open the file, making it and its folder where they are missing."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cls(url, path)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"cannot open the database file {path}: {error}") from error
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        async with self._write_lock:
+            self._committer.shutdown()
+            self._slow_reader.shutdown()
+            self._reader.close()
+            self._writer.close()
+
+    async def migrate(self) -> None:
+        """Bring the schema to this version."""
+        from faregate.store.migrate import upgrade_sqlite
+
+        async with self._write_lock:
+            await asyncio.get_running_loop().run_in_executor(
+                self._committer, upgrade_sqlite, self._path
+            )
+
+    async def schema_version(self) -> str | None:
+        """Return the schema's revision; None if the database is empty."""
+        sql = "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
+        if not await self.fetch(sql):
+            return None
+        rows = await self.fetch("SELECT version_num FROM alembic_version")
+        return str(rows[0][0]) if rows else None
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        """Return all rows of a short read."""
+        return _run(self._reader, sql, parameters)
+
+    async def _begin(self) -> None:
+        waited = 0.0
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if waited >= BUSY_SECONDS or "locked" not in str(error):
+                    raise StoreUnavailable(str(error)) from error
+            await asyncio.sleep(_BUSY_STEP_SECONDS)
+            waited += _BUSY_STEP_SECONDS
+
+    def _rollback(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    async def _commit(self) -> None:
+        loop = asyncio.get_running_loop()
+        commit = loop.run_in_executor(self._committer, self._writer.execute, "COMMIT")
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            # The thread is inside SQLite: let it finish before anyone uses the connection.
+            await asyncio.wait([commit])
+            raise
+        except sqlite3.Error as error:
+            self._rollback()
+            raise StoreUnavailable(str(error), is_unknown=True) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Queries]:
+        """Begin a durable transaction for catalog and directory rows."""
+        async with self._write_lock:
+            await self._begin()
+            try:
+                yield _SqliteQueries(self._writer)
+                await self._commit()
+            finally:
+                self._rollback()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Queries]:
+        """Begin a read that sees one instant of the database and disturbs no writer."""
+        connection = _connect(self._path, is_reader=True)
+        try:
+            connection.execute("BEGIN")
+            yield _ThreadedQueries(connection, self._slow_reader)
+        finally:
+            connection.close()
+
+    async def leases(self) -> list[Lease]:
+        """Return every lane's row."""
+        rows = await self.fetch(f"SELECT {_LEASE_COLUMNS} FROM lanes ORDER BY lane")
+        return [Lease(*row) for row in rows]
+
+    async def take_lease(self, seen: Lease, holder: str, lease_until_us: int) -> Lease | None:
+        """Take the lane from the state `seen`; None if somebody else was faster."""
+        sql = f"""
+            UPDATE lanes SET epoch = epoch + 1, holder = $1, lease_until_us = $2
+            WHERE lane = $3 AND epoch = $4 AND lease_until_us = $5 RETURNING {_LEASE_COLUMNS}
+        """
+        async with self.transaction() as transaction:
+            rows = await transaction.fetch(
+                sql, holder, lease_until_us, seen.lane, seen.epoch, seen.lease_until_us
+            )
+        return Lease(*rows[0]) if rows else None
+
+    async def load(
+        self,
+        lane: int,
+        customers: Sequence[str],
+        events: Sequence[Pair],
+        transactions: Sequence[Pair],
+    ) -> LaneRows:
+        """Read the states of customers, and events and transactions by (id, customer)."""
+        loaded = LaneRows()
+        try:
+            if customers:
+                loaded.grants = self._by_customer(
+                    schema.GRANTS, lane, customers, " AND NOT is_used_up"
+                )
+                loaded.accounts = self._by_customer(schema.ACCOUNTS, lane, customers)
+                loaded.carries = self._by_customer(schema.CARRIES, lane, customers)
+                loaded.subscriptions = self._by_customer(schema.SUBSCRIPTIONS, lane, customers)
+            if events:
+                loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, events)
+                loaded.fees = self._fees(lane, loaded.events)
+            if transactions:
+                loaded.transactions = self._by_pair(
+                    schema.TRANSACTIONS, "transaction_id", lane, transactions
+                )
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error)) from error
+        return loaded
+
+    def _by_customer(
+        self, table: schema.HotTable, lane: int, customers: Sequence[str], also: str = ""
+    ) -> Rows:
+        rows: list[Any] = []
+        for start in range(0, len(customers), CHUNK):
+            chunk = customers[start : start + CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            sql = (
+                f"SELECT {schema.names(table)} FROM {table.name} "
+                f"WHERE lane = ? AND customer_id IN ({marks}){also} ORDER BY {table.key[1]}"
+            )
+            rows += self._reader.execute(sql, (lane, *chunk))
+        return rows
+
+    def _by_pair(self, table: schema.HotTable, key: str, lane: int, pairs: Sequence[Pair]) -> Rows:
+        sql = (
+            f"SELECT {schema.names(table)} FROM {table.name} "
+            f"WHERE lane = ? AND {key} = ? AND customer_id = ?"
+        )
+        found: list[Any] = []
+        for identifier, customer_id in pairs:
+            found += self._reader.execute(sql, (lane, identifier, customer_id))
+        return found
+
+    def _fees(self, lane: int, events: Rows) -> Rows:
+        sql = (
+            f"SELECT {schema.names(schema.FEES)} FROM fees "
+            "WHERE lane = ? AND fee_id >= ? ORDER BY fee_id LIMIT ?"
+        )
+        fees: list[Any] = []
+        for event in events:
+            *_, first_fee_id, count, _units, _asset = event
+            if count:
+                fees += self._reader.execute(sql, (lane, first_fee_id, count))
+        return fees
+
+    async def commit(self, commit: LaneCommit) -> None:
+        """Write a batch, durably and whole."""
+        async with self._write_lock:
+            await self._begin()
+            writer, lane = self._writer, commit.lane
+            try:
+                fenced = writer.execute(
+                    _FENCE,
+                    (
+                        commit.last_seq,
+                        commit.clock_us,
+                        commit.lease_until_us,
+                        lane,
+                        commit.epoch,
+                        commit.catalog_epoch,
+                    ),
+                )
+                if fenced.rowcount != 1:
+                    raise FenceFailed
+                for table, rows in commit.rows.items():
+                    if rows:
+                        writer.executemany(_INSERTS[table], [(lane, *row) for row in rows])
+                await self._commit()
+            except sqlite3.IntegrityError as error:
+                raise DuplicateKey(str(error)) from error
+            except sqlite3.Error as error:
+                raise StoreUnavailable(str(error)) from error
+            finally:
+                self._rollback()

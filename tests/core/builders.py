@@ -1,0 +1,276 @@
+"""Small factories for the tests of the rules: assets, prices, a catalog of one product, events,
+and a `Book` that remembers what was decided, as the store would. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from faregate.core.amounts import Number
+from faregate.core.assets import CURRENCIES, Asset, custom_asset
+from faregate.core.customers import CustomerState
+from faregate.core.decide import Command, Decision, Known, decide
+from faregate.core.events import BookedEvent, EventResult, EventsBooked, RecordEvents, UsageEvent
+from faregate.core.grants import DEFAULT_PRIORITY, Grant
+from faregate.core.ids import IdSource
+from faregate.core.prices import (
+    AssetPricing,
+    BalanceCollection,
+    PriceValue,
+    RealTimeBilling,
+    UsageBasedPrice,
+    UsageCalculation,
+)
+from faregate.core.pricing import CompiledPrice, compile_price
+from faregate.core.problems import Problem
+from faregate.core.subscriptions import (
+    Binding,
+    CatalogView,
+    CompiledProduct,
+    CompiledVersion,
+    Stretch,
+    Subscription,
+)
+from faregate.core.transactions import (
+    Adjust,
+    AdjustmentRequest,
+    BookedTransaction,
+    Charge,
+    ChargeRequest,
+)
+from faregate.core.wallet import Transfer
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+ONE_USD = 10**9
+CUSTOMER = "cust_one"
+PRODUCT = "prp_one"
+ASSETS: dict[str, Asset] = {
+    "USD": CURRENCIES["USD"],
+    "EUR": CURRENCIES["EUR"],
+    "CREDITS": custom_asset("CREDITS", "Credits", 2),
+    "POINTS": custom_asset("POINTS", "Points", 0),
+}
+
+
+def id_source(seed: int = 1, now: datetime = T0) -> IdSource:
+    """Make an id source whose randomness is the same in every run."""
+    source = IdSource(Random(seed).getrandbits)
+    source.tick(now)
+    return source
+
+
+def value(**numbers: str) -> PriceValue:
+    """Make one value of a price: `value(unit_price="0.1")`."""
+    return PriceValue(**{field: Number(text) for field, text in numbers.items()})
+
+
+def dimensional(dimensions: dict[str, str], **numbers: str) -> PriceValue:
+    """Make a value that applies where the event's data has these dimensions."""
+    return PriceValue(dimensions=dimensions, values=(value(**numbers),))
+
+
+def price(
+    *values: PriceValue,
+    usage_type: str = "unit",
+    event_type: str = "call",
+    volume_field: str | None = None,
+    dimensions: tuple[str, ...] | None = None,
+    model: str | None = None,
+    asset: str = "USD",
+    address: str | None = None,
+    name: str = "Calls",
+    id: str = "prc_one",
+) -> UsageBasedPrice:
+    """Make a usage price in one asset; by default it counts events of type `call`."""
+    if volume_field is None and usage_type != "unit":
+        volume_field = "volume"
+    calculation = UsageCalculation(
+        event_type=event_type,
+        usage_type=usage_type,  # type: ignore[arg-type]
+        volume_field=volume_field,
+        billable_dimensions=dimensions,
+    )
+    return UsageBasedPrice(
+        name=name,
+        usage_calculation=calculation,
+        billing_model=RealTimeBilling(),
+        pricing=(AssetPricing(asset, values),),
+        id=id,
+        pricing_model=model,  # type: ignore[arg-type]
+        collection=BalanceCollection(address=address) if address else None,
+    )
+
+
+def volume_price(rate: str, **options: Any) -> UsageBasedPrice:
+    """Make a price per unit of `data.volume`."""
+    return price(value(volume_rate=rate), usage_type="volume", **options)
+
+
+def compiled(
+    source: UsageBasedPrice, product_id: str = PRODUCT, version: int = 1
+) -> CompiledPrice:
+    """Compile a price as part of a product's version."""
+    return compile_price(source, ASSETS, product_id, product_id.removeprefix("prp_"), version)
+
+
+def product(
+    versions: dict[int, tuple[UsageBasedPrice, ...]],
+    defaults: tuple[tuple[datetime, int], ...] = ((T0 - 365 * DAY, 1),),
+    id: str = PRODUCT,
+) -> CompiledProduct:
+    """Make a product; `defaults` says from when on which version was the default."""
+    made = {}
+    for number, prices in versions.items():
+        by_type: dict[str, tuple[CompiledPrice, ...]] = {}
+        for one in (compiled(p, id, number) for p in prices):
+            by_type[one.event_type] = (*by_type.get(one.event_type, ()), one)
+        made[number] = CompiledVersion(number, by_type)
+    return CompiledProduct(
+        id,
+        id.removeprefix("prp_"),
+        id,
+        made,
+        tuple(at for at, _ in defaults),
+        tuple(number for _, number in defaults),
+    )
+
+
+def catalog_of(*products: CompiledProduct) -> CatalogView:
+    """Make a catalog of these products and every asset of `ASSETS`."""
+    prices = {
+        one.id: one
+        for p in products
+        for version in p.versions.values()
+        for several in version.prices.values()
+        for one in several
+    }
+    return CatalogView(1, ASSETS, {p.id: p for p in products}, prices)
+
+
+def catalog(*prices: UsageBasedPrice) -> CatalogView:
+    """Make a catalog of one product with one version of these prices."""
+    return catalog_of(product({1: prices}))
+
+
+def subscription(
+    product_id: str = PRODUCT,
+    version: int | None = None,
+    from_at: datetime = T0 - 100 * DAY,
+    to_at: datetime | None = None,
+    id: str = "sub_one",
+) -> Subscription:
+    """Make a subscription to one product; version None follows the default."""
+    binding = Binding(product_id, version, from_at)
+    return Subscription(id, from_at, None, (binding,), (Stretch(from_at, to_at),))
+
+
+def customer(*subscriptions: Subscription) -> CustomerState:
+    """Make a customer with an empty wallet, by default subscribed to the product."""
+    return CustomerState(CUSTOMER, subscriptions or (subscription(),))
+
+
+def grant(
+    units: int = 100,
+    id: str = "grt_one",
+    purpose: str = "paid",
+    priority: int = DEFAULT_PRIORITY,
+    effective_at: datetime = T0,
+    expires_at: datetime | None = None,
+    created_at: datetime = T0,
+) -> Grant:
+    """Make a grant of which nothing is used yet."""
+    return Grant(id, purpose, priority, units, units, effective_at, expires_at, created_at)
+
+
+def event(
+    id: str = "e1", at: datetime = T0, event_type: str = "call", **data: object
+) -> UsageEvent:
+    """Make an event; further keywords are its data."""
+    return UsageEvent(id, event_type, at, data=data or None)
+
+
+def record(*events: UsageEvent, lenient: bool = False) -> RecordEvents:
+    """Make the command that books these events."""
+    return RecordEvents(CUSTOMER, events, lenient)
+
+
+def adjust(
+    amount: str, transaction_id: str = "t1", asset: str = "USD", reason: str = "other", **more: Any
+) -> Adjust:
+    """Make an adjustment in whole assets."""
+    request = AdjustmentRequest(transaction_id, asset, Number(amount), reason, **more)  # type: ignore[arg-type]
+    return Adjust(CUSTOMER, request)
+
+
+def charge(amount: str, transaction_id: str = "t1", asset: str = "USD", **more: Any) -> Charge:
+    """Make a charge in whole assets."""
+    return Charge(CUSTOMER, ChargeRequest(transaction_id, asset, Number(amount), **more))
+
+
+class Book:
+    """A customer's ledger in memory: every command is decided on what the ones before left."""
+
+    def __init__(self, catalog: CatalogView, state: CustomerState | None = None) -> None:
+        self.catalog = catalog
+        self.state = customer() if state is None else state
+        self.ids = id_source()
+        self.events: dict[str, BookedEvent] = {}
+        self.transactions: dict[str, BookedTransaction] = {}
+        self.transfers: list[Transfer] = []
+
+    def decide(self, command: Command, now: datetime = T0) -> Decision:
+        """Decide a command and remember it."""
+        known = Known(self.events, self.transactions)
+        decision = decide(self.state, known, command, self.catalog, now, self.ids)
+        self.state = decision.state
+        self.transfers += decision.transfers
+        self.events |= {one.event.id: one for one in decision.events}
+        if decision.transaction is not None:
+            booked = decision.transaction
+            self.transactions[booked.request.transaction_id] = booked
+        return decision
+
+    def do(self, command: Command, now: datetime = T0) -> Any:
+        """Decide a command that must succeed, and return its answer."""
+        answer = self.decide(command, now).answer
+        assert not isinstance(answer, Problem), answer.detail
+        return answer
+
+    def refused(self, command: Command, now: datetime = T0) -> Problem:
+        """Decide a command that must be refused without a trace, and return the problem."""
+        before = self.state
+        decision = self.decide(command, now)
+        assert isinstance(decision.answer, Problem), decision.answer
+        assert decision.state is before
+        assert not decision.transfers
+        assert not decision.grants
+        assert not decision.events
+        assert not decision.carries
+        assert decision.transaction is None
+        return decision.answer
+
+    def book(
+        self, *events: UsageEvent, lenient: bool = False, now: datetime = T0
+    ) -> tuple[EventResult, ...]:
+        """Book events that must be accepted, and return their results."""
+        answer = self.do(record(*events, lenient=lenient), now)
+        assert isinstance(answer, EventsBooked)
+        return answer.results
+
+    def available(self, identifier: str = "default:USD") -> int:
+        """Return an account's balance in units, as of the last command."""
+        return self.state.account(identifier).available_units
+
+
+def ledger(transfers: list[Transfer]) -> Counter[tuple[str, str]]:
+    """Add up transfers: the units that each asset's ledger accounts have gained or lost."""
+    balances: Counter[tuple[str, str]] = Counter()
+    for transfer in transfers:
+        balances[transfer.asset, transfer.from_account] -= transfer.units
+        balances[transfer.asset, transfer.to_account] += transfer.units
+    return balances

@@ -1,0 +1,267 @@
+"""What a seller may ask: a price that would not be collected as written is refused by field."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from faregate.core import codec
+from faregate.core.prices import (
+    MAX_PRICES,
+    Entitlement,
+    Price,
+    validate_entitlements,
+    validate_prices,
+)
+
+from .builders import ASSETS, price, value
+
+FLAT: dict[str, Any] = {
+    "type": "usage_based",
+    "name": "Calls",
+    "usage_calculation": {"event_type": "call", "usage_type": "unit"},
+    "billing_model": {"type": "real_time"},
+    "pricing": [{"asset": "USD", "values": [{"unit_price": 0.1}]}],
+}
+BY_MODEL: dict[str, Any] = {
+    **FLAT,
+    "usage_calculation": {
+        "event_type": "call",
+        "usage_type": "volume",
+        "volume_field": "tokens",
+        "billable_dimensions": ["model"],
+    },
+    "pricing": [
+        {
+            "asset": "USD",
+            "values": [
+                {"dimensions": {"model": "a"}, "values": [{"volume_rate": 1}]},
+                {"dimensions": {"model": "*"}, "values": [{"volume_rate": 2}]},
+            ],
+        }
+    ],
+}
+FIXED: dict[str, Any] = {
+    "type": "fixed",
+    "name": "Seats",
+    "billing_model": {"type": "recurring", "recurring": {"interval": "month"}},
+    "pricing": [{"asset": "USD", "values": [{"unit_price": 10, "quantity": 3}]}],
+}
+
+
+def changed(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy with other values at dotted paths; numbers in a path are list indexes."""
+    result = copy.deepcopy(base)
+    for path, new in changes.items():
+        *way, last = path.split(".")
+        place: Any = result
+        for step in way:
+            place = place[int(step)] if isinstance(place, list) else place[step]
+        place[last] = new
+    return result
+
+
+def errors_of(source: dict[str, Any]) -> dict[str, list[str]]:
+    # Numbers are written as JSON text, so that no float stands between the case and the rule.
+    text = json.dumps(source).replace('"#', "").replace('#"', "")
+    prices = codec.decode_request(tuple[Price, ...], f"[{text}]".encode())  # type: ignore[arg-type]
+    return validate_prices(prices, ASSETS)
+
+
+USAGE = "usage_calculation"
+FIRST = "pricing.0.values.0"
+
+GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (FLAT, {}),
+    (BY_MODEL, {}),
+    (FIXED, {}),
+    (FLAT, {f"{FIRST}.unit_price": "#0.000000000000000001#"}),
+    (FLAT, {f"{FIRST}.unit_price": 0}),
+    (FLAT, {f"{FIRST}.unit_price": "#1e18#"}),
+    (FLAT, {f"{FIRST}.min_amount": 1, f"{FIRST}.max_amount": 1}),
+    (FLAT, {f"{USAGE}.unit_aggregation": "count", "pricing_model": "flat"}),
+    (FLAT, {"collection": {"type": "balance", "address": "bonus:USD"}}),
+    (FIXED, {"billing_model": {"type": "one_time", "one_time": {}}}),
+    (BY_MODEL, {f"{USAGE}.volume_aggregation": "sum"}),
+    (BY_MODEL, {f"{FIRST}.values.0.package_size": 1000}),
+    (BY_MODEL, {f"{FIRST}.values.0.package_size": "#1e12#"}),
+]
+
+
+@pytest.mark.parametrize(("base", "changes"), GOOD)
+def test_a_price_that_can_be_collected_is_accepted(
+    base: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    assert errors_of(changed(base, changes)) == {}
+
+
+BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+    (FLAT, {"id": "prc_mine"}, "id", "leave it out"),
+    (FLAT, {"collection": {"type": "invoice"}}, "collection.type", "not available yet"),
+    (
+        FLAT,
+        {"funding_destination": {"address": "x"}},
+        "funding_destination",
+        "not available yet",
+    ),
+    (FLAT, {"pricing.0.asset": "XYZ"}, "pricing[0].asset", "unknown"),
+    (
+        FLAT,
+        {"pricing": FLAT["pricing"] * 2},
+        "pricing[1].asset",
+        "listed twice",
+    ),
+    (
+        FLAT,
+        {"billing_model": {"type": "one_time", "one_time": {}}},
+        "billing_model.type",
+        "real_time",
+    ),
+    (FLAT, {"pricing_model": "tiered"}, "pricing_model", "not available yet"),
+    (FLAT, {"pricing_model": "bulk"}, "pricing_model", "not available yet"),
+    (FLAT, {"tiering": {"basis": "unit"}}, "tiering", "not available yet"),
+    (FLAT, {f"{FIRST}.up_to": 10}, "pricing[0].values[0].up_to", "not available yet"),
+    (FLAT, {f"{USAGE}.usage_type": "custom"}, f"{USAGE}.usage_type", "not available yet"),
+    (FLAT, {f"{USAGE}.unit_aggregation": "max"}, f"{USAGE}.unit_aggregation", "count"),
+    (BY_MODEL, {f"{USAGE}.volume_aggregation": "max"}, f"{USAGE}.volume_aggregation", "sum"),
+    (BY_MODEL, {f"{USAGE}.volume_field": None}, f"{USAGE}.volume_field", "is missing"),
+    (
+        BY_MODEL,
+        {f"{USAGE}.billable_dimensions": ["model", "model"]},
+        f"{USAGE}.billable_dimensions",
+        "twice",
+    ),
+    (
+        FLAT,
+        {"collection": {"type": "balance", "address": "USD"}},
+        "collection.address",
+        "name:ASSET",
+    ),
+    (
+        FLAT,
+        {"collection": {"type": "balance", "address": "default:EUR"}},
+        "collection.address",
+        "default:USD",
+    ),
+    (FLAT, {"pricing.0.values": [{"unit_price": 1}] * 2}, "pricing[0].values", "2 entries"),
+    (FLAT, {"pricing.0.values": [{}]}, "pricing[0].values[0].unit_price", "is missing"),
+    (FLAT, {f"{FIRST}.volume_rate": 1}, "pricing[0].values[0].volume_rate", "no use"),
+    (FLAT, {f"{FIRST}.unit_price": -1}, "pricing[0].values[0].unit_price", "out of range"),
+    (
+        FLAT,
+        {f"{FIRST}.unit_price": "#1.000000000000000000001#"},
+        "pricing[0].values[0].unit_price",
+        "18 decimals",
+    ),
+    (
+        FLAT,
+        {f"{FIRST}.unit_price": "#1e999999999#"},
+        "pricing[0].values[0].unit_price",
+        "too large",
+    ),
+    (
+        FLAT,
+        {f"{FIRST}.unit_price": "#1000000000000000001#"},
+        "pricing[0].values[0].unit_price",
+        "out of range",
+    ),
+    (
+        FLAT,
+        {f"{FIRST}.min_amount": 2, f"{FIRST}.max_amount": 1},
+        "pricing[0].values[0].min_amount",
+        "above max_amount",
+    ),
+    (
+        BY_MODEL,
+        {f"{FIRST}.values.0.unit_price": 1},
+        "pricing[0].values[0].values[0].unit_price",
+        "no use",
+    ),
+    (
+        BY_MODEL,
+        {f"{FIRST}.values": [{}]},
+        "pricing[0].values[0].values[0].volume_rate",
+        "is missing",
+    ),
+    (
+        BY_MODEL,
+        {f"{USAGE}.usage_type": "unit_and_volume"},
+        "pricing[0].values[0].values[0].unit_price",
+        "is missing",
+    ),
+    (
+        BY_MODEL,
+        {f"{FIRST}.dimensions": {"region": "eu"}},
+        "pricing[0].values[0].dimensions.region",
+        "billable_dimensions",
+    ),
+    (BY_MODEL, {f"{FIRST}.values": None}, "pricing[0].values[0]", "give both"),
+    (BY_MODEL, {f"{FIRST}.dimensions": None}, "pricing[0].values[0]", "give both"),
+    (BY_MODEL, {f"{FIRST}.volume_rate": 1}, "pricing[0].values[0]", "into its values"),
+    (BY_MODEL, {f"{FIRST}.package_size": 1000}, "pricing[0].values[0]", "into its values"),
+    (BY_MODEL, {f"{FIRST}.up_to": 10}, "pricing[0].values[0]", "into its values"),
+    (
+        BY_MODEL,
+        {"pricing_model": "package", f"{FIRST}.values.0.package_size": 10},
+        "pricing[0].values[1].values[0].package_size",
+        "is missing",
+    ),
+    (BY_MODEL, {f"{FIRST}.values.0.package_size": 0}, "pricing[0].values", "from 1"),
+    (BY_MODEL, {f"{FIRST}.values.0.package_size": "#1.5#"}, "pricing[0].values", "whole"),
+    (BY_MODEL, {f"{FIRST}.values.0.package_size": -1}, "pricing[0].values", "from 1"),
+    (
+        BY_MODEL,
+        {f"{FIRST}.values.0.package_size": "#1e999999999#"},
+        "pricing[0].values",
+        "package_size",
+    ),
+    (
+        BY_MODEL,
+        {
+            f"{FIRST}.values.0.package_size": 999_999_999_989,
+            "pricing.0.values.1.values.0.package_size": 999_999_999_961,
+        },
+        "pricing[0].values",
+        "common multiple",
+    ),
+    (FIXED, {"pricing_model": "tiered"}, "pricing_model", "does not fit"),
+    (FIXED, {"tiering": {}}, "tiering", "does not fit"),
+    (FIXED, {"pricing.0.asset": "XYZ"}, "pricing[0].asset", "unknown"),
+    (FIXED, {f"{FIRST}.unit_price": -1}, "pricing[0].values[0].unit_price", "out of range"),
+    (FIXED, {f"{FIRST}.quantity": -1}, "pricing[0].values[0].quantity", "out of range"),
+]
+
+
+@pytest.mark.parametrize(("base", "changes", "path", "message"), BAD)
+def test_a_price_that_could_not_be_collected_is_refused_by_field(
+    base: dict[str, Any], changes: dict[str, Any], path: str, message: str
+) -> None:
+    errors = errors_of(changed(base, changes))
+    assert f"prices[0].{path}" in errors
+    assert message in errors[f"prices[0].{path}"][0]
+
+
+def test_every_bad_price_is_named_by_its_place() -> None:
+    unpriced = price(value(), id="")
+    errors = validate_prices((price(value(unit_price="1")), unpriced, unpriced), ASSETS)
+    assert {path.partition(".")[0] for path in errors} == {"prices[0]", "prices[1]", "prices[2]"}
+    assert errors["prices[0].id"] == ["is chosen by Faregate: leave it out"]
+
+
+def test_a_product_has_at_most_a_hundred_prices() -> None:
+    errors = validate_prices((price(value(unit_price="1")),) * (MAX_PRICES + 1), ASSETS)
+    assert list(errors) == ["prices"]
+
+
+def test_entitlements_are_refused_until_they_are_granted() -> None:
+    body = (
+        b'{"name": "Monthly", "asset": "CREDITS", "amount": 100, "purpose": "bundled",'
+        b' "lifecycle": {"type": "recurring"}}'
+    )
+    entitlement = codec.decode_request(Entitlement, body)
+    assert validate_entitlements(None) == {}
+    assert validate_entitlements(()) == {}
+    assert list(validate_entitlements((entitlement,))) == ["entitlements"]
