@@ -37,9 +37,17 @@ from faregate.catalog.types import (
 )
 from faregate.core.amounts import AmountError, to_decimal, to_units
 from faregate.core.decide import ChangeSubscription, SetOverdraft, Subscribe
-from faregate.core.events import MAX_EVENTS, BookedEvent, EventsBooked, RecordEvents, UsageEvent
+from faregate.core.events import (
+    MAX_EVENTS,
+    BookedEvent,
+    EventsBooked,
+    Fee,
+    RecordEvents,
+    UsageEvent,
+)
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
+from faregate.core.pricing import SimulatedFee, simulate
 from faregate.core.problems import (
     CONFLICT,
     NOT_FOUND,
@@ -103,6 +111,13 @@ class Page(msgspec.Struct, frozen=True):
     offset: int
 
 
+class BookedFee(msgspec.Struct, frozen=True):
+    """A fee of an event, and when it was booked."""
+
+    fee: Fee
+    created_at: datetime
+
+
 class Engine:
     """Faregate in this process. Make one with `Engine.open`."""
 
@@ -128,8 +143,12 @@ class Engine:
         clock: Clock = system_clock,
         migrate: bool | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        serves: bool = True,
     ) -> AsyncIterator[Engine]:
         """Open a database and serve it until the block ends.
+
+        With `serves` false no lane is taken: keys, catalog and reads work, also while another
+        process serves the database; what changes a wallet is refused.
 
         SQLite is migrated by itself, PostgreSQL only if it is empty or `migrate` is true.
         Raises `FaregateError` (503) if the database cannot be used, with the reason.
@@ -140,14 +159,14 @@ class Engine:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
         engine = cls(store, clock, mode)
         try:
-            await engine._start(migrate, wait_seconds)
+            await engine._start(migrate, wait_seconds if serves else None)
             yield engine
         finally:
             for lane in engine._lanes:
                 await lane.stop()
             await store.close()
 
-    async def _start(self, migrate: bool | None, wait_seconds: float) -> None:
+    async def _start(self, migrate: bool | None, wait_seconds: float | None) -> None:
         version = await self._store.schema_version()
         if version != newest_version():
             if migrate or version is None or (migrate is None and self._is_sqlite):
@@ -168,8 +187,9 @@ class Engine:
                 IdSource(secrets.randbits),
                 holder,
             )
-            await lane.start(wait_seconds)
             self._lanes.append(lane)
+            if wait_seconds is not None:
+                await lane.start(wait_seconds)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -377,6 +397,21 @@ class Engine:
         environment = self._environment(context)
         return await directory.find_by_external_id(self._store, environment, external_id)
 
+    async def external_ids(
+        self, customer_ids: Sequence[str], *, context: AccountContext | None = None
+    ) -> dict[str, str | None]:
+        """Return the external ids of customers, by id."""
+        environment = self._environment(context)
+        return await directory.external_ids(self._store, environment, customer_ids)
+
+    async def is_ready(self) -> bool:
+        """Tell whether the database answers and every lane may write."""
+        try:
+            await self._store.leases()
+        except StoreUnavailable:
+            return False
+        return all(lane.has_lease for lane in self._lanes)
+
     async def update_customer(
         self, customer_id: str, request: UpdateCustomer, *, context: AccountContext | None = None
     ) -> None:
@@ -498,6 +533,27 @@ class Engine:
         command = RecordEvents(customer_id, tuple(events), is_lenient)
         return cast(EventsBooked, await lane.submit(command, environment, len(events)))
 
+    async def simulate_usage(
+        self,
+        product: str,
+        version: VersionName,
+        events: Sequence[UsageEvent],
+        *,
+        context: AccountContext | None = None,
+    ) -> tuple[list[SimulatedFee], list[str]]:
+        """Price made-up events under one version, a draft too; changes nothing.
+
+        Returns the fees and, per event that gave none, a warning.
+        """
+        environment = self._environment(context)
+        found = products.find_product(self._catalog, environment, product)
+        row = products.find_version(found, version)
+        compiled = self._catalog.compile(found, row, self._catalog.view(environment).assets)
+        outcome = simulate(compiled, events)
+        if isinstance(outcome, Problem):
+            raise FaregateError(outcome)
+        return outcome
+
     async def get_event(
         self,
         event_id: str,
@@ -563,6 +619,20 @@ class Engine:
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
         return cast(BookedTransaction, await lane.submit(Charge(customer_id, request), environment))
+
+    async def get_transaction(
+        self, customer_id: str, identifier: str, *, context: AccountContext | None = None
+    ) -> BookedTransaction | BookedFee:
+        """Find an adjustment, a charge or an event's fee, by its id or the caller's own."""
+        lane = await self._lane_of(self._environment(context), customer_id)
+        if identifier.startswith("fee_"):
+            fee = await reading.read_fee(self._store, lane.number, customer_id, identifier)
+            if fee is not None:
+                return BookedFee(*fee)
+        booked = await reading.read_transaction(self._store, lane.number, customer_id, identifier)
+        if booked is None:
+            raise FaregateError(Problem(NOT_FOUND, f"there is no transaction {identifier!r}"))
+        return booked
 
     async def set_overdraft(
         self,

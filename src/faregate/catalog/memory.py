@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -139,7 +140,7 @@ class CatalogMemory:
         return CatalogView(epoch, assets, compiled, prices)
 
     def compile(
-        self, product: ProductRow, row: VersionRow, assets: dict[str, Asset]
+        self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]
     ) -> tuple[CompiledPrice, ...]:
         """Compile a version's usage prices, once: a version's prices never change."""
         key = (product.id, row.version)

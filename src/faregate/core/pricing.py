@@ -14,10 +14,10 @@ then at least `min_amount`, at most `max_amount`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from math import lcm
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -272,3 +272,60 @@ def fee_units(numerator: int, denominator: int, carried: int) -> tuple[int, int]
     ((0, 4), (1, -2))
     """
     return half_even(numerator + carried, denominator)
+
+
+class SimulatedFee(msgspec.Struct, frozen=True):
+    """What an event would cost: `units` of the scale of `priced.asset`."""
+
+    event_id: str
+    compiled: CompiledPrice
+    priced: PricedAsset
+    match: Match
+    units: int
+
+
+class Priceable(Protocol):
+    """What pricing needs of an event."""
+
+    @property
+    def id(self) -> str:
+        """The sender's id."""
+        ...
+
+    @property
+    def event_type(self) -> str:
+        """What prices match by."""
+        ...
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """What is measured."""
+        ...
+
+
+def simulate(
+    prices: tuple[CompiledPrice, ...], events: Sequence[Priceable]
+) -> tuple[list[SimulatedFee], list[str]] | Problem:
+    """Price events under these prices, in each price's first asset, as a new customer's would be.
+
+    Rounding carries over from event to event, as it does when they are booked.
+    """
+    fees: list[SimulatedFee] = []
+    warnings: list[str] = []
+    carries: dict[str, int] = {}
+    for index, event in enumerate(events):
+        matching = [price for price in prices if price.event_type == event.event_type]
+        if not matching:
+            warnings.append(f"events[{index}]: no price for event_type={event.event_type}")
+        for compiled in matching:
+            priced = compiled.assets[0]
+            match = price_event(compiled, priced, event.data or {})
+            if isinstance(match, Problem):
+                return match.under(f"events[{index}]")
+            if isinstance(match, str):
+                warnings.append(f"events[{index}]: {match}")
+                continue
+            carried = carries.get(compiled.id, 0)
+            units, carries[compiled.id] = fee_units(match.numerator, priced.denominator, carried)
+            fees.append(SimulatedFee(event.id, compiled, priced, match, units))
+    return fees, warnings

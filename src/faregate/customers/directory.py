@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -159,3 +159,18 @@ async def list_customers(
         *values,
     )
     return [_read(row) for row in rows], int(total[0][0])
+
+
+async def external_ids(
+    queries: Queries, environment_id: int, customer_ids: Sequence[str]
+) -> dict[str, str | None]:
+    """Return the external ids of customers, by id; at most a page of them."""
+    if not customer_ids:
+        return {}
+    marks = ", ".join(f"${n}" for n in range(2, len(customer_ids) + 2))
+    rows = await queries.fetch(
+        f"SELECT id, external_id FROM customers WHERE environment_id = $1 AND id IN ({marks})",
+        environment_id,
+        *customer_ids,
+    )
+    return {row[0]: row[1] for row in rows}

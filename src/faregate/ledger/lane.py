@@ -137,6 +137,11 @@ class Lane:
         """Weight of the commands that wait."""
         return self._queued
 
+    @property
+    def has_lease(self) -> bool:
+        """Tell whether the lane may write."""
+        return self._lease is not None
+
     async def start(self, wait_seconds: float) -> None:
         """Take the lease and begin to work."""
         await self._take_lease(wait_seconds)
@@ -149,8 +154,9 @@ class Lane:
         if self._task is not None:
             await self._task
         if self._lease is not None:
+            lease, self._lease = self._lease, None
             try:
-                await release_lane(self._store, self._lease)
+                await release_lane(self._store, lease)
             except StoreUnavailable as error:
                 log.warning("lease not released", lane=self.number, reason=str(error))
 
@@ -162,8 +168,8 @@ class Lane:
         The future raises `FaregateError` if the command is refused. Raises it at once (429) if
         the queue is full, (503) if the lane is closing.
         """
-        if self._is_closing:
-            raise unavailable("the server is stopping")
+        if self._is_closing or self._task is None:
+            raise unavailable("this process does not serve the database, or is stopping")
         if self._queued + weight > MAX_QUEUED:
             self.statistics.refused_overload += 1
             detail = f"{self._queued} commands are waiting, at most {MAX_QUEUED} may"

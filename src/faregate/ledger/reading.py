@@ -176,5 +176,11 @@ async def list_events(
             f"ORDER BY e.seq DESC LIMIT {int(limit)} OFFSET {int(offset)}",
             *values,
         )
-    events = [ListedEvent(*row[:5], from_us(row[5]), from_us(row[6]), *row[7:]) for row in found]
+    events = []
+    for row in found:
+        identifier, customer, event_type, subject, description, occurred, created, *fee = row
+        moments = (from_us(occurred), from_us(created))
+        events.append(
+            ListedEvent(identifier, customer, event_type, subject, description, *moments, *fee)
+        )
     return events, int(total[0][0])
