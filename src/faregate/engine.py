@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -36,6 +36,7 @@ from faregate.catalog.types import (
     VersionCreated,
 )
 from faregate.core.amounts import AmountError, to_decimal, to_units
+from faregate.core.codec import decode, encode
 from faregate.core.decide import ChangeSubscription, SetOverdraft, Subscribe
 from faregate.core.events import (
     MAX_EVENTS,
@@ -47,6 +48,7 @@ from faregate.core.events import (
 )
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
+from faregate.core.instants import to_us
 from faregate.core.pricing import SimulatedFee, simulate
 from faregate.core.problems import (
     CONFLICT,
@@ -88,11 +90,13 @@ from faregate.ledger.verify import Progress, Report, verify
 from faregate.platform import environments, keys
 from faregate.platform.environments import AccountContext, Mode
 from faregate.platform.keys import ApiKey, Role
+from faregate.store.idempotency import KeyReused, first_answer, remember_answer
 from faregate.store.migrate import newest_version
 from faregate.store.open import open_store
-from faregate.store.protocol import Queries, Store, StoreUnavailable
+from faregate.store.protocol import DuplicateKey, Queries, Store, StoreUnavailable
 
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 WAIT_SECONDS: Final = 15.0
 MAX_KNOWN_CUSTOMERS: Final = 200_000
 
@@ -109,6 +113,14 @@ class Page(msgspec.Struct, frozen=True):
     total_count: int
     limit: int
     offset: int
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A caller's Idempotency-Key (None: there is none), for one operation of one environment."""
+
+    operation: str
+    value: str | None
+    environment_id: int
 
 
 class BookedFee(msgspec.Struct, frozen=True):
@@ -240,7 +252,7 @@ class Engine:
 
     async def find_key(self, secret: str) -> ApiKey | None:
         """Return the key with this secret, None if there is none in force."""
-        return await keys.find_key(self._store, secret) if keys.KEY.match(secret) else None
+        return await keys.find_key(self._store, secret) if keys.KEY.fullmatch(secret) else None
 
     async def list_keys(self) -> list[ApiKey]:
         """Return all keys, revoked ones too."""
@@ -262,13 +274,23 @@ class Engine:
         await self._catalog.refresh()
 
     async def create_asset(
-        self, request: CreateAsset, *, context: AccountContext | None = None
+        self,
+        request: CreateAsset,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
     ) -> AssetCreated:
         """Create a custom credit."""
         assets.check_asset(request)
+        environment = self._environment(context)
         async with self._catalog_change() as change:
-            environment = self._environment(context)
-            return await assets.create_asset(change, environment, request, self._clock())
+            return await self._once(
+                Key("assets", idempotency_key, environment),
+                change,
+                request,
+                AssetCreated,
+                lambda: assets.create_asset(change, environment, request, self._clock()),
+            )
 
     async def list_assets(
         self, limit: int = 20, offset: int = 0, *, context: AccountContext | None = None
@@ -283,26 +305,47 @@ class Engine:
         return await assets.get_asset(self._store, self._catalog, environment, code)
 
     async def create_product(
-        self, request: CreateProduct, *, context: AccountContext | None = None
+        self,
+        request: CreateProduct,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
     ) -> VersionCreated:
         """Create a product with its version 1."""
         environment = self._environment(context)
         products.check_version(self._catalog, environment, request)
         async with self._catalog_change() as change:
-            return await products.create_product(
-                change, environment, request, self._ticked(), self._clock()
+            return await self._once(
+                Key("products", idempotency_key, environment),
+                change,
+                request,
+                VersionCreated,
+                lambda: products.create_product(
+                    change, environment, request, self._ticked(), self._clock()
+                ),
             )
 
     async def create_version(
-        self, product: str, request: CreateVersion, *, context: AccountContext | None = None
+        self,
+        product: str,
+        request: CreateVersion,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
     ) -> VersionCreated:
         """Create the next version of a product."""
         environment = self._environment(context)
         found = products.find_product(self._catalog, environment, product)
         products.check_version(self._catalog, environment, request)
         async with self._catalog_change() as change:
-            return await products.create_version(
-                change, found, request, self._ticked(), self._clock()
+            return await self._once(
+                Key(f"versions of {found.id}", idempotency_key, environment),
+                change,
+                request,
+                VersionCreated,
+                lambda: products.create_version(
+                    change, found, request, self._ticked(), self._clock()
+                ),
             )
 
     async def update_version(
@@ -344,10 +387,60 @@ class Engine:
         items = [ProductItem(p.id, p.code, p.name) for p in rows if code in (None, p.code)]
         return _page(items, limit, offset)
 
+    async def _first_answer(
+        self, queries: Queries, key: Key, request: msgspec.Struct, kind: type[T]
+    ) -> T | None:
+        """Return the first answer under a caller's Idempotency-Key. Raises 409 if it is reused."""
+        if key.value is None:
+            return None
+        body = encode(request).decode()
+        try:
+            first = await first_answer(queries, key.environment_id, key.value, key.operation, body)
+        except KeyReused:
+            detail = (
+                f"Idempotency-Key {key.value!r} was used for another request: use a new key, "
+                "or send the first body again"
+            )
+            raise FaregateError(Problem(CONFLICT, detail)) from None
+        return None if first is None else decode(kind, first)
+
+    async def _once(
+        self,
+        key: Key,
+        queries: Queries,
+        request: msgspec.Struct,
+        kind: type[T],
+        action: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Do something in a transaction, or return what it answered under the same key before."""
+        first = await self._first_answer(queries, key, request, kind)
+        if first is not None:
+            return first
+        answer = await action()
+        if key.value is not None:
+            try:
+                await remember_answer(
+                    queries,
+                    key.environment_id,
+                    key.value,
+                    key.operation,
+                    encode(request).decode(),
+                    encode(answer).decode(),
+                    to_us(self._clock()),
+                )
+            except DuplicateKey:
+                detail = "the same request is being answered at this moment: send it again"
+                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 1)) from None
+        return answer
+
     # -- customers ----------------------------------------------------------------------------
 
     async def create_customer(
-        self, request: CreateCustomer, *, context: AccountContext | None = None
+        self,
+        request: CreateCustomer,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
     ) -> CustomerCreated:
         """Create a customer with subscriptions.
 
@@ -355,6 +448,10 @@ class Engine:
         nobody ever sees a customer without them.
         """
         environment = self._environment(context)
+        key = Key("customers", idempotency_key, environment)
+        first = await self._first_answer(self._store, key, request, CustomerCreated)
+        if first is not None:
+            return first
         if request.external_id is not None:
             await directory.check_external_id(self._store, environment, request.external_id)
         now, ids = self._clock(), self._ticked()
@@ -367,12 +464,16 @@ class Engine:
         lane = self._lane_for(environment, customer_id)
         if subscriptions:
             await lane.submit(Subscribe(customer_id, subscriptions), environment)
-        async with self._store.transaction() as transaction:
+        shown = [show_subscription(s, view.products, now) for s in subscriptions]
+
+        async def insert() -> CustomerCreated:
             await directory.insert_customer(
                 transaction, environment, customer_id, lane.number, request, now
             )
-        shown = [show_subscription(s, view.products, now) for s in subscriptions]
-        return CustomerCreated(customer_id, shown)
+            return CustomerCreated(customer_id, shown)
+
+        async with self._store.transaction() as transaction:
+            return await self._once(key, transaction, request, CustomerCreated, insert)
 
     def _lane_for(self, environment_id: int, customer_id: str) -> Lane:
         digest = hashlib.blake2b(f"{environment_id}:{customer_id}".encode(), digest_size=8)
@@ -456,7 +557,7 @@ class Engine:
         """List customers, the newest first. Filters: customer_id, external_id, email, name."""
         environment = self._environment(context)
         rows, total = await directory.list_customers(
-            self._store, environment, filters or {}, limit, offset
+            self._store, environment, filters or {}, limit, offset, self._clock()
         )
         items = [await self._show_customer(row, environment) for row in rows]
         return Page(items, total, limit, offset)
@@ -466,15 +567,28 @@ class Engine:
         customer_id: str,
         request: CreateSubscription,
         *,
+        idempotency_key: str | None = None,
         context: AccountContext | None = None,
     ) -> ShownSubscription:
         """Subscribe a customer to products."""
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
+        key = Key(f"subscriptions of {customer_id}", idempotency_key, environment)
         view, now = self._catalog.view(environment), self._clock()
         subscription = new_subscription(request, view.products, "", self._ticked(), now)
+        shown = show_subscription(subscription, view.products, now)
+
+        async def keep() -> ShownSubscription:
+            return shown
+
+        if idempotency_key is not None:
+            # The answer is kept first: a repeat after a fault finds the same subscription and
+            # writes it, if it was not written.
+            async with self._store.transaction() as transaction:
+                shown = await self._once(key, transaction, request, ShownSubscription, keep)
+            subscription = msgspec.structs.replace(subscription, id=shown.id)
         await lane.submit(Subscribe(customer_id, (subscription,)), environment)
-        return show_subscription(subscription, view.products, now)
+        return shown
 
     async def set_subscription_status(
         self,

@@ -59,14 +59,15 @@ ASSETS: dict[str, Asset] = {
 
 def id_source(seed: int = 1, now: datetime = T0) -> IdSource:
     """Make an id source whose randomness is the same in every run."""
-    source = IdSource(Random(seed).getrandbits)
+    source = IdSource(Random(seed).getrandbits)  # noqa: S311
     source.tick(now)
     return source
 
 
 def value(**numbers: str) -> PriceValue:
     """Make one value of a price: `value(unit_price="0.1")`."""
-    return PriceValue(**{field: Number(text) for field, text in numbers.items()})
+    exact: dict[str, Any] = {field: Number(text) for field, text in numbers.items()}
+    return PriceValue(**exact)
 
 
 def dimensional(dimensions: dict[str, str], **numbers: str) -> PriceValue:
@@ -111,9 +112,7 @@ def volume_price(rate: str, **options: Any) -> UsageBasedPrice:
     return price(value(volume_rate=rate), usage_type="volume", **options)
 
 
-def compiled(
-    source: UsageBasedPrice, product_id: str = PRODUCT, version: int = 1
-) -> CompiledPrice:
+def compiled(source: UsageBasedPrice, product_id: str = PRODUCT, version: int = 1) -> CompiledPrice:
     """Compile a price as part of a product's version."""
     return compile_price(source, ASSETS, product_id, product_id.removeprefix("prp_"), version)
 

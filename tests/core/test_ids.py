@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faregate.core.ids import EPOCH, IdSource, encode_base32, is_public_id
+from faregate.core.ids import IdSource, encode_base32, is_public_id
+from faregate.core.instants import EPOCH
 
 from .builders import MINUTE, T0, id_source
 

@@ -67,7 +67,7 @@ def changed(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def errors_of(source: dict[str, Any]) -> dict[str, list[str]]:
     # Numbers are written as JSON text, so that no float stands between the case and the rule.
     text = json.dumps(source).replace('"#', "").replace('#"', "")
-    prices = codec.decode_request(tuple[Price, ...], f"[{text}]".encode())  # type: ignore[arg-type]
+    prices = codec.decode_request(tuple[Price, ...], f"[{text}]".encode())
     return validate_prices(prices, ASSETS)
 
 

@@ -46,12 +46,8 @@ UNIT = price(value(unit_price="0.25"))
 VOLUME = volume_price("0.002")
 BOTH = price(value(unit_price="0.5", volume_rate="0.01"), usage_type="unit_and_volume")
 PER_THOUSAND = price(value(volume_rate="3", package_size="1000"), usage_type="volume")
-PACKAGE = price(
-    value(volume_rate="3", package_size="1000"), usage_type="volume", model="package"
-)
-BOUNDED = price(
-    value(volume_rate="0.001", min_amount="0.05", max_amount="2"), usage_type="volume"
-)
+PACKAGE = price(value(volume_rate="3", package_size="1000"), usage_type="volume", model="package")
+BOUNDED = price(value(volume_rate="0.001", min_amount="0.05", max_amount="2"), usage_type="volume")
 FINEST = volume_price("0.000000000000000001")
 IN_POINTS = price(value(unit_price="2.5"), asset="POINTS")
 IN_CREDITS = price(value(unit_price="1.25"), asset="CREDITS")

@@ -10,8 +10,6 @@ from faregate.core.subscriptions import CLOCK_SKEW, Binding, Stretch, Subscripti
 
 from .builders import DAY, MINUTE, T0, catalog_of, price, product, subscription, value
 
-
-
 V1, V2, V3 = (price(value(unit_price=str(n)), id=f"prc_v{n}") for n in (1, 2, 3))
 CATALOG = catalog_of(
     product(

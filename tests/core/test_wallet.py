@@ -95,8 +95,9 @@ def test_a_debit_takes_from_the_grants_in_their_order_of_use_then_from_the_overd
 
 
 def test_a_debit_of_nothing_moves_nothing_whatever_the_policy() -> None:
-    for policy in ("allow", "limit", "reject"):
-        one = account(policy=policy, overdraft=7)  # type: ignore[arg-type]
+    policies: tuple[OverdraftPolicy, ...] = ("allow", "limit", "reject")
+    for policy in policies:
+        one = account(policy=policy, overdraft=7)
         assert take(one, 0) == Movement(one)
 
 
@@ -361,7 +362,9 @@ def test_many_small_steps_in_time_are_one_large_step(commands: list[Step]) -> No
         history.run(step)
     end = history.now + 30 * MINUTE
     once = advance(history.account, end)
-    walked, transfers, grants = history.account, [], {}
+    walked = history.account
+    transfers: list[Transfer] = []
+    grants: dict[str, Grant] = {}
     for minute in range(1, 31):
         moved = advance(walked, history.now + minute * MINUTE)
         walked = moved.account
@@ -411,9 +414,7 @@ def test_an_account_restored_late_catches_up_as_the_live_one_does(
     later = history.now + minutes * MINUTE
     live, again = advance(history.account, later), advance(history.restored(), later)
     assert again.transfers == live.transfers
-    assert replace(again.account, next_change_at=None) == replace(
-        live.account, next_change_at=None
-    )
+    assert replace(again.account, next_change_at=None) == replace(live.account, next_change_at=None)
 
 
 def test_a_grant_stored_unexpired_breaks_when_the_account_is_restored_after_its_expiry() -> None:

@@ -37,7 +37,7 @@ _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def check_asset(request: CreateAsset) -> None:
     """Raise `FaregateError` (422) naming what is wrong with a new asset."""
     errors: dict[str, list[str]] = {}
-    if not ASSET_CODE.match(request.code):
+    if not ASSET_CODE.fullmatch(request.code):
         errors["code"] = [
             f"{request.code!r} is not a code: use 2 to 24 capital letters, digits or '_', "
             "beginning with a letter"

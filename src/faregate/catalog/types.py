@@ -83,7 +83,7 @@ class CreateProduct(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     """A new product with its first version."""
 
     name: Text
-    code: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")]
+    code: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}\Z")]
     prices: Prices
     entitlements: Entitlements | None = None
     publish: bool | None = None

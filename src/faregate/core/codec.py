@@ -9,7 +9,6 @@ untyped number becomes a float unless `float_hook` says otherwise.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -83,7 +82,7 @@ def decode_request(kind: type[T], body: bytes) -> T:
 def _explain(message: str) -> Problem:
     """Turn `Expected `str`, got `int` - at `$.events[0].id`` into a problem with a field path."""
     text, _, path = message.partition(" - at `")
-    path = path.rstrip("`").removeprefix("$").removeprefix(".")
+    path = path.removeprefix("key` in `").rstrip("`").removeprefix("$").removeprefix(".")
     if text.startswith(("Object contains unknown field", "Object missing required field")):
         field = text.split("`")[1]
         path = f"{path}.{field}" if path else field
@@ -95,6 +94,15 @@ def _explain(message: str) -> Problem:
     return Problem(INVALID, f"{path}: {text}", {path: [text]})
 
 
-def utc(moment: datetime) -> datetime:
-    """Return an aware instant in UTC."""
-    return moment.astimezone(UTC)
+def same_json(one: Any, other: Any) -> bool:
+    """Tell whether two decoded JSON values mean the same.
+
+    Numbers compare by value (1 and 1.0 are equal), but `true` is not 1, as it is in Python.
+    """
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)

@@ -75,8 +75,8 @@ NOTHING_KNOWN = Known()
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """What a command does: the customer's new state, the rows to write, and the answer.
 
-    `changes` is None if there is nothing to write (a refusal, a repeat). A refused command's
-    answer is a `Problem`, and its state is the old one.
+    A refused command's answer is a `Problem`; it and a repeat have no rows, and leave the state
+    as it was.
     """
 
     state: CustomerState
@@ -140,7 +140,7 @@ def _decision(
 
 def _subscribe(state: CustomerState, command: Subscribe) -> Decision:
     taken = {s.id for s in state.subscriptions}
-    new = tuple(s for s in command.subscriptions if s.id not in taken)
+    new = tuple({s.id: s for s in command.subscriptions if s.id not in taken}.values())
     if not new:
         return Decision(state, None)
     subscriptions = state.subscriptions + new

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import Number
+from faregate.core.codec import same_json
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.ids import IdSource
 from faregate.core.prices import Key
@@ -137,12 +138,11 @@ def decide_events(
     changes = Changes(state)
     results: list[EventResult] = []
     booked: dict[str, BookedEvent] = {}
-    is_single = len(command.events) == 1
     for index, event in enumerate(command.events):
         prior = known.get(event.id) or booked.get(event.id)
         if prior is not None:
             outcome = _repeat(prior, event)
-        elif command.is_lenient and not is_single:
+        elif command.is_lenient:
             outcome = _book_alone(changes, event, catalog, now, ids)
         else:
             outcome = _book(changes, event, catalog, now, ids)
@@ -163,7 +163,7 @@ def _repeat(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
     differing = [
         field
         for field in UsageEvent.__struct_fields__
-        if getattr(first, field) != getattr(event, field)
+        if not same_json(getattr(first, field), getattr(event, field))
     ]
     if differing:
         detail = (

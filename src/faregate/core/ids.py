@@ -31,7 +31,7 @@ def encode_base32(number: int) -> str:
 
 def is_public_id(text: str, prefix: str) -> bool:
     """Tell whether `text` looks like an id of this kind, e.g. `is_public_id(x, "cust")`."""
-    return text.startswith(prefix + "_") and _PUBLIC_ID.match(text) is not None
+    return text.startswith(prefix + "_") and _PUBLIC_ID.fullmatch(text) is not None
 
 
 class IdSource:

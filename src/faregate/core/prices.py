@@ -317,7 +317,7 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
         if entry.dimensions is None or entry.values is None:
             yield path, "has no dimensions or values: give both in every entry, or in none"
             continue
-        if any(getattr(entry, field) is not None for field in _NUMBERS):
+        if any(getattr(entry, field) is not None for field in (*_NUMBERS, "package_size", "up_to")):
             yield path, "has dimensions: put its numbers into its values"
         for key in entry.dimensions:
             if key not in names:
@@ -357,6 +357,8 @@ def _check_flat_values(
         yield f"{path}.volume_rate", "has no use in a unit price: leave it out"
     if usage_type == "volume" and value.unit_price is not None:
         yield f"{path}.unit_price", "has no use in a volume price: leave it out"
+    if usage_type == "unit" and (value.package_size or price.pricing_model == "package"):
+        yield f"{path}.package_size", "has no use in a unit price: packages count volume"
     if price.pricing_model == "package" and value.package_size is None:
         yield f"{path}.package_size", "is missing: a package price needs it"
     if (

@@ -31,7 +31,7 @@ from faregate.core.wallet import (
     debit,
 )
 
-AccountName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+AccountName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
 Instant = Annotated[datetime, Meta(tz=True)]
 Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
 

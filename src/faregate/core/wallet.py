@@ -24,6 +24,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec import structs
 
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.grants import Grant, burn, order_of_use, with_remaining
@@ -207,9 +208,11 @@ def credit(account: Account, grant: Grant, source: str, reference: str, at: date
     if account.scheduled:
         scheduled = tuple(sorted(scheduled, key=_begins))
     waiting = _settled(account, account.grants, scheduled, account.overdraft_units)
+    # A backdated grant counts from its beginning, but moves money only from now on.
     begun = advance(waiting, at)
+    transfers = tuple([t if t.at >= at else structs.replace(t, at=at) for t in begun.transfers])
     changed = {grant.id: grant} | {g.id: g for g in begun.grants}
-    return Movement(begun.account, (added, *begun.transfers), tuple(changed.values()))
+    return Movement(begun.account, (added, *transfers), tuple(changed.values()))
 
 
 def check_credit(account: Account, units: int) -> Problem | None:

@@ -136,18 +136,32 @@ async def update_customer(
 
 
 async def list_customers(
-    queries: Queries, environment_id: int, filters: Mapping[str, str], limit: int, offset: int
+    queries: Queries,
+    environment_id: int,
+    filters: Mapping[str, str],
+    limit: int,
+    offset: int,
+    now: datetime,
 ) -> tuple[list[CustomerRow], int]:
     """Return a page of customers, the newest first, and how many there are in all.
 
-    Filters: `customer_id`, `external_id`, `email` match whole, `name` any part of it.
+    Filters: `customer_id`, `external_id`, `email` match whole, `name` any part of it;
+    `status` is `active` for customers that have an active subscription, else `inactive`.
     """
     where, parameters = ["environment_id = $1"], [environment_id]
     columns = {"customer_id": "id", "external_id": "external_id", "email": "email"}
     values: list[Any] = list(parameters)
     for field, value in filters.items():
-        values.append(value)
-        if field == "name":
+        values.append(to_us(now) if field == "status" else value)
+        if field == "status":
+            has = "" if value == "active" else "NOT "
+            mark = f"${len(values)}"
+            where.append(
+                f"{has}EXISTS (SELECT 1 FROM subscriptions s WHERE s.lane = customers.lane "
+                f"AND s.customer_id = customers.id AND s.active_from <= {mark} "
+                f"AND (s.active_to IS NULL OR s.active_to > {mark}))"
+            )
+        elif field == "name":
             where.append(f"lower(name) LIKE '%' || lower(${len(values)}) || '%'")
         else:
             where.append(f"{columns[field]} = ${len(values)}")

@@ -15,7 +15,7 @@ from faregate.core.prices import Key, Text
 from faregate.core.transactions import Instant, Metadata
 from faregate.core.wallet import OverdraftPolicy
 
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\Z")]
 Version = int | Literal["default"]
 
 

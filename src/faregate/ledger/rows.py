@@ -173,6 +173,8 @@ def _account_row(customer_id: str, account: Account) -> tuple[Any, ...]:
 
 def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any, ...]:
     renews_at = subscription.renews_at
+    # The newest stretch decides whether it is active now: for filters in SQL.
+    newest = subscription.stretches[-1] if subscription.stretches else None
     return (
         customer_id,
         subscription.id,
@@ -180,6 +182,8 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
         None if renews_at is None else to_us(renews_at),
         encode(subscription.bindings).decode(),
         encode(subscription.stretches).decode(),
+        None if newest is None else to_us(newest.from_at),
+        None if newest is None or newest.to_at is None else to_us(newest.to_at),
     )
 
 
@@ -213,7 +217,7 @@ def read_grant(row: Row) -> Grant:
 
 def read_subscription(row: Row) -> Subscription:
     """Read a row of `subscriptions`."""
-    _, identifier, created, renews, bindings, stretches = row
+    _, identifier, created, renews, bindings, stretches, *_ = row
     return Subscription(
         identifier,
         from_us(created),

@@ -48,7 +48,7 @@ def hash_key(secret: str) -> str:
 
 def mode_of(secret: str) -> Mode:
     """Return the mode that a key's prefix names. Raises 422 if it is not a key."""
-    match = KEY.match(secret)
+    match = KEY.fullmatch(secret)
     if match is None:
         raise FaregateError(
             invalid("key", "is not of the form fg_test_… or fg_live_… with 20 to 128 characters")

@@ -138,9 +138,11 @@ SUBSCRIPTIONS: Final = HotTable(
         ("renews_at", "bigint"),
         ("bindings", "text"),
         ("stretches", "text"),
+        ("active_from", "bigint"),
+        ("active_to", "bigint"),
     ),
     key=("customer_id", "subscription_id"),
-    update=("renews_at", "bindings", "stretches"),
+    update=("renews_at", "bindings", "stretches", "active_from", "active_to"),
 )
 
 HOT_TABLES: Final[tuple[HotTable, ...]] = (

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +23,8 @@ from faregate.platform.environments import AccountContext
 PAGE: Final = 2_000
 MAX_HISTORY: Final = 100_000
 """Events read when the totals begin, or begin anew; one more and the history is left out."""
+OVERLAP: Final = 500
+MAX_PAGES: Final = 2 * MAX_HISTORY // (PAGE - OVERLAP)
 MAX_CUSTOMERS: Final = 50_000
 """Customers counted one by one; beyond that the lighter half is forgotten (the totals keep it)."""
 MAX_LATEST: Final = 20
@@ -33,7 +36,7 @@ class LatestEvent(msgspec.Struct, frozen=True):
     id: str
     customer_id: str
     event_type: str
-    occurred_us: int
+    occurred_at: datetime
     fee_units: int
     asset: str | None
 
@@ -56,11 +59,13 @@ class Tally:
         async with self._lock:
             page = await self._page(MAX_LATEST, 0)
             self.latest = tuple(_latest(event) for event in page.items)
-            target = page.total_count
+            target = total = page.total_count
             if target - self.events > MAX_HISTORY:
                 self._begin_at(target)
-            while self.events < target:
-                await self._count_next(target)
+            for _ in range(MAX_PAGES):
+                if self.events >= target:
+                    break
+                total = await self._count_next(total)
             if len(self.customers) > MAX_CUSTOMERS:
                 self.customers = defaultdict(Counter, self.heaviest(MAX_CUSTOMERS // 2))
 
@@ -72,27 +77,23 @@ class Tally:
         self.units.clear()
         self.customers.clear()
 
-    async def _count_next(self, target: int) -> None:
-        """Count the oldest events not counted yet, at most a page of them.
+    async def _count_next(self, total: int) -> int:
+        """Count the oldest events not counted yet, at most a page of them, all or none.
 
-        Newer events may push them further down the list while it is read; where they are is
-        computed from the total that came with the page.
+        `total` is how many events there are as far as is known; returns the newer number. If more
+        were booked meanwhile than the overlap allows for, nothing is counted: call again.
         """
-        offset = max(0, target - self.events - PAGE)
+        offset = max(0, total - self.events - PAGE + OVERLAP)
         page = await self._page(PAGE, offset)
-        # The page's first row is event number `total - offset`, the next one is older by 1.
-        number = page.total_count - offset
-        fresh = [event for i, event in enumerate(page.items) if number - i > self.events]
-        oldest = number - len(page.items) + 1
-        if oldest > self.events + 1:
-            # More were booked during the read than fit between: look again, further down.
-            page = await self._page(PAGE, page.total_count - self.events - PAGE)
-            return
-        for event in fresh:
-            if event.fee_asset is not None:
-                self.units[event.fee_asset] += event.fee_units
-                self.customers[event.customer_id][event.fee_asset] += event.fee_units
-        self.events = max(self.events, number)
+        newest = page.total_count - offset
+        oldest = newest - len(page.items) + 1
+        if oldest <= self.events + 1:
+            for event in page.items[: max(0, newest - self.events)]:
+                if event.fee_asset is not None:
+                    self.units[event.fee_asset] += event.fee_units
+                    self.customers[event.customer_id][event.fee_asset] += event.fee_units
+            self.events = max(self.events, newest)
+        return page.total_count
 
     def heaviest(self, limit: int) -> list[tuple[str, Counter[str]]]:
         """Return the customers that were charged most, by their largest share of any asset."""
@@ -103,5 +104,12 @@ class Tally:
         return sorted(self.customers.items(), key=share, reverse=True)[:limit]
 
 
-def _latest(event: object) -> LatestEvent:
-    return msgspec.convert(event, LatestEvent, from_attributes=True)
+def _latest(event: Any) -> LatestEvent:
+    return LatestEvent(
+        event.id,
+        event.customer_id,
+        event.event_type,
+        event.occurred_at,
+        event.fee_units,
+        event.fee_asset,
+    )

@@ -291,6 +291,8 @@ def _wallets() -> None:
         _big("renews_at", is_null=True),
         _text("bindings"),
         _text("stretches"),
+        _big("active_from", is_null=True),
+        _big("active_to", is_null=True),
         key=("customer_id", "subscription_id"),
         has_rowid=False,
     )

@@ -1,0 +1,289 @@
+"""Assets and products over REST."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from faregate.catalog.types import (
+    AssetCreated,
+    AssetDetails,
+    AssetItem,
+    CreateAsset,
+    CreateProduct,
+    CreateVersion,
+    Product,
+    ProductItem,
+    ProductVersion,
+    UpdateVersion,
+    VersionCreated,
+)
+from faregate.core.amounts import to_decimal
+from faregate.core.events import MAX_EVENTS, UsageEvent
+from faregate.core.prices import Key
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem
+from faregate.engine import Page
+from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation, PageQuery
+
+Events = Annotated[tuple[UsageEvent, ...], Meta(min_length=1, max_length=MAX_EVENTS)]
+
+
+class AssetPage(msgspec.Struct, frozen=True):
+    """A page of assets."""
+
+    items: list[AssetItem]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class ProductPage(msgspec.Struct, frozen=True):
+    """A page of products."""
+
+    items: list[ProductItem]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class ProductsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which products."""
+
+    limit: Limit = 20
+    offset: Offset = 0
+    code: Key | None = None
+
+
+class SimulateUsage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Made-up events to price."""
+
+    events: Events
+
+
+class CalculatedFee(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What an event would cost under one price."""
+
+    price_id: str
+    price_name: str
+    currency: str
+    usage_id: str
+    event_type: str
+    usage_type: str
+    amount: Decimal
+    dimensions: dict[str, str] | None = None
+    volume_field: str | None = None
+    input_volume: Decimal | int | None = None
+    unit_price: Decimal | None = None
+    volume_rate: Decimal | None = None
+    package_size: Decimal | None = None
+
+
+class SimulatedUsage(msgspec.Struct, frozen=True):
+    """The fees of made-up events."""
+
+    fees: list[CalculatedFee]
+    warnings: list[str]
+
+
+def _version(call: Call) -> Any:
+    text = call.path["version"]
+    if text == "default":
+        return "default"
+    if text.isdecimal() and len(text) < 10:
+        return int(text)
+    raise FaregateError(Problem(NOT_FOUND, f"there is no version {text!r}: name a number"))
+
+
+async def _create_asset(call: Call) -> AssetCreated:
+    return await call.engine.create_asset(
+        call.body, idempotency_key=call.idempotency_key, context=call.context
+    )
+
+
+async def _list_assets(call: Call) -> Page:
+    return await call.engine.list_assets(call.query.limit, call.query.offset, context=call.context)
+
+
+async def _get_asset(call: Call) -> AssetDetails:
+    return await call.engine.get_asset(call.path["asset_code"], context=call.context)
+
+
+async def _create_product(call: Call) -> VersionCreated:
+    return await call.engine.create_product(
+        call.body, idempotency_key=call.idempotency_key, context=call.context
+    )
+
+
+async def _list_products(call: Call) -> Page:
+    query = call.query
+    return await call.engine.list_products(
+        query.limit, query.offset, query.code, context=call.context
+    )
+
+
+async def _get_product(call: Call) -> Product:
+    return await call.engine.get_product(call.path["product_id"], context=call.context)
+
+
+async def _create_version(call: Call) -> VersionCreated:
+    return await call.engine.create_version(
+        call.path["product_id"],
+        call.body,
+        idempotency_key=call.idempotency_key,
+        context=call.context,
+    )
+
+
+async def _get_version(call: Call) -> ProductVersion:
+    return await call.engine.get_version(
+        call.path["product_id"], _version(call), context=call.context
+    )
+
+
+async def _update_version(call: Call) -> None:
+    await call.engine.update_version(
+        call.path["product_id"], _version(call), call.body, context=call.context
+    )
+
+
+async def _simulate(call: Call) -> SimulatedUsage:
+    fees, warnings = await call.engine.simulate_usage(
+        call.path["product_id"], _version(call), call.body.events, context=call.context
+    )
+    shown = []
+    for fee in fees:
+        price, source = fee.compiled.price, fee.match.value.source
+        calculation = price.usage_calculation
+        shown.append(
+            CalculatedFee(
+                price_id=fee.compiled.id,
+                price_name=price.name,
+                currency=fee.priced.asset.code,
+                usage_id=fee.event_id,
+                event_type=fee.compiled.event_type,
+                usage_type=calculation.usage_type,
+                amount=to_decimal(fee.units, fee.priced.asset.scale),
+                dimensions=fee.match.value.dimensions,
+                volume_field=calculation.volume_field,
+                input_volume=fee.match.volume,
+                unit_price=source.unit_price,
+                volume_rate=source.volume_rate,
+                package_size=source.package_size,
+            )
+        )
+    return SimulatedUsage(shown, warnings)
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/assets",
+        _create_asset,
+        "Assets",
+        "Create a custom credit",
+        ADMIN,
+        201,
+        body=CreateAsset,
+        answer=AssetCreated,
+        errors=(409,),
+    ),
+    Operation(
+        "GET",
+        "/assets",
+        _list_assets,
+        "Assets",
+        "List assets: your own credits first, then the ISO 4217 currencies",
+        READ,
+        query=PageQuery,
+        answer=AssetPage,
+    ),
+    Operation(
+        "GET",
+        "/assets/{asset_code}",
+        _get_asset,
+        "Assets",
+        "Get an asset",
+        READ,
+        answer=AssetDetails,
+        errors=(404,),
+    ),
+    Operation(
+        "POST",
+        "/products",
+        _create_product,
+        "Products",
+        "Create a product with its first version",
+        ADMIN,
+        201,
+        body=CreateProduct,
+        answer=VersionCreated,
+        errors=(409,),
+    ),
+    Operation(
+        "GET",
+        "/products",
+        _list_products,
+        "Products",
+        "List products",
+        READ,
+        query=ProductsQuery,
+        answer=ProductPage,
+    ),
+    Operation(
+        "GET",
+        "/products/{product_id}",
+        _get_product,
+        "Products",
+        "Get a product by id or code",
+        READ,
+        answer=Product,
+        errors=(404,),
+    ),
+    Operation(
+        "POST",
+        "/products/{product_id}",
+        _create_version,
+        "Products",
+        "Create the product's next version",
+        ADMIN,
+        201,
+        body=CreateVersion,
+        answer=VersionCreated,
+        errors=(404, 409),
+    ),
+    Operation(
+        "GET",
+        "/products/{product_id}/{version}",
+        _get_version,
+        "Products",
+        "Get a version, by number or `default`",
+        READ,
+        answer=ProductVersion,
+        errors=(404,),
+    ),
+    Operation(
+        "PATCH",
+        "/products/{product_id}/{version}",
+        _update_version,
+        "Products",
+        "Publish a version, make it the default, or both",
+        ADMIN,
+        204,
+        body=UpdateVersion,
+        errors=(404, 409),
+    ),
+    Operation(
+        "POST",
+        "/products/{product_id}/{version}/simulate-usage",
+        _simulate,
+        "Products",
+        "Price made-up events; changes nothing",
+        READ,
+        body=SimulateUsage,
+        answer=SimulatedUsage,
+        errors=(404,),
+    ),
+)

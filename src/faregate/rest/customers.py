@@ -1,0 +1,219 @@
+"""Customers, their subscriptions, and the caller's own account over REST."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from faregate.core.problems import FaregateError, invalid
+from faregate.customers.types import (
+    CreateCustomer,
+    CreateSubscription,
+    Customer,
+    CustomerCreated,
+    ShownSubscription,
+    UpdateCustomer,
+    UpdateSubscribedProduct,
+    UpdateSubscription,
+)
+from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation
+
+Filter = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class CustomersQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which customers."""
+
+    limit: Limit = 20
+    offset: Offset = 0
+    customer_id: Filter | None = None
+    external_id: Filter | None = None
+    email: Filter | None = None
+    name: Filter | None = None
+    status: Literal["active", "inactive"] | None = None
+
+
+class CustomerSummary(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A customer in a list."""
+
+    id: str
+    name: str
+    active_subscription_count: int
+    external_id: str | None = None
+    email: str | None = None
+
+
+class CustomerPage(msgspec.Struct, frozen=True):
+    """A page of customers."""
+
+    items: list[CustomerSummary]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class OwnAccount(msgspec.Struct, frozen=True):
+    """In whose name the key acts."""
+
+    account_id: str
+    environment: Literal["test", "live"]
+    name: str
+
+
+async def _create(call: Call) -> CustomerCreated:
+    return await call.engine.create_customer(
+        call.body, idempotency_key=call.idempotency_key, context=call.context
+    )
+
+
+async def _list(call: Call) -> CustomerPage:
+    query: CustomersQuery = call.query
+    filters = {
+        field: value
+        for field in ("customer_id", "external_id", "email", "name", "status")
+        if (value := getattr(query, field)) is not None
+    }
+    page = await call.engine.list_customers(
+        query.limit, query.offset, filters, context=call.context
+    )
+    items = [
+        CustomerSummary(c.id, c.name, c.active_subscription_count, c.external_id, c.email)
+        for c in page.items
+    ]
+    return CustomerPage(items, page.total_count, page.limit, page.offset)
+
+
+async def _get(call: Call) -> Customer:
+    return await call.engine.get_customer(call.path["customer_id"], context=call.context)
+
+
+async def _update(call: Call) -> None:
+    await call.engine.update_customer(call.path["customer_id"], call.body, context=call.context)
+
+
+async def _subscribe(call: Call) -> ShownSubscription:
+    return await call.engine.create_subscription(
+        call.path["customer_id"],
+        call.body,
+        idempotency_key=call.idempotency_key,
+        context=call.context,
+    )
+
+
+async def _set_status(call: Call) -> None:
+    await call.engine.set_subscription_status(
+        call.path["customer_id"],
+        call.path["subscription_id"],
+        is_active=call.body.status == "active",
+        context=call.context,
+    )
+
+
+async def _set_version(call: Call) -> None:
+    version = call.body.version
+    if version != "default" and version < 1:
+        raise FaregateError(invalid("version", f"is {version}: versions begin at 1"))
+    await call.engine.set_subscription_version(
+        call.path["customer_id"],
+        call.path["subscription_id"],
+        call.path["product_id"],
+        version,
+        context=call.context,
+    )
+
+
+async def _own_account(call: Call) -> OwnAccount:
+    context = call.context
+    return OwnAccount(context.account_id, context.environment, context.name)
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/customers",
+        _create,
+        "Customers",
+        "Create a customer, with subscriptions",
+        ADMIN,
+        201,
+        body=CreateCustomer,
+        answer=CustomerCreated,
+        errors=(409,),
+    ),
+    Operation(
+        "GET",
+        "/customers",
+        _list,
+        "Customers",
+        "List customers",
+        READ,
+        query=CustomersQuery,
+        answer=CustomerPage,
+    ),
+    Operation(
+        "GET",
+        "/customers/{customer_id}",
+        _get,
+        "Customers",
+        "Get a customer",
+        READ,
+        answer=Customer,
+        errors=(404,),
+    ),
+    Operation(
+        "PATCH",
+        "/customers/{customer_id}",
+        _update,
+        "Customers",
+        "Change a customer's name, e-mail or external id",
+        ADMIN,
+        204,
+        body=UpdateCustomer,
+        errors=(404, 409),
+    ),
+    Operation(
+        "POST",
+        "/customers/{customer_id}/subscriptions",
+        _subscribe,
+        "Customers",
+        "Subscribe a customer to products",
+        ADMIN,
+        201,
+        body=CreateSubscription,
+        answer=ShownSubscription,
+        errors=(404,),
+    ),
+    Operation(
+        "PATCH",
+        "/customers/{customer_id}/subscriptions/{subscription_id}",
+        _set_status,
+        "Customers",
+        "Switch a subscription on or off",
+        ADMIN,
+        204,
+        body=UpdateSubscription,
+        errors=(404,),
+    ),
+    Operation(
+        "PATCH",
+        "/customers/{customer_id}/subscriptions/{subscription_id}/products/{product_id}",
+        _set_version,
+        "Customers",
+        "Bind a subscription's product to another version, from now",
+        ADMIN,
+        204,
+        body=UpdateSubscribedProduct,
+        errors=(404,),
+    ),
+    Operation(
+        "GET",
+        "/accounts/self",
+        _own_account,
+        "Accounts",
+        "Get the account and mode that the key acts in",
+        READ,
+        answer=OwnAccount,
+    ),
+)

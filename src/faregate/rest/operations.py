@@ -1,0 +1,71 @@
+"""What an operation is: a method, a path, the types of its query, body and answer, and a handler.
+The server runs from these values and the OpenAPI document is written from them, so the two cannot
+differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from faregate.engine import Engine
+from faregate.platform.environments import AccountContext
+from faregate.platform.keys import Role
+
+Tag = Literal["Assets", "Products", "Customers", "Events", "Wallets", "Accounts"]
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Offset = Annotated[int, Meta(ge=0, le=10_000_000)]
+
+READ: Final[frozenset[Role]] = frozenset(("admin", "ingest", "read"))
+INGEST: Final[frozenset[Role]] = frozenset(("admin", "ingest"))
+ADMIN: Final[frozenset[Role]] = frozenset(("admin",))
+
+
+class PageQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which page of a list."""
+
+    limit: Limit = 20
+    offset: Offset = 0
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One authenticated request."""
+
+    engine: Engine
+    context: AccountContext
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    prefer: str
+    idempotency_key: str | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer with another status than the operation's usual one."""
+
+    status: int
+    body: Any
+    applied: str = ""
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation of the API. `other` has further statuses and the types of their bodies."""
+
+    method: Literal["GET", "POST", "PATCH"]
+    path: str
+    handler: Handler
+    tag: Tag
+    summary: str
+    roles: frozenset[Role]
+    status: int = 200
+    query: Any = None
+    body: Any = None
+    answer: Any = None
+    other: Mapping[int, Any] = {}
+    errors: tuple[int, ...] = ()

@@ -1,0 +1,322 @@
+"""Usage events over REST: the hot way in, and the ways to look at what was booked."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from faregate.core.amounts import to_decimal
+from faregate.core.events import BookedEvent, Cost, EventResult, Fee, Id
+from faregate.core.problems import FaregateError, invalid
+from faregate.core.subscriptions import CatalogView
+from faregate.rest.catalog import Events
+from faregate.rest.operations import INGEST, READ, Answer, Call, Limit, Offset, Operation
+from faregate.rest.problems import ProblemDetails
+
+
+class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Events of one customer, in order. Name the customer by id or by external id."""
+
+    events: Events
+    customer_id: Id | None = None
+    customer_external_id: Id | None = None
+
+
+class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What an event cost under one price."""
+
+    id: str
+    product_id: str
+    product_code: str
+    product_version: int
+    price_id: str
+    price_name: str
+    currency: str
+    usage_type: str
+    amount: Decimal
+    dimensions: dict[str, str] | None = None
+    volume_field: str | None = None
+    input_volume: Decimal | int | None = None
+    unit_price: Decimal | None = None
+    volume_rate: Decimal | None = None
+    package_size: Decimal | None = None
+
+
+class Profitability(msgspec.Struct, frozen=True):
+    """Revenue, costs and what is left, in one currency; `margin` in percent of revenue."""
+
+    gross_revenue: Decimal
+    total_costs: Decimal
+    net_revenue: Decimal
+    margin: Decimal | None
+    currency: str
+
+
+class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
+    """An event with its fees."""
+
+    id: str
+    customer_id: str
+    event_type: str
+    occurred_at: datetime
+    created_at: datetime
+    fees: list[EventFee]
+    warnings: list[str]
+    subject: str | None = None
+    description: str | None = None
+    data: dict[str, Any] | None = None
+    costs: list[Cost] | None = None
+    stats: Profitability | None = None
+
+
+class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
+    """An event in a list."""
+
+    id: str
+    customer_id: str
+    external_id: str
+    event_type: str
+    occurred_at: datetime
+    created_at: datetime
+    has_fees: bool
+    total_fees: Decimal | None = None
+    fee_currency: str | None = None
+    subject: str | None = None
+    description: str | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """A page of events."""
+
+    items: list[ShownListedEvent]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class BookedResult(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What became of one event: `booked`, `repeat` or `refused` (with its problem).
+
+    `balances` has what every account of the wallet had available after it.
+    """
+
+    id: str
+    status: str
+    fees: list[EventFee]
+    warnings: list[str]
+    balances: dict[str, Decimal]
+    problem: ProblemDetails | None = None
+
+
+class UsageBooked(msgspec.Struct, frozen=True):
+    """The answer to `Prefer: return=representation`."""
+
+    events: list[BookedResult]
+
+
+class EventsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which events. Days are UTC and both are included; types are separated by commas."""
+
+    limit: Limit = 20
+    offset: Offset = 0
+    event_id: Id | None = None
+    customer_id: Id | None = None
+    customer_external_id: Id | None = None
+    subject: Annotated[str, Meta(max_length=200)] | None = None
+    period_from: date | None = None
+    period_to: date | None = None
+    event_types: Annotated[str, Meta(max_length=2000)] | None = None
+    has_fees: bool | None = None
+
+
+class EventQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whose event, where several customers have used the id."""
+
+    customer_id: Id | None = None
+
+
+async def record(call: Call) -> Answer:
+    """Book events; answers 204, or what the `Prefer` header asks for."""
+    body: UsageRequest = call.body
+    customer_id = await _customer(call, body.customer_id, body.customer_external_id)
+    prefer = call.prefer.replace(" ", "").lower() if call.prefer else ""
+    is_lenient = "handling=lenient" in prefer
+    booked = await call.engine.record_events(
+        customer_id, body.events, is_lenient=is_lenient, context=call.context
+    )
+    if not prefer or not (is_lenient or "return=representation" in prefer):
+        return Answer(204, None)
+    view = call.engine.catalog_view(call.context)
+    results = [_show_result(result, view) for result in booked.results]
+    applied = "handling=lenient" if is_lenient else "return=representation"
+    return Answer(200, UsageBooked(results), applied)
+
+
+async def _customer(call: Call, customer_id: str | None, external_id: str | None) -> str:
+    if customer_id is not None and external_id is None:
+        return customer_id
+    if external_id is not None and customer_id is None:
+        return await call.engine.customer_id_of(external_id, context=call.context)
+    raise FaregateError(invalid("customer_id", "or customer_external_id: give one of the two"))
+
+
+def _show_result(result: EventResult, view: CatalogView) -> BookedResult:
+    problem = result.problem
+    details = None
+    if problem is not None:
+        kind = problem.kind
+        details = ProblemDetails(
+            kind.urn, kind.title, kind.status, problem.detail, "/v1/events", "", problem.errors
+        )
+    balances = {
+        account: to_decimal(units, view.assets[account.rpartition(":")[2]].scale)
+        for account, units in result.balances.items()
+    }
+    fees = [show_fee(fee, view) for fee in result.fees]
+    return BookedResult(
+        result.event_id, result.status, fees, list(result.warnings), balances, details
+    )
+
+
+def show_fee(fee: Fee, view: CatalogView) -> EventFee:
+    """Return a fee as the API shows it: the numbers of its price are the version's own."""
+    compiled = view.prices[fee.price_id]
+    price, calculation = compiled.price, compiled.price.usage_calculation
+    priced = next(p for p in compiled.assets if p.asset.code == fee.asset)
+    value = priced.values[fee.value_index]
+    return EventFee(
+        id=fee.id,
+        product_id=compiled.product_id,
+        product_code=compiled.product_code,
+        product_version=compiled.product_version,
+        price_id=compiled.id,
+        price_name=price.name,
+        currency=fee.asset,
+        usage_type=calculation.usage_type,
+        amount=to_decimal(fee.units, priced.asset.scale),
+        dimensions=value.dimensions,
+        volume_field=calculation.volume_field,
+        input_volume=fee.volume,
+        unit_price=value.source.unit_price,
+        volume_rate=value.source.volume_rate,
+        package_size=value.source.package_size,
+    )
+
+
+def _profitability(booked: BookedEvent, fees: list[EventFee]) -> Profitability | None:
+    """Compute an event's margin, where its fees and costs are all in one currency."""
+    costs = booked.event.costs or []
+    currencies = {fee.currency for fee in fees} | {cost.currency or "USD" for cost in costs}
+    if len(currencies) != 1:
+        return None
+    gross = sum((fee.amount for fee in fees), Decimal(0))
+    cost = sum((Decimal(cost.amount) for cost in costs), Decimal(0))
+    net = gross - cost
+    margin = round(net / gross * 100, 2) if gross else None
+    return Profitability(gross, cost, net, margin, currencies.pop())
+
+
+async def _get(call: Call) -> ShownEvent:
+    customer_id, booked = await call.engine.get_event(
+        call.path["event_id"], call.query.customer_id, context=call.context
+    )
+    view = call.engine.catalog_view(call.context)
+    fees = [show_fee(fee, view) for fee in booked.result.fees]
+    event = booked.event
+    return ShownEvent(
+        id=event.id,
+        customer_id=customer_id,
+        event_type=event.event_type,
+        occurred_at=event.occurred_at,
+        created_at=booked.created_at,
+        fees=fees,
+        warnings=list(booked.result.warnings),
+        subject=event.subject,
+        description=event.description,
+        data=event.data,
+        costs=event.costs,
+        stats=_profitability(booked, fees),
+    )
+
+
+async def _list(call: Call) -> EventPage:
+    query: EventsQuery = call.query
+    filters: dict[str, Any] = {
+        field: getattr(query, field)
+        for field in ("event_id", "subject", "period_from", "period_to", "has_fees")
+        if getattr(query, field) is not None
+    }
+    if query.event_types is not None:
+        filters["event_types"] = [t for t in query.event_types.split(",") if t][:100]
+    if query.customer_id is not None or query.customer_external_id is not None:
+        filters["customer_id"] = await _customer(
+            call, query.customer_id, query.customer_external_id
+        )
+    page = await call.engine.list_events(query.limit, query.offset, filters, context=call.context)
+    customers = list({event.customer_id for event in page.items})
+    names = await call.engine.external_ids(customers, context=call.context)
+    assets = call.engine.catalog_view(call.context).assets
+    items = []
+    for event in page.items:
+        total = None
+        if event.fee_asset is not None:
+            total = to_decimal(event.fee_units, assets[event.fee_asset].scale)
+        items.append(
+            ShownListedEvent(
+                id=event.id,
+                customer_id=event.customer_id,
+                external_id=names.get(event.customer_id) or "",
+                event_type=event.event_type,
+                occurred_at=event.occurred_at,
+                created_at=event.created_at,
+                has_fees=event.fee_count > 0,
+                total_fees=total,
+                fee_currency=event.fee_asset,
+                subject=event.subject,
+                description=event.description,
+            )
+        )
+    return EventPage(items, page.total_count, page.limit, page.offset)
+
+
+RECORD = Operation(
+    "POST",
+    "/events",
+    record,
+    "Events",
+    "Send usage events of one customer: priced, charged, once each",
+    INGEST,
+    204,
+    body=UsageRequest,
+    other={200: UsageBooked},
+    errors=(402, 409),
+)
+
+OPERATIONS = (
+    RECORD,
+    Operation(
+        "GET",
+        "/events",
+        _list,
+        "Events",
+        "List events, the newest first",
+        READ,
+        query=EventsQuery,
+        answer=EventPage,
+    ),
+    Operation(
+        "GET",
+        "/events/{event_id}",
+        _get,
+        "Events",
+        "Get an event with its fees",
+        READ,
+        query=EventQuery,
+        answer=ShownEvent,
+        errors=(404, 409),
+    ),
+)

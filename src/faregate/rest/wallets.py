@@ -1,0 +1,228 @@
+"""Wallets over REST: balances, grants, adjustments, charges, transactions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from faregate.core.amounts import to_decimal
+from faregate.core.grants import Grant
+from faregate.core.transactions import AdjustmentRequest, ChargeRequest, Instant
+from faregate.customers.types import Overdraft, ShownGrant, Wallet, WalletAccount
+from faregate.engine import BookedFee, Page
+from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation
+
+
+class GrantsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which grants; the bounds of instants are included."""
+
+    limit: Limit = 20
+    offset: Offset = 0
+    purpose: Literal["promotion", "bundled", "paid"] | None = None
+    exclude_expired: bool | None = None
+    effective_from: Instant | None = None
+    effective_to: Instant | None = None
+    expired_from: Instant | None = None
+    expired_to: Instant | None = None
+
+
+class GrantPage(msgspec.Struct, frozen=True):
+    """A page of grants."""
+
+    items: list[ShownGrant]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class TransactionCreated(msgspec.Struct, frozen=True):
+    """The answer to an adjustment or a charge."""
+
+    id: str
+    created_at: datetime
+
+
+class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
+    """An adjustment (`amount` is signed: what the account gained) or a fee (what was taken)."""
+
+    id: str
+    type: Literal["adjustment", "fee"]
+    account_id: str
+    asset: str
+    amount: Decimal
+    created_at: datetime
+    executed_at: datetime
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What can be set of an account."""
+
+    overdraft: Overdraft
+
+
+async def _wallet(call: Call) -> Wallet:
+    return await call.engine.get_wallet(call.path["customer_id"], context=call.context)
+
+
+async def _account(call: Call) -> WalletAccount:
+    return await call.engine.get_account(
+        call.path["customer_id"], call.path["account_id"], context=call.context
+    )
+
+
+async def _update_account(call: Call) -> WalletAccount:
+    return await call.engine.set_overdraft(
+        call.path["customer_id"],
+        call.path["account_id"],
+        call.body.overdraft,
+        context=call.context,
+    )
+
+
+async def _grants(call: Call) -> Page:
+    query: GrantsQuery = call.query
+
+    def keep(grant: Grant, now: datetime) -> bool:
+        ends, begins = grant.expires_at, grant.effective_at
+        return (
+            (query.purpose is None or grant.purpose == query.purpose)
+            and not (query.exclude_expired and ends is not None and ends <= now)
+            and (query.effective_from is None or begins >= query.effective_from)
+            and (query.effective_to is None or begins <= query.effective_to)
+            and (query.expired_from is None or (ends is not None and ends >= query.expired_from))
+            and (query.expired_to is None or (ends is not None and ends <= query.expired_to))
+        )
+
+    return await call.engine.list_grants(
+        call.path["customer_id"],
+        call.path["account_id"],
+        query.limit,
+        query.offset,
+        keep,
+        context=call.context,
+    )
+
+
+async def _adjust(call: Call) -> TransactionCreated:
+    booked = await call.engine.adjust(call.path["customer_id"], call.body, context=call.context)
+    return TransactionCreated(booked.id, booked.created_at)
+
+
+async def _charge(call: Call) -> TransactionCreated:
+    booked = await call.engine.charge(call.path["customer_id"], call.body, context=call.context)
+    return TransactionCreated(booked.id, booked.created_at)
+
+
+async def _transaction(call: Call) -> Transaction:
+    found = await call.engine.get_transaction(
+        call.path["customer_id"], call.path["transaction_id"], context=call.context
+    )
+    assets = call.engine.catalog_view(call.context).assets
+    if isinstance(found, BookedFee):
+        fee = found.fee
+        amount = to_decimal(fee.units, assets[fee.asset].scale)
+        at = found.created_at
+        return Transaction(fee.id, "fee", fee.account_id, fee.asset, amount, at, at)
+    request, is_adjustment = found.request, found.kind == "adjustment"
+    units = found.units if is_adjustment else -found.units
+    return Transaction(
+        found.id,
+        "adjustment" if is_adjustment else "fee",
+        found.account_id,
+        request.asset,
+        to_decimal(units, assets[request.asset].scale),
+        found.created_at,
+        found.created_at,
+        request.description,
+        request.metadata,
+    )
+
+
+WALLET = "/customers/{customer_id}/wallet"
+
+READ_WALLET = Operation(
+    "GET",
+    WALLET,
+    _wallet,
+    "Wallets",
+    "Get a customer's accounts with their balances",
+    READ,
+    answer=Wallet,
+    errors=(404,),
+)
+READ_ACCOUNT = Operation(
+    "GET",
+    f"{WALLET}/{{account_id}}",
+    _account,
+    "Wallets",
+    "Get one account, e.g. `default:USD`",
+    READ,
+    answer=WalletAccount,
+    errors=(404,),
+)
+
+OPERATIONS = (
+    READ_WALLET,
+    Operation(
+        "POST",
+        f"{WALLET}/adjustments",
+        _adjust,
+        "Wallets",
+        "Credit (a positive amount) or debit (a negative one) a wallet, once per transaction_id",
+        ADMIN,
+        201,
+        body=AdjustmentRequest,
+        answer=TransactionCreated,
+        errors=(402, 404, 409),
+    ),
+    Operation(
+        "POST",
+        f"{WALLET}/charges",
+        _charge,
+        "Wallets",
+        "Charge an ad-hoc fee, once per transaction_id",
+        ADMIN,
+        201,
+        body=ChargeRequest,
+        answer=TransactionCreated,
+        errors=(402, 404, 409),
+    ),
+    Operation(
+        "GET",
+        f"{WALLET}/transactions/{{transaction_id}}",
+        _transaction,
+        "Wallets",
+        "Get an adjustment, charge or fee, by its id or your transaction_id",
+        READ,
+        answer=Transaction,
+        errors=(404,),
+    ),
+    Operation(
+        "GET",
+        f"{WALLET}/{{account_id}}/grants",
+        _grants,
+        "Wallets",
+        "List an account's grants, the newest first",
+        READ,
+        query=GrantsQuery,
+        answer=GrantPage,
+        errors=(404,),
+    ),
+    READ_ACCOUNT,
+    Operation(
+        "PATCH",
+        f"{WALLET}/{{account_id}}",
+        _update_account,
+        "Wallets",
+        "Set how far an account may go below zero",
+        ADMIN,
+        body=UpdateAccount,
+        answer=WalletAccount,
+        errors=(404,),
+    ),
+)

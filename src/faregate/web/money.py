@@ -1,0 +1,45 @@
+"""Amounts as people read them, without rounding: the asset's usual decimals large, what lies
+beyond them beside it in small.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from faregate.core.amounts import to_decimal
+from faregate.core.assets import Asset
+
+
+class Money(msgspec.Struct, frozen=True):
+    """An exact amount in three pieces: `-$1,234.50`, the finer decimals `0031`, and `USD`."""
+
+    main: str
+    fine: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.main}{self.fine} {self.code}"
+
+
+def show_units(units: int, asset: Asset) -> Money:
+    """Show units of an asset's ledger scale."""
+    return show_amount(to_decimal(units, asset.scale), asset)
+
+
+def show_amount(amount: Decimal, asset: Asset) -> Money:
+    """Show an amount in whole assets.
+
+    >>> show_amount(Decimal("-1234.50031"), Asset("USD", "US Dollar", 2, 9, "$")).main
+    '-$1,234.50'
+    """
+    whole, _, part = f"{abs(amount):f}".partition(".")
+    part = part.rstrip("0").ljust(asset.precision, "0")
+    usual, fine = part[: asset.precision], part[asset.precision :]
+    # Without a usual decimal the point belongs to the fine ones.
+    point = "." if usual else ""
+    fine = f".{fine}" if fine and not usual else fine
+    sign = "-" if amount < 0 else ""
+    main = f"{sign}{asset.symbol or ''}{int(whole):,}{point}{usual}"
+    return Money(main, fine, asset.code)
