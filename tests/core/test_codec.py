@@ -181,9 +181,3 @@ def test_numbers_survive_the_way_out_and_in(number: Decimal) -> None:
     again = codec.decode(Line, codec.encode(line))
     assert again.amount == number
     assert again.data == {"same": number}
-
-
-def test_an_instant_is_brought_to_utc() -> None:
-    moment = datetime(2026, 3, 1, 14, tzinfo=timezone(timedelta(hours=2)))
-    assert codec.utc(moment) == datetime(2026, 3, 1, 12, tzinfo=UTC)
-    assert codec.utc(moment).tzinfo is UTC

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from faregate.core.problems import UNAVAILABLE, FaregateError, Problem
+
 Row = Sequence[Any]
 Rows = Sequence[Row]
 
@@ -19,11 +21,14 @@ class StoreError(Exception):
     """Something that the store could not do."""
 
 
-class StoreUnavailable(StoreError):
-    """The database did not answer. `is_unknown`: whether the commit happened is unknown."""
+class StoreUnavailable(StoreError, FaregateError):
+    """The database did not answer. `is_unknown`: whether the commit happened is unknown.
+
+    To a caller of the engine it is a problem like any other: 503, send the same request again.
+    """
 
     def __init__(self, detail: str, *, is_unknown: bool = False) -> None:
-        super().__init__(detail)
+        FaregateError.__init__(self, Problem(UNAVAILABLE, f"the database: {detail}", {}, 1))
         self.is_unknown = is_unknown
 
 

@@ -1,0 +1,171 @@
+"""The ASGI application: hot routes, then the API's routes, then pages about the API itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Final
+
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from faregate.core.codec import encode
+from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Kind, Problem
+from faregate.engine import Engine
+from faregate.rest import catalog, customers, usage, wallets
+from faregate.rest.hot import HotRoutes
+from faregate.rest.metrics import metrics_text
+from faregate.rest.openapi import openapi_document
+from faregate.rest.operations import Operation
+from faregate.rest.server import Server, request_id_of
+
+VERSION: Final = "0.1.0"
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *catalog.OPERATIONS,
+    *customers.OPERATIONS,
+    *usage.OPERATIONS,
+    *wallets.OPERATIONS,
+)
+
+_HTML: Final = [
+    (b"content-type", b"text/html; charset=utf-8"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        b"frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+]
+_STATIC: Final = {
+    "/docs": ("docs.html", _HTML),
+    "/docs.css": ("docs.css", [(b"content-type", b"text/css; charset=utf-8")]),
+    "/docs.js": ("docs.js", [(b"content-type", b"text/javascript; charset=utf-8")]),
+}
+
+Respond = Callable[[Scope, Send], Awaitable[None]]
+
+
+class _Endpoint:
+    """One operation as an ASGI application under Starlette's router."""
+
+    def __init__(self, server: Server, operation: Operation) -> None:
+        self._server = server
+        self._operation = operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._server.run(self._operation, scope["path_params"], scope, receive, send)
+
+
+class Pages:
+    """What is not the API: its document, health, metrics, and the way on to the web pages."""
+
+    def __init__(self, server: Server, web: ASGIApp | None) -> None:
+        self._server = server
+        self._web = web
+        self._document = encode(openapi_document(OPERATIONS, VERSION))
+        self._pages: dict[str, Respond] = {
+            "/openapi.json": self._openapi,
+            "/healthz": self._healthy,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it to the web pages."""
+        if scope["type"] != "http":
+            if self._web is not None:
+                await self._web(scope, receive, send)
+            return
+        path = scope["path"]
+        if path in self._pages and scope["method"] in ("GET", "HEAD"):
+            await self._pages[path](scope, send)
+        elif path in _STATIC and scope["method"] in ("GET", "HEAD"):
+            name, headers = _STATIC[path]
+            body = (files("faregate.rest") / "static" / name).read_bytes()
+            await self._send(scope, send, 200, list(headers), body)
+        elif self._web is not None and not path.startswith("/v1/"):
+            await self._web(scope, receive, send)
+        else:
+            await self._server.refuse(
+                Problem(NOT_FOUND, f"there is no path {path!r}: see /docs"),
+                scope,
+                send,
+                request_id_of(scope["headers"]),
+            )
+
+    async def _send(
+        self,
+        scope: Scope,
+        send: Send,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        await self._server.send(send, status, headers, body, request_id_of(scope["headers"]))
+
+    async def _openapi(self, scope: Scope, send: Send) -> None:
+        headers = [(b"content-type", b"application/json")]
+        await self._send(scope, send, 200, headers, self._document)
+
+    async def _healthy(self, scope: Scope, send: Send) -> None:
+        await self._send(scope, send, 200, [(b"content-type", b"text/plain")], b"ok\n")
+
+    async def _ready(self, scope: Scope, send: Send) -> None:
+        is_ready = await self._server.engine.is_ready()
+        status, body = (200, b"ready\n") if is_ready else (503, b"not ready\n")
+        await self._send(scope, send, status, [(b"content-type", b"text/plain")], body)
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        """Any key may read the metrics: they tell how much is sold."""
+        now = asyncio.get_running_loop().time()
+        try:
+            await self._server.authenticator.authenticate(scope["headers"], now)
+        except FaregateError as error:
+            request_id = request_id_of(scope["headers"])
+            await self._server.refuse(error.problem, scope, send, request_id)
+            return
+        headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+        await self._send(scope, send, 200, headers, metrics_text(self._server))
+
+
+class _Api:
+    """Starlette's router over the operations, with our errors for what it does not find."""
+
+    def __init__(self, server: Server, pages: ASGIApp) -> None:
+        self._server = server
+        self._pages = pages
+        routes: list[BaseRoute] = []
+        for operation in OPERATIONS:
+            route = Route(
+                "/v1" + operation.path, _Endpoint(server, operation), methods=[operation.method]
+            )
+            # Starlette adds HEAD to GET; ours answers what the document says.
+            route.methods = {operation.method}
+            routes.append(route)
+        self._routes = routes
+        self._router = Router(routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._pages(scope, receive, send)
+            return
+        matches = [route.matches(scope)[0] for route in self._routes]
+        if Match.FULL in matches:
+            await self._router(scope, receive, send)
+        elif Match.PARTIAL in matches:
+            await self._refuse(METHOD_NOT_ALLOWED, scope, send)
+        else:
+            await self._refuse(NOT_FOUND, scope, send)
+
+    async def _refuse(self, kind: Kind, scope: Scope, send: Send) -> None:
+        detail = f"{scope['method']} {scope['path']} is no operation of this API: see /docs"
+        request_id = request_id_of(scope["headers"])
+        await self._server.refuse(Problem(kind, detail), scope, send, request_id)
+
+
+def create_app(engine: Engine, *, web: ASGIApp | None = None) -> ASGIApp:
+    """Make the application that serves an open engine, with the web pages behind it."""
+    server = Server(engine)
+    return HotRoutes(server, _Api(server, Pages(server, web)))

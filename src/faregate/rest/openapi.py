@@ -1,0 +1,152 @@
+"""The OpenAPI 3.1 document, written from the same operations that the server runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from faregate.core.amounts import Number
+from faregate.core.problems import KINDS
+from faregate.rest.operations import Operation
+from faregate.rest.problems import ProblemDetails
+
+_NAMES: Final = "#/components/schemas/{name}"
+_ALWAYS: Final = (401, 403, 429, 503)
+_WITH_BODY: Final = (400, 413, 415, 422)
+
+
+def _schema_hook(kind: type) -> dict[str, Any]:
+    if kind is Number:
+        return {"type": "number", "description": "exact: kept digit by digit"}
+    raise NotImplementedError
+
+
+def _amounts_are_numbers(node: Any) -> Any:
+    """msgspec describes `Decimal` as text; on our wire it is a JSON number."""
+    if isinstance(node, dict):
+        if node.get("format") == "decimal":
+            return {"type": "number"}
+        return {key: _amounts_are_numbers(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_amounts_are_numbers(value) for value in node]
+    return node
+
+
+def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
+    """Write the document."""
+    kinds: list[Any] = [ProblemDetails]
+    for operation in operations:
+        kinds += [
+            kind for kind in (operation.body, operation.answer, operation.query) if kind is not None
+        ]
+        kinds += operation.other.values()
+    unique = list(dict.fromkeys(kinds))
+    schemas, components = msgspec.json.schema_components(
+        unique, schema_hook=_schema_hook, ref_template=_NAMES
+    )
+    by_kind = dict(zip(unique, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        entry = paths.setdefault("/v1" + operation.path, {})
+        entry[operation.method.lower()] = _describe(operation, by_kind, components)
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Faregate",
+            "version": version,
+            "summary": "Real-time, wallet-native billing for AI products.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}, {"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-CREDYT-API-KEY"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }
+    return dict(_amounts_are_numbers(document))
+
+
+def _describe(
+    operation: Operation, by_kind: dict[Any, Any], components: dict[str, Any]
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": _operation_id(operation),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": _parameters(operation, components),
+        "responses": _responses(operation, by_kind),
+    }
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": by_kind[operation.body]}},
+        }
+    return described
+
+
+def _operation_id(operation: Operation) -> str:
+    words = re.sub(r"[^a-z]+", "_", operation.path.lower()).strip("_")
+    return f"{operation.method.lower()}_{words}"
+
+
+def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+    if operation.query is not None:
+        schema = components[operation.query.__name__]
+        for name, kind in schema["properties"].items():
+            if "anyOf" in kind:
+                # A parameter that is left out is null to us; in a URL there is no null.
+                given = [k for k in kind["anyOf"] if k != {"type": "null"}]
+                kind = given[0] if len(given) == 1 else {"anyOf": given}
+            found.append({"name": name, "in": "query", "required": False, "schema": kind})
+    if operation.path == "/events" and operation.method == "POST":
+        found.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "required": False,
+                "description": "`return=representation` answers with what each event cost; "
+                "`handling=lenient` lets each event stand alone.",
+                "schema": {
+                    "type": "string",
+                    "enum": ["return=representation", "handling=lenient"],
+                },
+            }
+        )
+    return found
+
+
+def _responses(operation: Operation, by_kind: dict[Any, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    usual = {operation.status: operation.answer, **operation.other}
+    for status, kind in usual.items():
+        response: dict[str, Any] = {"description": "Done."}
+        if kind is not None:
+            response["content"] = {"application/json": {"schema": by_kind[kind]}}
+        responses[str(status)] = response
+    codes = {*_ALWAYS, *operation.errors, 422}
+    if operation.body is not None:
+        codes.update(_WITH_BODY)
+    if "{" in operation.path:
+        codes.add(404)
+    titles = {kind.status: kind.title for kind in KINDS}
+    for code in sorted(codes):
+        responses[str(code)] = {
+            "description": titles[code],
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": _NAMES.format(name="ProblemDetails")}
+                }
+            },
+        }
+    return responses

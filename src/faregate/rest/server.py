@@ -1,0 +1,205 @@
+"""Runs an operation for one HTTP request: key, role, query, body, handler, answer. Every answer has
+a request id; every error is a problem document; a fault of ours says nothing of the inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from faregate.core.codec import decode_request, encode
+from faregate.core.problems import (
+    FORBIDDEN,
+    INTERNAL,
+    INVALID,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    FaregateError,
+    Problem,
+    invalid,
+)
+from faregate.engine import Engine
+from faregate.rest.auth import Authenticator, Headers
+from faregate.rest.operations import Answer, Call, Operation
+from faregate.rest.problems import problem_body, problem_headers
+
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_IDEMPOTENCY_KEY: Final = 200
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
+_JSON: Final = (b"content-type", b"application/json")
+
+log = structlog.get_logger("faregate.rest")
+
+
+class Server:
+    """Everything that requests share."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.authenticator = Authenticator(engine)
+        self.answers: dict[int, int] = {}
+
+    async def run(
+        self,
+        operation: Operation,
+        path: Mapping[str, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer one request."""
+        headers: Headers = scope["headers"]
+        request_id = request_id_of(headers)
+        try:
+            call = await self._call(operation, path, scope, receive)
+            answer = await operation.handler(call)
+        except FaregateError as error:
+            await self.refuse(error.problem, scope, send, request_id)
+            return
+        except Exception:
+            log.exception("operation failed", request_id=request_id, path=scope["path"])
+            detail = "an unexpected fault: see the server's log under this request id"
+            await self.refuse(Problem(INTERNAL, detail), scope, send, request_id)
+            return
+        status, body, applied = operation.status, answer, ""
+        if type(answer) is Answer:
+            status, body, applied = answer.status, answer.body, answer.applied
+        extra = [(b"preference-applied", applied.encode())] if applied else []
+        if status == 204:
+            await self.send(send, status, extra, b"", request_id)
+        else:
+            await self.send(send, status, [_JSON, *extra], encode(body), request_id)
+
+    async def _call(
+        self, operation: Operation, path: Mapping[str, str], scope: Scope, receive: Receive
+    ) -> Call:
+        headers: Headers = scope["headers"]
+        now = asyncio.get_running_loop().time()
+        key = await self.authenticator.authenticate(headers, now)
+        if key.role not in operation.roles:
+            allowed = ", ".join(sorted(operation.roles))
+            detail = f"the key's role is {key.role!r}, this needs one of: {allowed}"
+            raise FaregateError(Problem(FORBIDDEN, detail))
+        prefer, length, idempotency_key = "", None, None
+        content_type = b"application/json"
+        for name, value in headers:
+            if name == b"prefer":
+                prefer = (
+                    f"{prefer},{value.decode('latin-1')}" if prefer else value.decode("latin-1")
+                )
+            elif name == b"content-length":
+                length = value
+            elif name == b"content-type":
+                content_type = value
+            elif name == b"idempotency-key":
+                idempotency_key = value.decode("latin-1")
+        if idempotency_key is not None and not 1 <= len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
+            raise FaregateError(
+                invalid("Idempotency-Key", f"must have 1 to {MAX_IDEMPOTENCY_KEY} characters")
+            )
+        body = None
+        if operation.body is not None:
+            if not content_type.split(b";")[0].strip().lower().endswith(b"json"):
+                shown = content_type[:100].decode("latin-1")
+                detail = f"the body is {shown!r}: send Content-Type: application/json"
+                raise FaregateError(Problem(UNSUPPORTED_MEDIA_TYPE, detail))
+            body = decode_request(operation.body, await read_body(receive, length))
+        query = None
+        if operation.query is not None or scope["query_string"]:
+            query = _query(operation.query, scope["query_string"])
+        return Call(self.engine, key.context, path, query, body, prefer, idempotency_key)
+
+    async def refuse(self, problem: Problem, scope: Scope, send: Send, request_id: str) -> None:
+        """Answer with a problem document."""
+        status = problem.kind.status
+        if status >= 500 or status == 429:
+            log.warning(
+                "refused",
+                status=status,
+                detail=problem.detail,
+                path=scope["path"],
+                request_id=request_id,
+            )
+        body = problem_body(problem, scope["path"], request_id)
+        await self.send(send, status, problem_headers(problem), body, request_id)
+
+    async def send(
+        self, send: Send, status: int, headers: Headers, body: bytes, request_id: str
+    ) -> None:
+        """Send an answer."""
+        self.answers[status] = self.answers.get(status, 0) + 1
+        headers = [
+            *headers,
+            (b"x-request-id", request_id.encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        if status != 204:
+            headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def request_id_of(headers: Headers) -> str:
+    """Return the caller's X-Request-Id if it is harmless, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(8)
+
+
+async def read_body(receive: Receive, length: bytes | None) -> bytes:
+    """Read a bounded body. Raises `FaregateError` (413)."""
+    if length is not None and length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise FaregateError(Problem(INVALID, "the connection ended before the body did"))
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large() -> FaregateError:
+    limit = MAX_BODY_BYTES // (1024 * 1024)
+    return FaregateError(Problem(TOO_LARGE, f"the body is larger than {limit} MiB: send less"))
+
+
+def _query(kind: Any, raw: bytes) -> Any:
+    """Read the query string as its type. An unknown or repeated parameter is an error."""
+    values: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=50)
+    except ValueError as error:
+        raise FaregateError(invalid("query", f"cannot be read: {error}")) from None
+    known = () if kind is None else kind.__struct_fields__
+    for name, value in pairs:
+        if name not in known:
+            shown = ", ".join(known) or "none"
+            raise FaregateError(invalid(name[:100], f"is no parameter here; known are: {shown}"))
+        if name in values:
+            raise FaregateError(invalid(name, "is given twice: give it once"))
+        if "\x00" in value:
+            raise FaregateError(invalid(name, "has a NUL character: remove it"))
+        values[name] = value
+    if kind is None:
+        return None
+    try:
+        return msgspec.convert(values, kind, strict=False, str_keys=True)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$.")
+        raise FaregateError(invalid(path.rstrip("`") or "query", f": {text}")) from None

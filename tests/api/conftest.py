@@ -1,0 +1,82 @@
+"""A real server on a real port, on either database."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+import uvicorn
+from faregate import Engine
+from faregate.rest.app import create_app
+
+TEST_KEY = "fg_test_" + "t" * 32
+LIVE_KEY = "fg_live_" + "l" * 32
+INGEST_KEY = "fg_test_" + "i" * 32
+READ_KEY = "fg_test_" + "r" * 32
+
+
+class RunningServer(NamedTuple):
+    """Where it listens, and the engine inside (for looking at, from its own loop)."""
+
+    url: str
+    engine: Engine
+    loop: asyncio.AbstractEventLoop
+
+
+@contextmanager
+def running_server(database_url: str) -> Iterator[RunningServer]:
+    """Serve a database on a free loopback port until the block ends."""
+    started: dict[str, RunningServer] = {}
+    failed: list[BaseException] = []
+    ready = threading.Event()
+    stop: list[uvicorn.Server] = []
+
+    async def serve() -> None:
+        async with Engine.open(database_url) as engine:
+            if not await engine.list_keys():
+                await engine.create_key("test", "admin", "tests", TEST_KEY)
+                await engine.create_key("live", "admin", "tests", LIVE_KEY)
+                await engine.create_key("test", "ingest", "tests", INGEST_KEY)
+                await engine.create_key("test", "read", "tests", READ_KEY)
+            config = uvicorn.Config(
+                create_app(engine), host="127.0.0.1", port=0, log_level="warning", lifespan="off"
+            )
+            server = uvicorn.Server(config)
+            stop.append(server)
+            task = asyncio.create_task(server.serve())
+            while not server.started:
+                await asyncio.sleep(0)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            url = f"http://127.0.0.1:{port}"
+            started["server"] = RunningServer(url, engine, asyncio.get_running_loop())
+            ready.set()
+            await task
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            failed.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    ready.wait(30)
+    if failed:
+        raise failed[0]
+    try:
+        yield started["server"]
+    finally:
+        stop[0].should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture
+def server(database_url: str) -> Iterator[RunningServer]:
+    """A server on a fresh database, SQLite and PostgreSQL in turn."""
+    with running_server(database_url) as running:
+        yield running
