@@ -45,6 +45,7 @@ from faregate.core.events import (
     Fee,
     RecordEvents,
     UsageEvent,
+    check_size,
 )
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
@@ -452,6 +453,9 @@ class Engine:
         first = await self._first_answer(self._store, key, request, CustomerCreated)
         if first is not None:
             return first
+        too_large = check_size("metadata", request.metadata)
+        if too_large is not None:
+            raise FaregateError(too_large)
         if request.external_id is not None:
             await directory.check_external_id(self._store, environment, request.external_id)
         now, ids = self._clock(), self._ticked()

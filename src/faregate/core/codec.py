@@ -71,12 +71,29 @@ def decode_request(kind: type[T], body: bytes) -> T:
     """
     try:
         result: T = _decoder(cast(Hashable, kind)).decode(body)
+        if b"\\u0000" in body:
+            _refuse_nul(msgspec.json.decode(body), "")
         return result
     except msgspec.ValidationError as error:
         raise FaregateError(_explain(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         detail = f"The body is not valid JSON: {error}"
         raise FaregateError(Problem(MALFORMED, detail)) from None
+
+
+def _refuse_nul(value: object, path: str) -> None:
+    """Refuse the NUL character, which no database keeps in a text."""
+    if isinstance(value, str) and "\x00" in value:
+        path = path or "body"
+        message = "has a NUL character (\\u0000): remove it"
+        raise FaregateError(Problem(INVALID, f"{path} {message}", {path: [message]}))
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_nul(key, path)
+            _refuse_nul(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_nul(inner, f"{path}[{index}]")
 
 
 def _explain(message: str) -> Problem:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import Number
-from faregate.core.codec import same_json
+from faregate.core.codec import encode, same_json
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.ids import IdSource
 from faregate.core.prices import Key
@@ -158,6 +158,16 @@ def decide_events(
     return changes, EventsBooked(tuple(results)), list(booked.values())
 
 
+def check_size(path: str, value: object) -> Problem | None:
+    """Refuse free data that is larger than `MAX_FREE_BYTES` as JSON."""
+    if value is None:
+        return None
+    size = len(encode(value))
+    if size <= MAX_FREE_BYTES:
+        return None
+    return invalid(path, f"has {size} bytes as JSON: send at most {MAX_FREE_BYTES}")
+
+
 def _repeat(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
     first = prior.event
     differing = [
@@ -201,6 +211,9 @@ def _book(
         return invalid(
             "occurred_at", f"{at.isoformat()} lies in the future: check the sender's clock"
         )
+    refusal = check_size("data", event.data) or check_size("costs", event.costs)
+    if refusal is not None:
+        return refusal
     fees: list[Fee] = []
     warnings: list[str] = []
     data = event.data or {}

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.events import MAX_FREE_KEYS, Id, ShortText
+from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_size
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
 from faregate.core.prices import Key
@@ -118,6 +118,9 @@ def decide_transaction(
     if prior is not None:
         problem = _conflict(prior, request)
         return problem or (changes, prior, False)
+    refusal = check_size("metadata", request.metadata)
+    if refusal is not None:
+        return refusal
     asset = catalog.assets.get(request.asset)
     if asset is None:
         return invalid("asset", f"{request.asset!r} is unknown: create the asset first")

@@ -20,6 +20,7 @@ from faregate.core.problems import (
     FORBIDDEN,
     INTERNAL,
     INVALID,
+    NOT_FOUND,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     FaregateError,
@@ -88,6 +89,8 @@ class Server:
             allowed = ", ".join(sorted(operation.roles))
             detail = f"the key's role is {key.role!r}, this needs one of: {allowed}"
             raise FaregateError(Problem(FORBIDDEN, detail))
+        if "\x00" in scope["path"]:
+            raise FaregateError(Problem(NOT_FOUND, "no id has a NUL character in it"))
         prefer, length, idempotency_key = "", None, None
         content_type = b"application/json"
         for name, value in headers:
