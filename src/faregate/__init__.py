@@ -1,7 +1,40 @@
-"""Faregate: self-hosted, real-time, wallet-native billing for AI products."""
+"""Faregate: self-hosted, real-time, wallet-native billing for AI products.
 
+    from faregate import Engine, from_dict, CreateProduct
+
+`Engine` (or `SyncEngine`) is everything; the other names are its requests. Build requests from
+Python values with `from_dict`, which checks them as the REST API does.
+"""
+
+from faregate.catalog.types import CreateAsset, CreateProduct, CreateVersion, UpdateVersion
+from faregate.core.codec import from_dict
+from faregate.core.events import UsageEvent
 from faregate.core.problems import FaregateError
+from faregate.core.transactions import AdjustmentRequest, ChargeRequest
+from faregate.customers.types import (
+    CreateCustomer,
+    CreateSubscription,
+    Overdraft,
+    UpdateCustomer,
+)
 from faregate.engine import Engine
+from faregate.sync import SyncEngine
 
-__all__ = ["Engine", "FaregateError"]
 __version__ = "0.1.0"
+__all__ = [
+    "AdjustmentRequest",
+    "ChargeRequest",
+    "CreateAsset",
+    "CreateCustomer",
+    "CreateProduct",
+    "CreateSubscription",
+    "CreateVersion",
+    "Engine",
+    "FaregateError",
+    "Overdraft",
+    "SyncEngine",
+    "UpdateCustomer",
+    "UpdateVersion",
+    "UsageEvent",
+    "from_dict",
+]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 import uvicorn
 from faregate import Engine
 from faregate.rest.app import create_app
 
+T = TypeVar("T")
 TEST_KEY = "fg_test_" + "t" * 32
 LIVE_KEY = "fg_live_" + "l" * 32
 INGEST_KEY = "fg_test_" + "i" * 32
@@ -25,6 +26,10 @@ class RunningServer(NamedTuple):
     url: str
     engine: Engine
     loop: asyncio.AbstractEventLoop
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of the engine on its own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
 
 @contextmanager

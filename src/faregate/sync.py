@@ -1,0 +1,100 @@
+"""The engine for programs without an event loop: the same operations, each waiting for its answer.
+The loop runs in a thread of its own, so calls may come from any thread.
+
+    with SyncEngine.open("sqlite:///faregate.db") as engine:
+        engine.record_events("cust_…", [UsageEvent(...)])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from faregate.engine import Engine
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _sync(
+    method: Callable[Concatenate[Engine, P], Awaitable[R]],
+) -> Callable[Concatenate[SyncEngine, P], R]:
+    """Make a waiting method of an asynchronous one, with the same arguments."""
+
+    def call(self: SyncEngine, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        async def run() -> R:
+            return await method(self.engine, *args, **kwargs)
+
+        return self.wait(run())
+
+    call.__doc__ = method.__doc__
+    call.__name__ = getattr(method, "__name__", "call")
+    return call
+
+
+class SyncEngine:
+    """An engine whose methods wait. Make one with `SyncEngine.open`."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.engine = engine
+        self._loop = loop
+
+    @classmethod
+    @contextmanager
+    def open(cls, url: str, **options: Any) -> Iterator[SyncEngine]:
+        """Open a database until the block ends. Options are those of `Engine.open`."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="faregate", daemon=True)
+        thread.start()
+        opened = Engine.open(url, **options)
+        try:
+            engine = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result()
+            try:
+                yield cls(engine, loop)
+            finally:
+                closing = opened.__aexit__(None, None, None)
+                asyncio.run_coroutine_threadsafe(closing, loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def wait(self, work: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine on the engine's loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    create_key = _sync(Engine.create_key)
+    list_keys = _sync(Engine.list_keys)
+    revoke_key = _sync(Engine.revoke_key)
+    create_asset = _sync(Engine.create_asset)
+    list_assets = _sync(Engine.list_assets)
+    get_asset = _sync(Engine.get_asset)
+    create_product = _sync(Engine.create_product)
+    create_version = _sync(Engine.create_version)
+    update_version = _sync(Engine.update_version)
+    get_product = _sync(Engine.get_product)
+    get_version = _sync(Engine.get_version)
+    list_products = _sync(Engine.list_products)
+    simulate_usage = _sync(Engine.simulate_usage)
+    create_customer = _sync(Engine.create_customer)
+    customer_id_of = _sync(Engine.customer_id_of)
+    update_customer = _sync(Engine.update_customer)
+    get_customer = _sync(Engine.get_customer)
+    list_customers = _sync(Engine.list_customers)
+    create_subscription = _sync(Engine.create_subscription)
+    set_subscription_status = _sync(Engine.set_subscription_status)
+    set_subscription_version = _sync(Engine.set_subscription_version)
+    record_events = _sync(Engine.record_events)
+    get_event = _sync(Engine.get_event)
+    list_events = _sync(Engine.list_events)
+    adjust = _sync(Engine.adjust)
+    charge = _sync(Engine.charge)
+    get_transaction = _sync(Engine.get_transaction)
+    set_overdraft = _sync(Engine.set_overdraft)
+    get_wallet = _sync(Engine.get_wallet)
+    get_account = _sync(Engine.get_account)
+    list_grants = _sync(Engine.list_grants)
+    verify = _sync(Engine.verify)
