@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 import uvicorn
+
 from faregate import Engine
 from faregate.rest.app import create_app
 
@@ -53,7 +54,7 @@ def running_server(database_url: str) -> Iterator[RunningServer]:
             server = uvicorn.Server(config)
             stop.append(server)
             task = asyncio.create_task(server.serve())
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0)
             port = server.servers[0].sockets[0].getsockname()[1]
             url = f"http://127.0.0.1:{port}"
