@@ -92,7 +92,7 @@ from faregate.platform import environments, keys
 from faregate.platform.environments import AccountContext, Mode
 from faregate.platform.keys import ApiKey, Role
 from faregate.store.idempotency import KeyReused, first_answer, remember_answer
-from faregate.store.migrate import newest_version
+from faregate.store.migrate import is_known, newest_version
 from faregate.store.open import open_store
 from faregate.store.protocol import DuplicateKey, Queries, Store, StoreUnavailable
 
@@ -181,6 +181,9 @@ class Engine:
 
     async def _start(self, migrate: bool | None, wait_seconds: float | None) -> None:
         version = await self._store.schema_version()
+        if version is not None and not is_known(version):
+            detail = f"the database has schema {version}, of a newer Faregate: upgrade Faregate"
+            raise FaregateError(Problem(UNAVAILABLE, detail))
         if version != newest_version():
             if migrate or version is None or (migrate is None and self._is_sqlite):
                 await self._store.migrate()

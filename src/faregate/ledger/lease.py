@@ -63,6 +63,7 @@ async def take_lane(store: Store, lane: int, holder: str, wait_seconds: float) -
             taken = await store.take_lease(seen, holder, until_us)
             if taken is not None:
                 return taken
+            continue  # Somebody was faster: look who.
         if time.monotonic() >= deadline:
             host, pid, *_ = seen.holder.split("|")
             detail = (

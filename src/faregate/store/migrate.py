@@ -28,6 +28,12 @@ def newest_version() -> str:
     return head
 
 
+def is_known(version: str) -> bool:
+    """Tell whether this version of Faregate knows a schema revision, i.e. it is not a newer one."""
+    script = ScriptDirectory.from_config(_config())
+    return version in {revision.revision for revision in script.walk_revisions()}
+
+
 def _upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
 

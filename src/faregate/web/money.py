@@ -1,5 +1,5 @@
 """Amounts as people read them, without rounding: the asset's usual decimals large, what lies
-beyond them beside it in small.
+beyond them beside it in small. An amount that has only finer decimals is all large.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from faregate.core.assets import Asset
 
 
 class Money(msgspec.Struct, frozen=True):
-    """An exact amount in three pieces: `-$1,234.50`, the finer decimals `0031`, and `USD`."""
+    """An exact amount in pieces: `-$1,234.50`, the finer decimals `0031`, and `USD`."""
 
     main: str
     fine: str
     code: str
+    has_symbol: bool
 
     def __str__(self) -> str:
         return f"{self.main}{self.fine} {self.code}"
@@ -40,6 +41,8 @@ def show_amount(amount: Decimal, asset: Asset) -> Money:
     # Without a usual decimal the point belongs to the fine ones.
     point = "." if usual else ""
     fine = f".{fine}" if fine and not usual else fine
+    if not whole.strip("0") and not usual.strip("0"):
+        usual, fine = usual + fine, ""
     sign = "-" if amount < 0 else ""
     main = f"{sign}{asset.symbol or ''}{int(whole):,}{point}{usual}"
-    return Money(main, fine, asset.code)
+    return Money(main, fine, asset.code, asset.symbol is not None)

@@ -1,0 +1,5 @@
+"""`python -m faregate.cli` is the command `faregate`."""
+
+from faregate.cli.app import main
+
+main()

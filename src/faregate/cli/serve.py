@@ -1,0 +1,88 @@
+"""`faregate serve`: the API and the live page, from one process."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from faregate.cli.logs import configure_logs
+from faregate.cli.server import address_of, listen, serving
+from faregate.cli.settings import Database, Mode, open_database, refuse
+from faregate.core.problems import FaregateError
+from faregate.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+def serve(
+    database: Database,
+    host: Annotated[str, typer.Option(envvar="FAREGATE_HOST")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="FAREGATE_PORT", min=0, max=65535, help="0 takes a free one.")
+    ] = 8080,
+    bootstrap_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FAREGATE_BOOTSTRAP_KEY",
+            help="An admin key of your choice, made if its mode has none.",
+        ),
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="What the live page shows.")] = "test",
+    page_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FAREGATE_PAGE_TOKEN",
+            help="Signs in to the live page; without it, a new one at each start.",
+        ),
+    ] = None,
+) -> None:
+    """Serve the API and the live page until Ctrl-C."""
+    configure_logs()
+    uvloop.run(_serve(database, host, port, bootstrap_key, mode, page_token))
+
+
+async def _serve(
+    database: str,
+    host: str,
+    port: int,
+    bootstrap_key: str | None,
+    mode: Mode,
+    page_token: str | None,
+) -> None:
+    listener = listen(host, port)
+    token = page_token or secrets.token_urlsafe(24)
+    async with open_database(database, serves=True) as engine:
+        await _first_key(engine, bootstrap_key)
+        async with serving(engine, listener, mode, token) as server:
+            address = address_of(listener)
+            # The token that the operator set is not repeated where logs are kept.
+            link = f"{address}/" if page_token else f"{address}/?token={token}"
+            print(f"API        {address}/v1   (reference: {address}/docs)", flush=True)
+            print(f"Live page  {link}", flush=True)
+            log.info("serving", address=address)
+            await server.wait()
+    log.info("stopped")
+
+
+async def _first_key(engine: Engine, bootstrap_key: str | None) -> None:
+    """Make the admin key that was asked for, or a new database's first one."""
+    keys = await engine.list_keys()
+    if not bootstrap_key:
+        if not keys:
+            _, secret = await engine.create_key("test", "admin", "made at the first start")
+            print(f"Admin key  {secret}   (test mode; shown this once)", flush=True)
+        return
+    mode: Mode = "live" if bootstrap_key.startswith("fg_live_") else "test"
+    if any(
+        key.role == "admin" and key.revoked_at is None and key.context.environment == mode
+        for key in keys
+    ):
+        return
+    try:
+        await engine.create_key(mode, "admin", "FAREGATE_BOOTSTRAP_KEY", bootstrap_key)
+    except FaregateError as error:
+        refuse("--bootstrap-key (FAREGATE_BOOTSTRAP_KEY)", str(error))

@@ -1,0 +1,69 @@
+"""Settings that several commands share, and how a setting that cannot work is refused: one
+sentence that names it, exit code 2, no traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn
+
+import platformdirs
+import typer
+
+from faregate.core.problems import UNAVAILABLE, FaregateError
+from faregate.engine import Engine
+
+EXIT_CONFIGURATION: Final = 2
+Mode = Literal["test", "live"]
+Role = Literal["admin", "ingest", "read"]
+
+
+def default_database() -> str:
+    """Return the URL of the SQLite file in the user's data folder."""
+    return f"sqlite:///{Path(platformdirs.user_data_dir('faregate')) / 'faregate.db'}"
+
+
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="FAREGATE_DATABASE_URL",
+        default_factory=default_database,
+        show_default="a file in your data folder",
+        help="sqlite:///path/to/file.db or postgresql://user@host/name.",
+    ),
+]
+
+
+def refuse(setting: str, reason: str) -> NoReturn:
+    """End the program because of a setting."""
+    print(f"faregate: {setting}: {reason}", file=sys.stderr)
+    raise SystemExit(EXIT_CONFIGURATION)
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, serves: bool, migrate: bool | None = None
+) -> AsyncIterator[Engine]:
+    """Open the database; refuses the setting if that fails.
+
+    Without `serves` it works beside a running server.
+    """
+    is_open = False
+    try:
+        async with Engine.open(url, serves=serves, migrate=migrate) as engine:
+            is_open = True
+            yield engine
+    except FaregateError as error:
+        if is_open and error.problem.kind is not UNAVAILABLE:
+            raise
+        refuse("--database (FAREGATE_DATABASE_URL)", str(error))
+
+
+def fail(error: FaregateError) -> NoReturn:
+    """End the program because an operation was refused."""
+    print(f"faregate: {error}", file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,76 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests.cli.running import run
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'faregate.db'}"
+
+
+def test_a_key_is_made_listed_and_revoked(database: str):
+    made = run("keys", "create", "--mode", "live", "--name", "app", "--database", database)
+    secret = made.stdout.strip()
+    assert secret.startswith("fg_live_")
+    listed = run("keys", "list", FAREGATE_DATABASE_URL=database).stdout
+    key_id, mode, role, hint, name, _, revoked = listed.rstrip("\n").split("\t")
+    assert (mode, role, name, revoked) == ("live", "admin", "app", "")
+    assert secret not in listed
+    assert secret.startswith(hint.rstrip("…"))
+
+    assert run("keys", "revoke", key_id, "--database", database).returncode == 0
+    assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[6]
+
+
+def test_revoking_an_unknown_key_says_so(database: str):
+    done = run("keys", "revoke", "key_none", "--database", database)
+    assert done.returncode == 1
+    assert "key_none" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_makes_the_schema_and_a_repeat_is_harmless(database: str, tmp_path: Path):
+    for _ in range(2):
+        assert run("migrate", "--database", database).returncode == 0
+    assert (tmp_path / "faregate.db").exists()
+
+
+def test_the_version_is_printed():
+    assert run("--version").stdout.strip() == "0.1.0"
+
+
+def test_the_demo_replays_the_hour_and_the_books_balance_until_a_row_is_changed():
+    done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", "--keep")
+    assert done.returncode == 0, done.stderr
+    assert "for 17,991 events of 50 customers" in done.stdout
+    assert "the books balance" in done.stdout
+    assert "export FAREGATE_KEY=fg_test_" in done.stdout
+    kept = done.stdout.strip().splitlines()[-1].split()[-1]
+    path = Path(kept.removeprefix("sqlite:///"))
+    try:
+        clean = run("verify", "--database", kept)
+        assert clean.returncode == 0, clean.stderr
+        assert "The books balance." in clean.stdout
+
+        with sqlite3.connect(path) as connection:
+            connection.execute(
+                "UPDATE grants SET remaining_units = remaining_units + 1 WHERE grant_id = "
+                "(SELECT min(grant_id) FROM grants)"
+            )
+        connection.close()
+        wrong = run("verify", "--database", kept)
+        assert wrong.returncode == 1
+        assert "grant grt_" in wrong.stdout
+        assert "Traceback" not in wrong.stderr
+    finally:
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.parent.rmdir()
+
+
+def test_the_demo_leaves_nothing_behind(tmp_path: Path):
+    done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []

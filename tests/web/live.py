@@ -1,0 +1,100 @@
+"""A server of the live page alone, on a real port in a thread of its own, with an engine that the
+tests can reach: `run` runs a coroutine in the server's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from faregate import Engine
+from faregate.catalog.types import CreateProduct
+from faregate.core.amounts import Number
+from faregate.core.codec import decode
+from faregate.core.events import UsageEvent
+from faregate.core.transactions import AdjustmentRequest
+from faregate.customers.types import CreateCustomer
+from faregate.web import create_web
+
+TOKEN = "a-token-for-the-tests"
+PRODUCT = b"""{"name": "Calls", "code": "calls", "publish": true, "prices": [{
+  "type": "usage_based", "name": "Calls", "billing_model": {"type": "real_time"},
+  "usage_calculation": {"event_type": "api_call", "usage_type": "unit"},
+  "pricing": [{"asset": "USD", "values": [{"unit_price": 0.0125}]}]}]}"""
+
+
+class LiveServer:
+    """The page of a fresh database, while the block runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = f"sqlite:///{folder / 'live.db'}"
+        self._ready: Future[tuple[Engine, int]] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._events = 0
+
+    def __enter__(self) -> LiveServer:
+        self._thread.start()
+        self.engine, port = self._ready.result(20)
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with Engine.open(self._url) as engine:
+                web = create_web(engine, engine.context_of("test"), TOKEN)
+                config = uvicorn.Config(web, port=0, log_config=None, timeout_graceful_shutdown=1)
+                self._server = uvicorn.Server(config)
+                task = asyncio.create_task(self._server.serve())
+                while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+                port = self._server.servers[0].sockets[0].getsockname()[1]
+                self._ready.set_result((engine, port))
+                await task
+        except BaseException as error:
+            if not self._ready.done():
+                self._ready.set_exception(error)
+            raise
+
+    def run(self, action: Callable[[Engine], Awaitable[Any]]) -> Any:
+        """Run something with the engine and return its result."""
+
+        async def call() -> Any:
+            return await action(self.engine)
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(20)
+
+    def add_product(self) -> None:
+        self.run(lambda engine: engine.create_product(decode(CreateProduct, PRODUCT)))
+
+    def add_customer(self, name: str, credit: str = "10") -> str:
+        """Make a customer who is subscribed and has credit in USD; return the id."""
+        request = decode(
+            CreateCustomer, b'{"name": "x", "subscriptions": [{"products": [{"code": "calls"}]}]}'
+        )
+        created = self.run(
+            lambda engine: engine.create_customer(
+                CreateCustomer(name, subscriptions=request.subscriptions)
+            )
+        )
+        gift = AdjustmentRequest("gift", "USD", Number(credit), "gift")
+        self.run(lambda engine: engine.adjust(created.id, gift))
+        return str(created.id)
+
+    def use(self, customer_id: str, times: int = 1, event_type: str = "api_call") -> None:
+        """Report some use."""
+        events = []
+        for _ in range(times):
+            self._events += 1
+            events.append(UsageEvent(f"event-{self._events}", event_type, datetime.now(UTC)))
+        self.run(lambda engine: engine.record_events(customer_id, events))
