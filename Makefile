@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check quick format bench clean
+.PHONY: help setup demo serve test check quick format bench clean lint
 
 BIN := .venv/bin
 ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
@@ -19,18 +19,16 @@ serve: setup ## Serve the API and the dashboard
 test: ## Do what CI does, from a fresh clone on
 	@scripts/test
 
-check: setup ## Run the linters and all tests
+lint: setup ## Run the linters and check types, formatting and imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+check: lint ## Run the linters and all tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-quick: setup ## Run the linters and the tests that are not slow
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+quick: lint ## Run the linters and the tests that are not slow
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 format: setup ## Format the code and fix what the linter can fix

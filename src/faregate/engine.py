@@ -36,7 +36,7 @@ from faregate.catalog.types import (
     VersionCreated,
 )
 from faregate.core.amounts import AmountError, to_decimal, to_units
-from faregate.core.codec import decode, encode
+from faregate.core.codec import checked, decode, encode
 from faregate.core.decide import ChangeSubscription, SetOverdraft, Subscribe
 from faregate.core.events import (
     MAX_EVENTS,
@@ -285,6 +285,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> AssetCreated:
         """Create a custom credit."""
+        request = checked(request)
         assets.check_asset(request)
         environment = self._environment(context)
         async with self._catalog_change() as change:
@@ -316,6 +317,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> VersionCreated:
         """Create a product with its version 1."""
+        request = checked(request)
         environment = self._environment(context)
         products.check_version(self._catalog, environment, request)
         async with self._catalog_change() as change:
@@ -338,6 +340,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> VersionCreated:
         """Create the next version of a product."""
+        request = checked(request)
         environment = self._environment(context)
         found = products.find_product(self._catalog, environment, product)
         products.check_version(self._catalog, environment, request)
@@ -361,6 +364,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> None:
         """Publish a version, make it the default, or both."""
+        request = checked(request)
         found = products.find_product(self._catalog, self._environment(context), product)
         row = products.find_version(found, version)
         async with self._catalog_change() as change:
@@ -451,6 +455,7 @@ class Engine:
         The subscriptions are written first, the customer last: whatever happens in between,
         nobody ever sees a customer without them.
         """
+        request = checked(request)
         environment = self._environment(context)
         key = Key("customers", idempotency_key, environment)
         first = await self._first_answer(self._store, key, request, CustomerCreated)
@@ -524,6 +529,7 @@ class Engine:
         self, customer_id: str, request: UpdateCustomer, *, context: AccountContext | None = None
     ) -> None:
         """Change a customer's name, e-mail or external id."""
+        request = checked(request)
         async with self._store.transaction() as transaction:
             await directory.update_customer(
                 transaction, self._environment(context), customer_id, request
@@ -578,6 +584,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> ShownSubscription:
         """Subscribe a customer to products."""
+        request = checked(request)
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
         key = Key(f"subscriptions of {customer_id}", idempotency_key, environment)
@@ -641,16 +648,20 @@ class Engine:
         events: Sequence[UsageEvent],
         *,
         is_lenient: bool = False,
+        are_checked: bool = False,
         context: AccountContext | None = None,
     ) -> EventsBooked:
         """Price and charge a customer's usage events, in order, each once.
 
         All or nothing, unless `is_lenient`: then each event's own status is in the answer.
+        `are_checked` says that the events were decoded from JSON, which checks them already.
         """
         if not 1 <= len(events) <= MAX_EVENTS:
             raise FaregateError(invalid("events", f"has {len(events)}: send 1 to {MAX_EVENTS}"))
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
+        if not are_checked:
+            events = [_checked_event(event, index) for index, event in enumerate(events)]
         command = RecordEvents(customer_id, tuple(events), is_lenient)
         return cast(EventsBooked, await lane.submit(command, environment, len(events)))
 
@@ -731,7 +742,9 @@ class Engine:
         """Credit or debit a wallet."""
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
-        return cast(BookedTransaction, await lane.submit(Adjust(customer_id, request), environment))
+        return cast(
+            BookedTransaction, await lane.submit(Adjust(customer_id, checked(request)), environment)
+        )
 
     async def charge(
         self, customer_id: str, request: ChargeRequest, *, context: AccountContext | None = None
@@ -739,7 +752,9 @@ class Engine:
         """Charge a wallet an ad-hoc fee."""
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
-        return cast(BookedTransaction, await lane.submit(Charge(customer_id, request), environment))
+        return cast(
+            BookedTransaction, await lane.submit(Charge(customer_id, checked(request)), environment)
+        )
 
     async def get_transaction(
         self, customer_id: str, identifier: str, *, context: AccountContext | None = None
@@ -764,6 +779,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> WalletAccount:
         """Say how far an account may go below zero."""
+        request = checked(request)
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
         scale = self._scale(environment, account)
@@ -839,6 +855,13 @@ class Engine:
     async def verify(self, progress: Progress | None = None) -> Report:
         """Recompute every balance from the transfers and compare."""
         return await verify(self._store, progress) if progress else await verify(self._store)
+
+
+def _checked_event(event: UsageEvent, index: int) -> UsageEvent:
+    try:
+        return checked(event)
+    except FaregateError as error:
+        raise FaregateError(error.problem.under(f"events[{index}]")) from None
 
 
 def _page(items: Sequence[Any], limit: int, offset: int) -> Page:

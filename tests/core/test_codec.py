@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -180,3 +181,8 @@ def test_numbers_survive_the_way_out_and_in(number: Decimal) -> None:
     again = codec.decode(Line, codec.encode(line))
     assert again.amount == number
     assert again.data == {"same": number}
+
+
+def test_a_float_of_an_embedding_program_is_the_number_that_it_shows() -> None:
+    event = UsageEvent("e", "t", datetime(2026, 1, 1, tzinfo=UTC), data={"ratio": 0.1})
+    assert codec.checked(event).data == {"ratio": Decimal("0.1")}

@@ -3,7 +3,9 @@
 import asyncio
 from datetime import timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 from tests.ledger.shop import (
     NOON,
@@ -24,6 +26,7 @@ from tests.ledger.shop import (
 
 from faregate import Engine
 from faregate.core.amounts import Number
+from faregate.core.codec import same_json
 from faregate.core.events import Cost, UsageEvent
 from faregate.core.transactions import ChargeRequest
 
@@ -129,7 +132,13 @@ def test_a_repeat_with_every_field_is_equal_to_what_was_stored(database_url: str
             NOON.astimezone(timezone(timedelta(hours=5, minutes=30))),
             subject="job/7",
             description="straße \U0001f686\n",
-            data={"n": 3, "ratio": 0.1, "big": 2**60, "none": None, "deep": {"list": [1, True]}},
+            data={
+                "n": 3,
+                "ratio": Decimal("0.1"),
+                "big": 2**60,
+                "none": None,
+                "deep": {"list": [1, True]},
+            },
             costs=[Cost("c", Number("0.0001230"), currency="EUR", metadata={"model": "x"})],
         )
         gift = {"expires_at": NOON + timedelta(days=1), "metadata": {"order": "7"}}
@@ -142,7 +151,10 @@ def test_a_repeat_with_every_field_is_equal_to_what_was_stored(database_url: str
             repeat = await book(engine, customer_id, event)
             assert (repeat.status, repeat.fees) == ("repeat", first.fees)
             _, booked = await engine.get_event("everything", customer_id)
-            assert booked.event == event
+            assert all(
+                same_json(getattr(booked.event, field), getattr(event, field))
+                for field in UsageEvent.__struct_fields__
+            )
             assert await give(engine, customer_id, "2.5", "gift", "gift", **gift) == given
 
     tell(story())
@@ -195,6 +207,37 @@ def test_a_refused_command_does_not_harm_its_neighbours_in_the_batch(database_ur
             assert await available(engine, customer_id) == 93
             assert await available(engine, neighbour) == 91
             assert engine.lanes[0].statistics.refused == 3
+            await assert_clean(engine)
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("data", {"data": {"n": 1, "thing": object()}}),
+        ("subject", {"subject": "a\x00b"}),
+        ("subject", {"subject": "\ud800"}),
+        ("occurred_at", {"occurred_at": NOON.replace(tzinfo=None)}),
+    ],
+    ids=["no JSON", "NUL", "half a character", "no time zone"],
+)
+def test_an_event_of_an_embedding_program_that_cannot_be_kept_is_refused_alone(
+    database_url: str, field: str, change: dict[str, Any]
+):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            customer_id, neighbour = await make_customer(engine), await make_customer(engine)
+            bad = msgspec.structs.replace(use("bad"), **change)
+            answers = await asyncio.gather(
+                book(engine, customer_id, bad),
+                book(engine, neighbour, use("good")),
+                return_exceptions=True,
+            )
+            assert answers[0].problem.kind.status == 422
+            assert field in next(iter(answers[0].problem.errors))
+            assert answers[1].status == "booked"
             await assert_clean(engine)
 
     tell(story())

@@ -1,8 +1,11 @@
 """What the clock alone changes: prices of late events, grants that begin and end, new versions."""
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
+import pytest
 from tests.ledger.shop import (
     NOON,
     USD,
@@ -22,6 +25,7 @@ from tests.ledger.shop import (
 
 from faregate import Engine
 from faregate.core.instants import to_us
+from faregate.core.problems import FaregateError
 
 
 def test_a_late_event_is_priced_by_the_version_that_was_the_default_then(database_url: str):
@@ -163,6 +167,38 @@ def test_a_clock_that_is_set_back_does_not_bring_an_expired_grant_back(database_
         async with Engine.open(database_url, clock=clock) as engine:
             await book(engine, customer_id, use("after a restart", 1, NOON))
             assert await available(engine, customer_id) == -3
+            await assert_clean(engine)
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    "instants",
+    [
+        {"expires_at": datetime(9999, 12, 31, 23, 59, tzinfo=timezone(-timedelta(hours=5)))},
+        {"effective_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))},
+    ],
+    ids=["end", "begin"],
+)
+def test_a_grant_at_the_end_of_the_calendar_does_not_lock_the_wallet(
+    database_url: str, instants: dict[str, Any]
+):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            customer_id, neighbour = await make_customer(engine), await make_customer(engine)
+            answers = await asyncio.gather(
+                give(engine, customer_id, "5", "far", **instants),
+                book(engine, neighbour, use("good")),
+                return_exceptions=True,
+            )
+            # Whether it is taken or refused, it must not be half of each.
+            is_taken = not isinstance(answers[0], FaregateError)
+            assert is_taken or answers[0].problem.kind.status == 422
+            assert answers[1].status == "booked"
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            assert await available(engine, customer_id) == 100 + 5 * is_taken
+            assert (await book(engine, customer_id, use("after"))).status == "booked"
             await assert_clean(engine)
 
     tell(story())

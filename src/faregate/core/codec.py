@@ -19,6 +19,7 @@ from faregate.core.amounts import Number
 from faregate.core.problems import INVALID, MALFORMED, FaregateError, Problem
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 def _from_json(kind: type, value: object) -> object:
@@ -81,6 +82,23 @@ def _from_python(kind: type, value: object) -> object:
     if kind is Number and isinstance(value, float):
         raise ValueError(f"{value} is a float, which is not exact: write Decimal('{value}')")
     return _from_json(kind, value)
+
+
+def checked(request: S) -> S:
+    """Return a request that was built in Python as it would be had it come as JSON.
+
+    A float in free data becomes the decimal that it shows. Raises `FaregateError` (422) naming the
+    field that has no JSON form, or that the API would refuse.
+    """
+    for field in request.__struct_fields__:
+        try:
+            encode(getattr(request, field))
+        except (TypeError, ValueError, OverflowError) as error:
+            message = f"has no JSON form: {error}"
+            raise FaregateError(
+                Problem(INVALID, f"{field} {message}", {field: [message]})
+            ) from None
+    return decode_request(type(request), encode(request))
 
 
 def decode_request(kind: type[T], body: bytes) -> T:

@@ -11,6 +11,14 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def is_in_range(moment: datetime) -> bool:
+    """Tell whether a caller's instant lies between 1970 and 9000, where every zone can show it."""
+    return EPOCH <= moment < LATEST
+
+
 def to_us(moment: datetime) -> int:
     """Return microseconds since 1970 UTC."""
     return (moment - EPOCH) // _MICROSECOND

@@ -18,6 +18,7 @@ from faregate.core.customers import Changes, CustomerState
 from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_size
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
+from faregate.core.instants import is_in_range
 from faregate.core.prices import Key
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
@@ -187,6 +188,12 @@ def _adjust(
             if getattr(request, field) is not None:
                 return invalid(field, "has no meaning for a debit: leave it out")
         return debit(account, -units, counterpart, reference, now, scale)
+    for field, moment in (
+        ("effective_at", request.effective_at),
+        ("expires_at", request.expires_at),
+    ):
+        if moment is not None and not is_in_range(moment):
+            return invalid(field, "lies outside the years 1970 to 8999: send another instant")
     effective_at = request.effective_at or now
     expires_at = request.expires_at
     if expires_at is not None and expires_at <= max(now, effective_at):

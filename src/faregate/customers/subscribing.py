@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from faregate.core.ids import IdSource
+from faregate.core.instants import is_in_range
 from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import Binding, CompiledProduct, Stretch, Subscription
 from faregate.customers.types import CreateSubscription, ShownSubscription, SubscribedProduct
@@ -20,6 +21,10 @@ def new_subscription(
 ) -> Subscription:
     """Make a subscription. Raises 422 naming a product or version that cannot be subscribed to."""
     starts_at = request.starts_at or now
+    for field, moment in (("starts_at", request.starts_at), ("renews_at", request.renews_at)):
+        if moment is not None and not is_in_range(moment):
+            remedy = "lies outside the years 1970 to 8999: send another instant"
+            raise FaregateError(invalid(f"{path}{field}", remedy))
     bindings = []
     for index, wanted in enumerate(request.products):
         field = f"{path}products[{index}]"

@@ -295,9 +295,14 @@ class Lane:
             known = Known(
                 known_events.get(customer_id, _EMPTY), known_transactions.get(customer_id, _EMPTY)
             )
-            decision = decide(
-                state, known, command, self._catalog.view(pending.environment_id), now, self._ids
-            )
+            catalog = self._catalog.view(pending.environment_id)
+            try:
+                decision = decide(state, known, command, catalog, now, self._ids)
+            except Exception:
+                # A fault of ours must not take the neighbours with it: nothing of it is kept.
+                log.exception("command failed", lane=self.number, customer=customer_id)
+                detail = "an unexpected fault; nothing was applied"
+                decision = Decision(state, Problem(INTERNAL, detail))
             outcome.answers.append(decision.answer)
             if decision.state is state:
                 continue

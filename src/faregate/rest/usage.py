@@ -146,7 +146,7 @@ async def record(call: Call) -> Answer:
     prefer = call.prefer.replace(" ", "").lower() if call.prefer else ""
     is_lenient = "handling=lenient" in prefer
     booked = await call.engine.record_events(
-        customer_id, body.events, is_lenient=is_lenient, context=call.context
+        customer_id, body.events, is_lenient=is_lenient, are_checked=True, context=call.context
     )
     if not prefer or not (is_lenient or "return=representation" in prefer):
         return Answer(204, None)
