@@ -59,7 +59,7 @@ ASSETS: dict[str, Asset] = {
 
 def id_source(seed: int = 1, now: datetime = T0) -> IdSource:
     """Make an id source whose randomness is the same in every run."""
-    source = IdSource(Random(seed).getrandbits)  # noqa: S311
+    source = IdSource(Random(seed).getrandbits)
     source.tick(now)
     return source
 
