@@ -31,7 +31,7 @@ FIRST_SEQ: Final = 1 << 50
 """The baseline numbers its rows from here on: a sequence would cost it one more round trip."""
 _EVENT: Final = "SELECT 1 FROM events WHERE lane = 0 AND event_id = $1 AND customer_id = $2"
 _BY_CUSTOMER: Final = (
-    (schema.GRANTS, " AND NOT is_used_up"),
+    (schema.GRANTS, " AND is_used_up = 0"),
     (schema.CARRIES, ""),
     (schema.SUBSCRIPTIONS, ""),
 )
@@ -75,7 +75,7 @@ class Baseline:
         if not isinstance(decision.answer, EventsBooked):
             raise AssertionError(decision.answer)
         batch = rows.BatchRows(self._seq)
-        batch.add(decision, 1, to_us(now))
+        batch.add(decision, 1, now, to_us(now))
         self._seq = batch.last_seq
         return batch.lists(), decision.answer
 

@@ -192,6 +192,7 @@ class Engine:
                 raise FaregateError(Problem(UNAVAILABLE, detail))
         await environments.ensure_first_account(self._store, self._ticked(), self._clock())
         self._contexts = await environments.list_contexts(self._store)
+        self._context = self.context_of(self._mode)
         await self._catalog.refresh()
         holder = new_holder()
         for lease in await self._store.leases():
@@ -219,7 +220,7 @@ class Engine:
     @property
     def context(self) -> AccountContext:
         """The account and mode in which methods act that are given no other."""
-        return next(c for c in self._contexts if c.environment == self._mode)
+        return self._context
 
     def context_of(self, mode: Mode) -> AccountContext:
         """Return the first account's context in this mode."""
@@ -658,8 +659,12 @@ class Engine:
         """
         if not 1 <= len(events) <= MAX_EVENTS:
             raise FaregateError(invalid("events", f"has {len(events)}: send 1 to {MAX_EVENTS}"))
-        environment = self._environment(context)
-        lane = await self._lane_of(environment, customer_id)
+        environment = (context or self._context).environment_id
+        number = self._lane_by_customer.get((environment, customer_id))
+        # Spelled out, as a call that awaits nothing still costs a coroutine.
+        lane = (
+            await self._lane_of(environment, customer_id) if number is None else self._lanes[number]
+        )
         if not are_checked:
             events = [_checked_event(event, index) for index, event in enumerate(events)]
         command = RecordEvents(customer_id, tuple(events), is_lenient)

@@ -90,15 +90,22 @@ def checked(request: S) -> S:
     A float in free data becomes the decimal that it shows. Raises `FaregateError` (422) naming the
     field that has no JSON form, or that the API would refuse.
     """
+    try:
+        body = encode(request)
+    except (TypeError, ValueError, OverflowError):
+        raise FaregateError(_without_json(request)) from None
+    return decode_request(type(request), body)
+
+
+def _without_json(request: msgspec.Struct) -> Problem:
+    """Name the first field that has no JSON form."""
     for field in request.__struct_fields__:
         try:
             encode(getattr(request, field))
         except (TypeError, ValueError, OverflowError) as error:
             message = f"has no JSON form: {error}"
-            raise FaregateError(
-                Problem(INVALID, f"{field} {message}", {field: [message]})
-            ) from None
-    return decode_request(type(request), encode(request))
+            return Problem(INVALID, f"{field} {message}", {field: [message]})
+    raise AssertionError("every field has a JSON form, but not all together")
 
 
 def decode_request(kind: type[T], body: bytes) -> T:

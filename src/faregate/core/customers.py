@@ -89,7 +89,12 @@ class Changes:
 
     def balances(self, now: datetime) -> dict[str, int]:
         """Return the units available in every account of the wallet."""
-        return {i: self.advanced(i, now).available_units for i in list(self.accounts)}
+        return {
+            identifier: account.available_units
+            if account.next_change_at is None or now < account.next_change_at
+            else self.advanced(identifier, now).available_units
+            for identifier, account in list(self.accounts.items())
+        }
 
     def snapshot(self) -> tuple[object, ...]:
         """Return a copy of what was changed so far, for `restore`."""

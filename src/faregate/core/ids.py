@@ -19,6 +19,7 @@ from faregate.core.instants import EPOCH
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
 _TAIL_BITS: Final = 60
+_LAST_LETTERS: Final = (1 << 20) - 1
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PUBLIC_ID: Final = re.compile(r"^[a-z]{3,4}_[0-7][0-9a-hjkmnp-tv-z]{25}$")
 
@@ -37,13 +38,15 @@ def is_public_id(text: str, prefix: str) -> bool:
 class IdSource:
     """Makes rising ids. `random_bits(n)` returns n random bits; tests pass a seeded one."""
 
-    __slots__ = ("_head", "_millisecond", "_random_bits", "_tail")
+    __slots__ = ("_head", "_letters", "_millisecond", "_random_bits", "_tail")
 
     def __init__(self, random_bits: Callable[[int], int]) -> None:
         self._random_bits = random_bits
-        self._millisecond = -1
+        self._millisecond = 0
         self._tail = 0
         self._head = ""
+        self._letters = ""
+        self._start(0)
 
     def tick(self, now: datetime) -> None:
         """Say what time it is. A time that is not later than the last one changes nothing."""
@@ -60,17 +63,24 @@ class IdSource:
         self._head = encode_base32(head << _TAIL_BITS)[:14]
         # The top bit of the tail starts at 0: 2^59 ids fit before it could run over.
         self._tail = self._random_bits(_TAIL_BITS - 1)
+        self._spell()
+
+    def _spell(self) -> None:
+        """Spell all but the last four letters, which change once in a million ids."""
+        tail, p = self._tail, _PAIRS
+        self._letters = (
+            f"{self._head}{p[(tail >> 50) & 1023]}{p[(tail >> 40) & 1023]}"
+            f"{p[(tail >> 30) & 1023]}{p[(tail >> 20) & 1023]}"
+        )
 
     def next(self, prefix: str) -> str:
         """Return the next id, greater than every one before it with the same prefix."""
         self._tail += 1
         tail = self._tail
-        if tail >> _TAIL_BITS:
-            self._start(self._millisecond + 1)
-            tail = self._tail
-        p = _PAIRS
-        return (
-            f"{prefix}_{self._head}{p[(tail >> 50) & 1023]}{p[(tail >> 40) & 1023]}"
-            f"{p[(tail >> 30) & 1023]}{p[(tail >> 20) & 1023]}"
-            f"{p[(tail >> 10) & 1023]}{p[tail & 1023]}"
-        )
+        if not tail & _LAST_LETTERS:
+            if tail >> _TAIL_BITS:
+                self._start(self._millisecond + 1)
+                tail = self._tail
+            else:
+                self._spell()
+        return f"{prefix}_{self._letters}{_PAIRS[(tail >> 10) & 1023]}{_PAIRS[tail & 1023]}"

@@ -15,12 +15,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from faregate.core.customers import CustomerState
-from faregate.core.decide import Answer, Command, Decision, Known, decide
+from faregate.core.decide import NOTHING_KNOWN, Answer, Command, Decision, Known, decide
 from faregate.core.events import BookedEvent, RecordEvents
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
@@ -175,9 +175,10 @@ class Lane:
             detail = f"{self._queued} commands are waiting, at most {MAX_QUEUED} may"
             raise FaregateError(Problem(OVERLOADED, detail, {}, RETRY_SECONDS))
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if not self._queue:
+            self._wake.set()
         self._queue.append(_Pending(command, environment_id, future, weight))
         self._queued += weight
-        self._wake.set()
         return future
 
     async def _take_lease(self, wait_seconds: float) -> None:
@@ -288,14 +289,20 @@ class Lane:
         outcome = _Outcome(self._last_seq)
         known_events, known_transactions = await self._load(batch)
         states = outcome.states
+        views: dict[int, CatalogView] = {}
         for pending in batch:
             command = pending.command
             customer_id = command.customer_id
             state = states.get(customer_id) or self._states[customer_id]
-            known = Known(
-                known_events.get(customer_id, _EMPTY), known_transactions.get(customer_id, _EMPTY)
+            events = known_events.get(customer_id)
+            transactions = known_transactions.get(customer_id)
+            known = (
+                Known(events or {}, transactions or {}) if events or transactions else NOTHING_KNOWN
             )
-            catalog = self._catalog.view(pending.environment_id)
+            environment_id = pending.environment_id
+            catalog = views.get(environment_id)
+            if catalog is None:
+                catalog = views[environment_id] = self._catalog.view(environment_id)
             try:
                 decision = decide(state, known, command, catalog, now, self._ids)
             except Exception:
@@ -307,7 +314,7 @@ class Lane:
             if decision.state is state:
                 continue
             states[customer_id] = decision.state
-            outcome.rows.add(decision, pending.environment_id, now_us)
+            outcome.rows.add(decision, environment_id, now, now_us)
             _learn(decision, known_events, known_transactions, outcome.ids)
         return outcome
 
@@ -431,9 +438,6 @@ class Lane:
             self._lease = None
 
 
-_EMPTY: Final[dict[str, Any]] = {}
-
-
 def _learn(
     decision: Decision,
     known_events: dict[str, dict[str, BookedEvent]],
@@ -443,7 +447,9 @@ def _learn(
     """Let the batch's later commands see what this one books."""
     customer_id = decision.state.customer_id
     if decision.events:
-        events = known_events.setdefault(customer_id, {})
+        events = known_events.get(customer_id)
+        if events is None:
+            events = known_events[customer_id] = {}
         for booked in decision.events:
             events[booked.event.id] = booked
             ids.append((booked.event.id, customer_id))

@@ -47,14 +47,14 @@ class BatchRows:
         """The last number given to an event or a transfer."""
         return self._seq
 
-    def add(self, decision: Decision, environment_id: int, now_us: int) -> None:
-        """Add everything that a decision changes."""
+    def add(self, decision: Decision, environment_id: int, now: datetime, now_us: int) -> None:
+        """Add everything that a decision changes. `now_us` is `now`, at which it was decided."""
         customer_id = decision.state.customer_id
         for booked in decision.events:
             self._add_event(customer_id, booked, environment_id, now_us)
         for t in decision.transfers:
             self._seq += 1
-            at_us = to_us(t.at)
+            at_us = now_us if t.at is now else to_us(t.at)
             self.transfers.append(
                 (
                     self._seq,
@@ -154,7 +154,7 @@ def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ..
         grant.priority,
         grant.amount_units,
         grant.remaining_units,
-        grant.remaining_units == 0,
+        0 if grant.remaining_units else 1,
         to_us(grant.effective_at),
         None if grant.expires_at is None else to_us(grant.expires_at),
         to_us(grant.created_at),

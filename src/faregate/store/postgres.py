@@ -178,7 +178,7 @@ class PostgresStore:
             loaded.grants, loaded.accounts, loaded.carries, loaded.subscriptions = [
                 await self._by_customer(table, lane, customers, also)
                 for table, also in (
-                    (schema.GRANTS, " AND NOT is_used_up"),
+                    (schema.GRANTS, " AND is_used_up = 0"),
                     (schema.ACCOUNTS, ""),
                     (schema.CARRIES, ""),
                     (schema.SUBSCRIPTIONS, ""),

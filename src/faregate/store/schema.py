@@ -2,7 +2,7 @@
 first column of its key, so that a distributed database can keep a lane on one node, and a key
 that rises with time, so that a B-tree is appended to and not scattered over.
 
-Column types are `text`, `bigint` and `boolean` on both databases. Instants are microseconds
+Column types are `text` and `bigint` on both databases. Instants are microseconds
 since 1970 UTC in a bigint, JSON is text, amounts are units of the asset's ledger scale.
 The tables themselves are made by the migrations; a test holds the two together.
 """
@@ -98,7 +98,7 @@ GRANTS: Final = HotTable(
         ("priority", "bigint"),
         ("amount_units", "bigint"),
         ("remaining_units", "bigint"),
-        ("is_used_up", "boolean"),
+        ("is_used_up", "bigint"),
         ("effective_at", "bigint"),
         ("expires_at", "bigint"),
         ("created_at", "bigint"),

@@ -8,7 +8,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-TEXT, BIG, BOOL = sa.Text(), sa.BigInteger(), sa.Boolean()
+TEXT, BIG = sa.Text(), sa.BigInteger()
 
 
 def _text(name: str, *, is_null: bool = False) -> sa.Column[Any]:
@@ -249,14 +249,14 @@ def _wallets() -> None:
         _big("priority"),
         _big("amount_units"),
         _big("remaining_units"),
-        sa.Column("is_used_up", BOOL, nullable=False),
+        _big("is_used_up"),
         _big("effective_at"),
         _big("expires_at", is_null=True),
         _big("created_at"),
         key=("customer_id", "grant_id"),
         has_rowid=False,
     )
-    unused = sa.text("NOT is_used_up")
+    unused = sa.text("is_used_up = 0")
     op.create_index(
         "grants_in_use",
         "grants",
