@@ -12,7 +12,7 @@ from faregate.store.protocol import DuplicateKey, FenceFailed, LaneCommit, Store
 
 FAR_US = 4_000_000_000_000_000
 FEE = ("fee_1", "cust_1", "event", "prc_1", 0, "USD", "default:USD", 5, "1", 7)
-GRANT = ("cust_1", "grt_1", "default:USD", "paid", 100, 50, 45, False, 1, None, 1)
+GRANT = ("cust_1", "grt_1", "default:USD", "paid", 100, 50, 45, 0, 1, None, 1)
 TRANSFER = (2, "cust_1", "USD", "grt_1", "revenue", 5, "fee_1", 7)
 
 
@@ -67,7 +67,7 @@ def test_a_grant_that_is_written_again_replaces_what_was_left_of_it(database_url
         async with leased(database_url) as (store, commit):
             commit.rows = {"grants": [GRANT]}
             await store.commit(commit)
-            used_up = (*GRANT[:6], 0, True, *GRANT[8:])
+            used_up = (*GRANT[:6], 0, 1, *GRANT[8:])
             commit.rows = {"grants": [used_up]}
             await store.commit(commit)
             assert await written(store) == {"events": 0, "fees": 0, "transfers": 0, "grants": 1}

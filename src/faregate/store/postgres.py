@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 from faregate.store import schema
+from faregate.store.columns import join_columns, split_sql, used_columns
 from faregate.store.protocol import (
     DuplicateKey,
     FenceFailed,
@@ -33,33 +34,34 @@ _LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncio.TimeoutError)
 
 
-def _insert(table: schema.HotTable, first: int) -> str:
-    """Write the insert of one table's rows, given as one array per column from `$first` on."""
-    arrays = ", ".join(f"${first + i}::{kind}[]" for i, (_, kind) in enumerate(table.columns))
-    names = schema.names(table)
-    sql = (
-        f"INSERT INTO {table.name} (lane, {names}) "
-        f"SELECT fence.lane, u.* FROM fence, unnest({arrays}) AS u ({names})"
-    )
-    if table.key:
-        sets = ", ".join(f"{column} = excluded.{column}" for column in table.update)
-        sql += f" ON CONFLICT (lane, {', '.join(table.key)}) DO UPDATE SET {sets}"
-    return sql
+_FENCE: Final = (
+    "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3 "
+    "WHERE lane = $4 AND epoch = $5 AND (SELECT epoch FROM catalog_epoch) = $6 RETURNING lane)"
+)
+_SEPARATOR, _NULL, _FIRST_COLUMN = 7, 8, 9
+"""Numbers of the parameters that follow the fence's."""
+
+UsedColumns = tuple[tuple[str, tuple[int, ...]], ...]
+"""The tables that a batch touches, each with the columns that it uses."""
 
 
 @lru_cache(maxsize=256)
-def _commit_sql(tables: tuple[str, ...]) -> str:
-    """Write the one statement of a batch that touches these tables."""
-    by_name = {table.name: table for table in schema.HOT_TABLES}
-    parts = [
-        "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3 "
-        "WHERE lane = $4 AND epoch = $5 AND (SELECT epoch FROM catalog_epoch) = $6 "
-        "RETURNING lane)"
-    ]
-    first = 7
-    for name in tables:
-        parts.append(f"w_{name} AS ({_insert(by_name[name], first)})")
-        first += len(by_name[name].columns)
+def _commit_sql(tables: UsedColumns) -> str:
+    """Write the one statement of a batch that touches these tables and columns."""
+    parts = [_FENCE]
+    number = _FIRST_COLUMN
+    for name, used in tables:
+        table = schema.BY_NAME[name]
+        columns = [table.columns[index] for index in used]
+        names = ", ".join(column for column, _ in columns)
+        arrays = []
+        for _, kind in columns:
+            arrays.append(split_sql(kind, number, _SEPARATOR, _NULL))
+            number += 1
+        parts.append(
+            f"w_{name} AS (INSERT INTO {name} (lane, {names}) SELECT fence.lane, u.* "
+            f"FROM fence, unnest({', '.join(arrays)}) AS u ({names}){schema.on_conflict(table)})"
+        )
     return f"WITH {', '.join(parts)} SELECT lane FROM fence"
 
 
@@ -228,22 +230,27 @@ class PostgresStore:
 
     async def commit(self, commit: LaneCommit) -> None:
         """Write a batch, durably and whole."""
-        parameters: list[Any] = [
-            commit.last_seq,
-            commit.clock_us,
-            commit.lease_until_us,
-            commit.lane,
-            commit.epoch,
-            commit.catalog_epoch,
-        ]
-        tables = []
+        tables: list[tuple[str, tuple[int, ...]]] = []
+        columns: list[tuple[str, Sequence[Any]]] = []
         for table in schema.HOT_TABLES:
             rows = commit.rows.get(table.name)
             if rows:
-                tables.append(table.name)
-                parameters += [list(column) for column in zip(*rows, strict=True)]
+                used = used_columns(table, rows)
+                tables.append((table.name, used))
+                values = list(zip(*rows, strict=True))
+                columns += [(table.columns[index][1], values[index]) for index in used]
+        joined = join_columns(columns)
         try:
-            fenced = await self._pool.fetch(_commit_sql(tuple(tables)), *parameters)
+            fenced = await self._pool.fetch(
+                _commit_sql(tuple(tables)),
+                commit.last_seq,
+                commit.clock_us,
+                commit.lease_until_us,
+                commit.lane,
+                commit.epoch,
+                commit.catalog_epoch,
+                *((joined.separator, joined.null, *joined.columns) if tables else ()),
+            )
         except asyncpg.UniqueViolationError as error:
             raise DuplicateKey(str(error)) from error
         except (asyncpg.PostgresError, *_BROKEN) as error:

@@ -157,6 +157,17 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
 )
 
 
+BY_NAME: Final = {table.name: table for table in HOT_TABLES}
+
+
+def on_conflict(table: HotTable) -> str:
+    """Return what an insert says of a row that is there: nothing, or that it is replaced."""
+    if not table.key:
+        return ""
+    sets = ", ".join(f"{column} = excluded.{column}" for column in table.update)
+    return f" ON CONFLICT (lane, {', '.join(table.key)}) DO UPDATE SET {sets}"
+
+
 def names(table: HotTable) -> str:
     """Return the columns after `lane` as SQL text."""
     return ", ".join(name for name, _ in table.columns)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from faregate.store import schema
+from faregate.store.columns import used_columns
 from faregate.store.protocol import (
     DuplicateKey,
     FenceFailed,
@@ -38,7 +39,6 @@ CHUNK: Final = 400
 """Keys per statement, well below SQLite's limit on parameters."""
 
 
-_TABLES: Final = {table.name: table for table in schema.HOT_TABLES}
 _FENCE: Final = """
     UPDATE lanes SET last_seq = ?, clock_us = ?, lease_until_us = ?
     WHERE lane = ? AND epoch = ? AND (SELECT epoch FROM catalog_epoch) = ?
@@ -47,37 +47,19 @@ _LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us
 
 
 class _Insert:
-    """Writes rows of a hot table, without those columns that are None in every row.
+    """Writes the used columns of rows of a hot table."""
 
-    `sqlite3` spends more on binding one None, for which it looks for an adapter, than on three
-    texts, and of an event's columns few are ever used: leaving them out saves a third.
-    """
-
-    def __init__(self, table: schema.HotTable, lane: int, kept: tuple[int, ...]) -> None:
-        columns = [table.columns[index][0] for index in kept]
+    def __init__(self, table: schema.HotTable, lane: int, used: tuple[int, ...]) -> None:
+        columns = [table.columns[index][0] for index in used]
         marks = ", ".join("?" * len(columns))
         self.sql = f"INSERT INTO {table.name} (lane, {', '.join(columns)}) VALUES ({lane}, {marks})"
-        if table.key:
-            sets = ", ".join(f"{name} = excluded.{name}" for name in table.update)
-            self.sql += f" ON CONFLICT (lane, {', '.join(table.key)}) DO UPDATE SET {sets}"
-        self.values = None if len(kept) == len(table.columns) else itemgetter(*kept)
+        self.sql += schema.on_conflict(table)
+        self.values = None if len(used) == len(table.columns) else itemgetter(*used)
 
 
 @lru_cache(maxsize=512)
-def _insert(table: str, lane: int, kept: tuple[int, ...]) -> _Insert:
-    return _Insert(_TABLES[table], lane, kept)
-
-
-def _kept(table: schema.HotTable, rows: Sequence[tuple[Any, ...]]) -> tuple[int, ...]:
-    """Return which columns have a value in some row, or are changed by a newer row."""
-    empty = {
-        index
-        for index, value in enumerate(rows[0])
-        if value is None
-        and table.columns[index][0] not in table.update
-        and all(row[index] is None for row in rows)
-    }
-    return tuple([index for index in range(len(table.columns)) if index not in empty])
+def _insert(table: str, lane: int, used: tuple[int, ...]) -> _Insert:
+    return _Insert(schema.BY_NAME[table], lane, used)
 
 
 def _connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
@@ -326,7 +308,7 @@ class SqliteStore:
                     raise FenceFailed
                 for table, rows in commit.rows.items():
                     if rows:
-                        insert = _insert(table, lane, _kept(_TABLES[table], rows))
+                        insert = _insert(table, lane, used_columns(schema.BY_NAME[table], rows))
                         values = rows if insert.values is None else map(insert.values, rows)
                         writer.executemany(insert.sql, values)
                 await self._commit()
