@@ -27,7 +27,7 @@ from faregate.store import schema
 from faregate.store.protocol import LaneRows
 
 POOL_SIZE: Final = 32
-FIRST_SEQ: Final = 1 << 50
+FIRST_SEQ: Final = 1 << 47
 """The baseline numbers its rows from here on: a sequence would cost it one more round trip."""
 _EVENT: Final = "SELECT 1 FROM events WHERE lane = 0 AND event_id = $1 AND customer_id = $2"
 _BY_CUSTOMER: Final = (

@@ -7,7 +7,7 @@ from faregate.store.open import open_store
 from faregate.store.protocol import Store
 from faregate.store.schema import HOT_TABLES, HotTable
 
-FIXED = {"TEXT": "text", "BIGINT": "bigint", "BOOLEAN": "boolean"}
+FIXED = {"TEXT": "text", "BIGINT": "bigint", "INTEGER": "bigint"}
 
 
 async def made_columns(store: Store, table: HotTable) -> list[tuple[str, str]]:
@@ -51,7 +51,8 @@ def test_rows_that_are_replaced_are_found_by_the_primary_key(database_url: str):
         await store.migrate()
         for table in HOT_TABLES:
             key = await made_key(store, table)
-            assert key[0] == "lane"
+            # The high bits of a journal's `seq` are the lane.
+            assert key[0] == "lane" or (key == ["seq"] and store.url.startswith("sqlite"))
             if table.key:
                 assert key == ["lane", *table.key]
                 assert not set(table.update) & set(key)

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from faregate.store.protocol import Queries, Row, Store
+from faregate.store.schema import first_seq
 
 CHUNK: Final = 50_000
 MAX_SEQ: Final = 2**63 - 1
@@ -61,17 +62,18 @@ async def verify(store: Store, progress: Progress = _nothing) -> Report:
     report = Report()
     async with store.snapshot() as snapshot:
         lanes = await snapshot.fetch("SELECT lane, last_seq FROM lanes ORDER BY lane")
-        total = sum(last_seq for _, last_seq in lanes)
+        total = sum(last_seq - first_seq(lane) for lane, last_seq in lanes)
         done = 0
         for lane, last_seq in lanes:
             balances: Ledger = defaultdict(int)
             revenue: Ledger = defaultdict(int)
-            for start in range(0, max(last_seq, 1), CHUNK):
+            first = first_seq(lane)
+            for start in range(first, max(last_seq, first + 1), CHUNK):
                 # The last one is open: no transfer may lie beyond what the lane has given out.
                 end = start + CHUNK if start + CHUNK < last_seq else MAX_SEQ
                 await _add_chunk(snapshot, lane, start, end, report, balances, revenue)
-                progress(done + min(end, last_seq), total)
-            done += last_seq
+                progress(done + min(end, last_seq) - first, total)
+            done += last_seq - first
             await _check_grants(snapshot, lane, report, balances)
             await _check_overdrafts(snapshot, lane, report, balances)
             await _check_references(snapshot, lane, report, revenue)

@@ -157,6 +157,11 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
 )
 
 
+def first_seq(lane: int) -> int:
+    """Return the number before a lane's first: no two lanes give a row the same number."""
+    return lane << 48
+
+
 BY_NAME: Final = {table.name: table for table in HOT_TABLES}
 
 

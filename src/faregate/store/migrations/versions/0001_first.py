@@ -31,6 +31,22 @@ def _hot(name: str, *columns: sa.Column[Any], key: tuple[str, ...], has_rowid: b
     )
 
 
+def _seq() -> sa.Column[Any]:
+    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    return sa.Column("seq", kind, nullable=False, autoincrement=False)
+
+
+def _journal_table(name: str, *columns: sa.Column[Any]) -> None:
+    """Make a table of numbered rows, which are only ever added, in the order of `seq`.
+
+    On SQLite `seq` is the row's own id: one tree, at whose end a commit writes. (Numbers of
+    lanes do not overlap, see `schema.first_seq`.)
+    """
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    key = ["seq"] if is_sqlite else ["lane", "seq"]
+    op.create_table(name, _big("lane"), *columns, sa.PrimaryKeyConstraint(*key))
+
+
 def upgrade() -> None:
     """Make everything."""
     _directories()
@@ -163,11 +179,11 @@ def _lanes() -> None:
 
 
 def _journal() -> None:
-    _hot(
+    _journal_table(
         "events",
         _text("event_id"),
         _text("customer_id"),
-        _big("seq"),
+        _seq(),
         _big("environment_id"),
         _text("event_type"),
         _big("occurred_at"),
@@ -182,10 +198,8 @@ def _journal() -> None:
         _big("fee_count"),
         _big("fee_units"),
         _text("fee_asset", is_null=True),
-        key=("event_id", "customer_id"),
-        has_rowid=True,
     )
-    op.create_index("events_by_seq", "events", ["lane", "seq"], unique=True)
+    op.create_index("events_by_id", "events", ["lane", "event_id", "customer_id"], unique=True)
     _hot(
         "fees",
         _text("fee_id"),
@@ -201,9 +215,9 @@ def _journal() -> None:
         key=("fee_id",),
         has_rowid=False,
     )
-    _hot(
+    _journal_table(
         "transfers",
-        _big("seq"),
+        _seq(),
         _text("customer_id"),
         _text("asset"),
         _text("from_account"),
@@ -211,8 +225,6 @@ def _journal() -> None:
         _big("units"),
         _text("reference"),
         _big("at"),
-        key=("seq",),
-        has_rowid=False,
     )
     _hot(
         "transactions",
