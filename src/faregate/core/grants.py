@@ -76,11 +76,12 @@ def burn(grants: tuple[Grant, ...], units: int) -> tuple[tuple[Grant, ...], list
     for grant in grants:
         if not units:
             break
-        taken = grant.remaining_units if grant.remaining_units < units else units
-        units -= taken
-        after = with_remaining(grant, grant.remaining_units - taken)
-        uses.append((after, taken))
-        if after.remaining_units:
-            return (after, *grants[used_up + 1 :]), uses, units
+        remaining = grant.remaining_units
+        if units < remaining:
+            after = with_remaining(grant, remaining - units)
+            uses.append((after, units))
+            return (after, *grants[used_up + 1 :]), uses, 0
+        units -= remaining
+        uses.append((with_remaining(grant, 0), remaining))
         used_up += 1
     return grants[used_up:], uses, units

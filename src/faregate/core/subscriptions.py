@@ -53,7 +53,9 @@ class Subscription(msgspec.Struct, frozen=True):
     def covers(self, at: datetime) -> bool:
         """Tell whether a use at this instant, by the caller's clock, is covered."""
         for stretch in self.stretches:
-            if stretch.from_at - CLOCK_SKEW <= at and (stretch.to_at is None or at < stretch.to_at):
+            if (stretch.from_at <= at or stretch.from_at - CLOCK_SKEW <= at) and (
+                stretch.to_at is None or at < stretch.to_at
+            ):
                 return True
         return False
 
