@@ -162,9 +162,10 @@ async def list_events(
         mine = f"${len(values)}"
         where.append(f"e.customer_id = {mine}")
         where.append(
-            f"(e.seq IN (SELECT c.seq FROM customer_events c WHERE c.lane = $1 "
-            f"AND c.customer_id = {mine}) "
-            f"OR e.seq > (SELECT l.indexed_seq FROM lanes l WHERE l.lane = $1))"
+            f"e.seq IN (SELECT c.seq FROM customer_events c WHERE c.lane = $1 "
+            f"AND c.customer_id = {mine} UNION ALL "
+            f"SELECT n.seq FROM events n WHERE n.lane = $1 AND n.customer_id = {mine} "
+            f"AND n.seq > (SELECT l.indexed_seq FROM lanes l WHERE l.lane = $1))"
         )
     condition = " AND ".join(where)
     async with store.snapshot() as snapshot:
