@@ -49,6 +49,9 @@ READ_IDS_BATCHES: Final = 100
 """After a repeat of an id that the lane had forgotten, ids are read first for so many batches."""
 MAX_ATTEMPTS: Final = 5
 INDEX_WHEN_IDLE: Final = 500
+IDLE_SECONDS: Final = 0.1
+"""A lane is idle when nothing came in for so long. An empty queue alone says nothing: callers who
+have just been answered are about to send their next command."""
 INDEX_AT_LATEST: Final = 10_000
 RETRY_SECONDS: Final = 1
 
@@ -214,15 +217,23 @@ class Lane:
 
     async def _idle(self) -> None:
         """Wait for work; keep the lease alive and the index of events current meanwhile."""
+        if await self._wakes(IDLE_SECONDS):
+            return
         if self._last_seq - self._indexed_seq >= INDEX_WHEN_IDLE:
             await self._index_events()
+        if not await self._wakes(LEASE_SECONDS / 3):
+            await self._process([])
+
+    async def _wakes(self, seconds: float) -> bool:
+        """Wait for a command, or to be stopped; False if neither came in that time."""
         self._wake.clear()
         if self._queue or self._is_closing:
-            return
+            return True
         try:
-            await asyncio.wait_for(self._wake.wait(), LEASE_SECONDS / 3)
+            await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
-            await self._process([])
+            return False
+        return True
 
     def _take_batch(self) -> list[_Pending]:
         batch: list[_Pending] = []
