@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from faregate.cli.settings import Mode, refuse
 from faregate.engine import Engine
@@ -51,6 +53,31 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
+    """Return how an application is served: on the running loop, without logs of its own."""
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def tune_garbage_collection() -> None:
+    """Look for cycles seldom: a charge leaves none, and a lane's memory is large to search.
+
+    With Python's own settings a search of everything stopped all callers for 50 ms, again and
+    again, and searches took 15% of the time under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to `serving`: uvicorn would raise them again while the engine closes."""
 
@@ -85,16 +112,8 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """Serve while the block runs; Ctrl-C and SIGTERM ask it to stop."""
     web = create_web(engine, engine.context_of(mode), token)
-    config = uvicorn.Config(
-        create_app(engine, web=web),
-        loop="none",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    server = _Server(config)
+    server = _Server(uvicorn_config(create_app(engine, web=web)))
+    tune_garbage_collection()
     loop = asyncio.get_running_loop()
     async with web.router.lifespan_context(web):
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -18,7 +18,7 @@ CarryKey = tuple[str, str]
 """A price's id and an asset's code."""
 
 
-class CustomerState(msgspec.Struct, frozen=True):
+class CustomerState(msgspec.Struct, frozen=True, gc=False):
     """One customer, as of the last command.
 
     `carries` has what rounding left over, per price and asset: a numerator over the price's

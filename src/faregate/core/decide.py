@@ -62,7 +62,7 @@ Command = RecordEvents | Adjust | Charge | Subscribe | ChangeSubscription | SetO
 Answer = EventsBooked | BookedTransaction | Subscription | Account | None
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What is booked already under the keys that a command carries."""
 
     events: Mapping[str, BookedEvent] = {}

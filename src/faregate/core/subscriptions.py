@@ -22,7 +22,7 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 the subscription that prices them."""
 
 
-class Binding(msgspec.Struct, frozen=True):
+class Binding(msgspec.Struct, frozen=True, gc=False):
     """From `from_at` on, the product is used in this version; None follows the default."""
 
     product_id: str
@@ -30,14 +30,14 @@ class Binding(msgspec.Struct, frozen=True):
     from_at: datetime
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class Stretch(msgspec.Struct, frozen=True, gc=False):
     """A time in which a subscription is active: `from_at <= t < to_at` (None: open)."""
 
     from_at: datetime
     to_at: datetime | None = None
 
 
-class Subscription(msgspec.Struct, frozen=True):
+class Subscription(msgspec.Struct, frozen=True, gc=False):
     """A customer's right to use products at their prices."""
 
     id: str

@@ -1,12 +1,12 @@
 """A lane: one writer for a fixed share of the customers, one transaction at a time.
 
-While a commit waits for the disk, commands queue up; the next batch takes all of them (up to a
-bound), loads what the lane does not remember, decides one command after another, writes all rows
-in one durable transaction, and only then answers each caller. There is no timer: an idle lane
-commits a single command at once, a busy one grows its batches by itself.
+While a commit is on its way to the disk, the lane decides what has come in since, on top of what
+that commit will have changed; when it has landed, its callers are answered and the next one goes
+off at once. So the disk and the rules work side by side. There is no timer: an idle lane commits
+a single command at once, a busy one grows its batches by itself.
 
-The lane remembers wallets and its newest ids, which only the lease's holder may change. What a
-batch decided is remembered when it is durable; a batch that fails is forgotten whole.
+What a commit did not confirm is never answered with success: its batch fails whole, and the one
+that was decided on top of it is decided again.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typing import Final, Protocol
 
 import structlog
 
-from faregate.core.customers import CustomerState
-from faregate.core.decide import NOTHING_KNOWN, Answer, Command, Decision, Known, decide
-from faregate.core.events import BookedEvent, RecordEvents
+from faregate.core.decide import Answer, Command
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import INTERNAL, OVERLOADED, UNAVAILABLE, FaregateError, Problem
 from faregate.core.subscriptions import CatalogView
-from faregate.core.transactions import Adjust, BookedTransaction, Charge
-from faregate.ledger import rows
+from faregate.ledger.batch import Batch, Moment, Pending
+from faregate.ledger.event_index import AT_LATEST, WHEN_IDLE, index_events
 from faregate.ledger.lease import LEASE_SECONDS, lease_clock_us, release_lane, take_lane
+from faregate.ledger.memory import Memory
 from faregate.ledger.statistics import LaneStatistics
 from faregate.store.protocol import (
     DuplicateKey,
@@ -43,16 +42,16 @@ MAX_QUEUED: Final = 20_000
 """Commands' weights (an event weighs 1) that may wait; more are refused with 429."""
 MAX_BATCH: Final = 2_000
 """Weight of one transaction, so that nobody waits long behind a huge one."""
-MAX_CUSTOMERS: Final = 50_000
-MAX_RECENT_IDS: Final = 200_000
+WORTH_A_COMMIT: Final = 24
+"""A commit takes about as much work as deciding so many charges. With less at hand, the lane lets
+the event loop turn once for those who are just arriving; with twice as much and the disk idle, it
+sends half off first and decides the rest meanwhile."""
 READ_IDS_BATCHES: Final = 100
 """After a repeat of an id that the lane had forgotten, ids are read first for so many batches."""
 MAX_ATTEMPTS: Final = 5
-INDEX_WHEN_IDLE: Final = 500
 IDLE_SECONDS: Final = 0.1
 """A lane is idle when nothing came in for so long. An empty queue alone says nothing: callers who
 have just been answered are about to send their next command."""
-INDEX_AT_LATEST: Final = 10_000
 RETRY_SECONDS: Final = 1
 
 log = structlog.get_logger(__name__)
@@ -72,35 +71,20 @@ class CatalogSource(Protocol):
         ...
 
 
-class _Pending:
-    """A command that waits for its answer."""
-
-    __slots__ = ("command", "environment_id", "future", "weight")
-
-    def __init__(
-        self, command: Command, environment_id: int, future: asyncio.Future[Answer], weight: int
-    ) -> None:
-        self.command = command
-        self.environment_id = environment_id
-        self.future = future
-        self.weight = weight
-
-
-class _Outcome:
-    """What one batch decided: answers by position, rows, and what to remember once durable."""
-
-    __slots__ = ("answers", "ids", "rows", "states")
-
-    def __init__(self, last_seq: int) -> None:
-        self.answers: list[Answer | Problem] = []
-        self.rows = rows.BatchRows(last_seq)
-        self.states: dict[str, CustomerState] = {}
-        self.ids: list[tuple[str, str]] = []
-
-
 def unavailable(detail: str) -> FaregateError:
     """Make the error that says: nothing is certain, send the same request again."""
     return FaregateError(Problem(UNAVAILABLE, detail, {}, RETRY_SECONDS))
+
+
+class _Flight:
+    """A batch whose commit is on its way, and the lease under which it was sent off."""
+
+    __slots__ = ("batch", "lease", "task")
+
+    def __init__(self, batch: Batch, task: asyncio.Task[None], lease: Lease | None) -> None:
+        self.batch = batch
+        self.task = task
+        self.lease = lease
 
 
 class Lane:
@@ -126,14 +110,16 @@ class Lane:
         self._clock_us = 0
         self._last_seq = 0
         self._indexed_seq = 0
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[Pending] = deque()
         self._queued = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._indexing: asyncio.Task[None] | None = None
         self._is_closing = False
-        self._states: dict[str, CustomerState] = {}
-        self._recent: dict[tuple[str, str], None] = {}
+        self._memory = Memory()
         self._read_ids = 0
+
+    # -- from outside -------------------------------------------------------------------------
 
     @property
     def queued(self) -> int:
@@ -156,6 +142,8 @@ class Lane:
         self._wake.set()
         if self._task is not None:
             await self._task
+        if self._indexing is not None:
+            await self._indexing
         if self._lease is not None:
             lease, self._lease = self._lease, None
             try:
@@ -177,52 +165,68 @@ class Lane:
             self.statistics.refused_overload += 1
             detail = f"{self._queued} commands are waiting, at most {MAX_QUEUED} may"
             raise FaregateError(Problem(OVERLOADED, detail, {}, RETRY_SECONDS))
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = self._task.get_loop().create_future()
         if not self._queue:
             self._wake.set()
-        self._queue.append(_Pending(command, environment_id, future, weight))
+        self._queue.append(Pending(command, environment_id, future, weight))
         self._queued += weight
         return future
 
-    async def _take_lease(self, wait_seconds: float) -> None:
-        self._lease = None
-        self._states.clear()
-        self._recent.clear()
-        lease = await take_lane(self._store, self.number, self._holder, wait_seconds)
-        self._lease = lease
-        self._last_seq = lease.last_seq
-        self._indexed_seq = lease.indexed_seq
-        self._clock_us = max(self._clock_us, lease.clock_us)
-        # What an earlier holder booked is not among the recent ids.
-        self._read_ids = READ_IDS_BATCHES
+    # -- the loop -----------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        """Work until the lane is closed and everything is answered."""
+        flight: _Flight | None = None
+        batch = self._new_batch(None)
         while True:
-            if not self._queue:
-                if self._is_closing:
-                    return
-                await self._idle()
-                continue
-            batch = self._take_batch()
             try:
-                await self._process(batch)
+                flight, batch = await self._turn(flight, batch)
             except Exception:
-                log.exception("batch failed", lane=self.number, commands=len(batch))
-                self._states.clear()
-                self._lease = None
+                log.exception("batch failed", lane=self.number)
+                self._let_go()
                 detail = "an unexpected fault: it is not known whether the request was applied"
-                self._fail(batch, FaregateError(Problem(INTERNAL, detail)))
-            if self._last_seq - self._indexed_seq >= INDEX_AT_LATEST:
-                await self._index_events()
+                error = FaregateError(Problem(INTERNAL, detail))
+                if flight is not None:
+                    flight.task.cancel()
+                    await asyncio.wait([flight.task])
+                    _fail(flight.batch.pendings, error)
+                _fail(batch.pendings, error)
+                flight, batch = None, self._new_batch(None)
+            if self._is_closing and flight is None and not (batch.pendings or self._queue):
+                return
+
+    async def _turn(self, flight: _Flight | None, batch: Batch) -> tuple[_Flight | None, Batch]:
+        """Decide what came in, wait for what must be waited for, send off what is ready."""
+        if flight is None:
+            is_half_enough = self._queued >= 2 * WORTH_A_COMMIT
+            await self._fill(batch, self._queued // 2 if is_half_enough else MAX_BATCH)
+        elif self._lease is flight.lease:
+            await self._fill(batch, MAX_BATCH)
+        if flight is not None and not flight.task.done():
+            if not (self._has_room(batch) and self._lease is flight.lease):
+                self._wake.clear()
+                await self._wake.wait()
+            return flight, batch
+        if flight is not None:
+            if not await self._land(flight):
+                self._put_back(batch)
+                return None, self._new_batch(None)
+            batch.before = None
+        if batch.weight < WORTH_A_COMMIT:
+            await asyncio.sleep(0)
+            await self._fill(batch, MAX_BATCH)
+        if batch.pendings:
+            return self._launch(batch)
+        await self._idle()
+        return None, self._new_batch(None)
 
     async def _idle(self) -> None:
         """Wait for work; keep the lease alive and the index of events current meanwhile."""
         if await self._wakes(IDLE_SECONDS):
             return
-        if self._last_seq - self._indexed_seq >= INDEX_WHEN_IDLE:
-            await self._index_events()
+        self._index_if(WHEN_IDLE)
         if not await self._wakes(LEASE_SECONDS / 3):
-            await self._process([])
+            await self._commit_again([])
 
     async def _wakes(self, seconds: float) -> bool:
         """Wait for a command, or to be stopped; False if neither came in that time."""
@@ -230,184 +234,162 @@ class Lane:
         if self._queue or self._is_closing:
             return True
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         except TimeoutError:
             return False
         return True
 
-    def _take_batch(self) -> list[_Pending]:
-        batch: list[_Pending] = []
-        weight = 0
+    def _has_room(self, batch: Batch) -> bool:
+        """Tell whether the next command in the queue, if any, fits into the batch."""
         queue = self._queue
-        while queue and (not batch or weight + queue[0].weight <= MAX_BATCH):
+        return bool(queue) and (not batch.weight or batch.weight + queue[0].weight <= MAX_BATCH)
+
+    def _take(self, batch: Batch, weight: int) -> list[Pending]:
+        """Take commands from the queue that bring the batch to this weight, at least one if it
+        is empty."""
+        taken: list[Pending] = []
+        queue, total = self._queue, batch.weight
+        while queue and (not total or total + queue[0].weight <= weight):
             pending = queue.popleft()
-            weight += pending.weight
-            batch.append(pending)
-        self._queued -= weight
-        return batch
+            total += pending.weight
+            taken.append(pending)
+        self._queued -= total - batch.weight
+        return taken
 
-    def _fail(self, batch: list[_Pending], error: FaregateError) -> None:
-        for pending in batch:
-            if not pending.future.done():
-                pending.future.set_exception(error)
+    def _put_back(self, batch: Batch) -> None:
+        """Queue a batch's commands again, in front: what it was decided on did not happen."""
+        self._queue.extendleft(reversed(batch.pendings))
+        self._queued += batch.weight
 
-    async def _process(self, batch: list[_Pending]) -> None:
-        """Decide and commit a batch, again if the ground moved under it; then answer."""
+    # -- deciding -----------------------------------------------------------------------------
+
+    def _new_batch(self, before: Batch | None) -> Batch:
+        last_seq = self._last_seq if before is None else before.rows.last_seq
+        return Batch(self._memory, last_seq, self._catalog.epoch, before)
+
+    async def _fill(self, batch: Batch, weight: int) -> None:
+        """Decide commands from the queue until the batch has this weight.
+
+        If the database cannot be read, those that were taken fail.
+        """
+        pendings = self._take(batch, weight)
+        if not pendings:
+            return
         try:
             if self._lease is None:
                 await self._take_lease(0)
-            for _ in range(MAX_ATTEMPTS):
-                outcome = await self._decide(batch)
-                try:
-                    await self._commit(outcome)
-                except DuplicateKey:
-                    # An id that the lane did not remember: read all of them, decide again.
-                    self._states.clear()
-                    self._read_ids = READ_IDS_BATCHES
-                except FenceFailed:
-                    self._states.clear()
-                    await self._check_fence()
-                else:
-                    self._remember(outcome)
-                    self._answer(batch, outcome)
-                    return
-            raise StoreUnavailable("the batch could not be decided: its keys keep changing")
-        except StoreUnavailable as error:
-            # Whether or not it was written, what was remembered may be wrong, and a statement
-            # may still be on its way: a new epoch settles both.
-            log.warning("commit failed", lane=self.number, reason=str(error))
-            self._states.clear()
-            self._lease = None
-            self.statistics.failed_commits += 1
-            self._fail(batch, unavailable("the database did not confirm the commit"))
+            await self._decide(batch, pendings)
         except FaregateError as error:
-            self._lease = None
-            self._fail(batch, error)
+            self._not_confirmed(pendings, error)
+        except BaseException:
+            _fail(pendings, FaregateError(Problem(INTERNAL, "an unexpected fault")))
+            raise
 
-    async def _check_fence(self) -> None:
-        """Find out why the fence failed: the catalog has moved on, or the lane is lost."""
-        lease = next(lease for lease in await self._store.leases() if lease.lane == self.number)
-        if self._lease is None or lease.epoch != self._lease.epoch:
-            await self._take_lease(0)
-        await self._catalog.refresh()
-
-    async def _decide(self, batch: list[_Pending]) -> _Outcome:
-        """Load what is missing and decide every command, each on the state the last one left."""
+    async def _decide(self, batch: Batch, pendings: list[Pending]) -> None:
+        loaded = await batch.load(self._store, self.number, pendings, reads_ids=self._read_ids > 0)
         now_us = max(self._clock_us, to_us(self._clock()))
         self._clock_us = now_us
         now = from_us(now_us)
         self._ids.tick(now)
-        outcome = _Outcome(self._last_seq)
-        known_events, known_transactions = await self._load(batch)
-        states = outcome.states
-        views: dict[int, CatalogView] = {}
-        for pending in batch:
-            command = pending.command
-            customer_id = command.customer_id
-            state = states.get(customer_id) or self._states[customer_id]
-            events = known_events.get(customer_id)
-            transactions = known_transactions.get(customer_id)
-            known = (
-                Known(events or {}, transactions or {}) if events or transactions else NOTHING_KNOWN
-            )
-            environment_id = pending.environment_id
-            catalog = views.get(environment_id)
-            if catalog is None:
-                catalog = views[environment_id] = self._catalog.view(environment_id)
-            try:
-                decision = decide(state, known, command, catalog, now, self._ids)
-            except Exception:
-                # A fault of ours must not take the neighbours with it: nothing of it is kept.
-                log.exception("command failed", lane=self.number, customer=customer_id)
-                detail = "an unexpected fault; nothing was applied"
-                decision = Decision(state, Problem(INTERNAL, detail))
-            outcome.answers.append(decision.answer)
-            if decision.state is state:
-                continue
-            states[customer_id] = decision.state
-            outcome.rows.add(decision, environment_id, now, now_us)
-            _learn(decision, known_events, known_transactions, outcome.ids)
-        return outcome
+        environments = {pending.environment_id for pending in pendings}
+        views = {number: self._catalog.view(number) for number in environments}
+        batch.decide(pendings, loaded, Moment(now, now_us, views), self._ids)
 
-    async def _load(
-        self, batch: list[_Pending]
-    ) -> tuple[dict[str, dict[str, BookedEvent]], dict[str, dict[str, BookedTransaction]]]:
-        """Read states that are not in memory, and what is booked under the batch's keys.
+    # -- committing ---------------------------------------------------------------------------
 
-        A key that the lane has not seen lately is taken for new: if it is not, the commit fails
-        on it and the batch comes back with `_read_ids` set.
-        """
-        missing: dict[str, None] = {}
-        event_keys: list[tuple[str, str]] = []
-        transaction_keys: list[tuple[str, str]] = []
-        read_all = self._read_ids > 0
-        recent = self._recent
-        for pending in batch:
-            command = pending.command
-            customer_id = command.customer_id
-            if customer_id not in self._states:
-                missing[customer_id] = None
-            if isinstance(command, RecordEvents):
-                for event in command.events:
-                    key = (event.id, customer_id)
-                    if read_all or key in recent:
-                        event_keys.append(key)
-            elif isinstance(command, (Adjust, Charge)):
-                transaction_keys.append((command.request.transaction_id, customer_id))
+    def _launch(self, batch: Batch) -> tuple[_Flight, Batch]:
+        """Send a batch off; returns it with the one that is decided meanwhile."""
         if self._read_ids:
             self._read_ids -= 1
-        known_events: dict[str, dict[str, BookedEvent]] = {}
-        known_transactions: dict[str, dict[str, BookedTransaction]] = {}
-        if missing or event_keys or transaction_keys:
-            customers = list(missing)
-            loaded = await self._store.load(
-                self.number,
-                customers,
-                list(dict.fromkeys(event_keys)),
-                list(dict.fromkeys(transaction_keys)),
-            )
-            self._states.update(rows.read_customers(customers, loaded))
-            for customer_id, booked in rows.read_events(loaded.events, loaded.fees):
-                known_events.setdefault(customer_id, {})[booked.event.id] = booked
-            for row in loaded.transactions:
-                known_transactions.setdefault(row[1], {})[row[0]] = rows.read_transaction(row)
-        return known_events, known_transactions
+        task = asyncio.ensure_future(self._commit(batch))
+        task.add_done_callback(lambda _: self._wake.set())
+        return _Flight(batch, task, self._lease), self._new_batch(batch)
 
-    async def _commit(self, outcome: _Outcome) -> None:
+    async def _land(self, flight: _Flight) -> bool:
+        """Answer a batch whose commit has come back.
+
+        False: what was decided on top of it does not stand, because it was not written as it was
+        decided, or because the lane was let go of meanwhile.
+        """
+        batch = flight.batch
+        try:
+            flight.task.result()
+        except (DuplicateKey, FenceFailed) as error:
+            await self._commit_again(batch.pendings, error)
+            return False
+        except StoreUnavailable as error:
+            self._not_confirmed(batch.pendings, error)
+            return False
+        self._answer(batch)
+        if self._lease is not flight.lease:
+            return False
+        self._remember(batch)
+        return True
+
+    async def _commit(self, batch: Batch) -> None:
         lease = self._lease
         if lease is None:
             raise StoreUnavailable("the lane has no lease")
-        until_us = lease_clock_us() + LEASE_SECONDS * 1_000_000
         started = asyncio.get_running_loop().time()
         await self._store.commit(
             LaneCommit(
                 self.number,
                 lease.epoch,
-                self._catalog.epoch,
-                outcome.rows.last_seq,
+                batch.catalog_epoch,
+                batch.rows.last_seq,
                 self._clock_us,
-                until_us,
-                outcome.rows.lists(),
+                lease_clock_us() + LEASE_SECONDS * 1_000_000,
+                batch.rows.lists(),
             )
         )
         self.statistics.commit_took(asyncio.get_running_loop().time() - started)
 
-    def _remember(self, outcome: _Outcome) -> None:
-        self._last_seq = outcome.rows.last_seq
-        states = self._states
-        for customer_id, state in outcome.states.items():
-            states[customer_id] = state
-        recent = self._recent
-        for key in outcome.ids:
-            recent[key] = None
-        while len(states) > MAX_CUSTOMERS:
-            del states[next(iter(states))]
-        while len(recent) > MAX_RECENT_IDS:
-            del recent[next(iter(recent))]
+    async def _commit_again(self, pendings: list[Pending], reason: Exception | None = None) -> None:
+        """Decide commands anew, with nothing else on its way, and commit until it holds.
 
-    def _answer(self, batch: list[_Pending], outcome: _Outcome) -> None:
-        self.statistics.batch_done(len(batch), outcome.rows.events)
-        for pending, answer in zip(batch, outcome.answers, strict=True):
+        `reason` says why nothing was written the last time.
+        """
+        try:
+            for _ in range(MAX_ATTEMPTS):
+                if reason is not None:
+                    await self._recover(reason)
+                if self._lease is None:
+                    await self._take_lease(0)
+                batch = self._new_batch(None)
+                await self._decide(batch, pendings)
+                try:
+                    await self._commit(batch)
+                except (DuplicateKey, FenceFailed) as error:
+                    reason = error
+                else:
+                    self._answer(batch)
+                    self._remember(batch)
+                    return
+            raise StoreUnavailable("the batch could not be decided: its keys keep changing")
+        except FaregateError as error:
+            self._not_confirmed(pendings, error)
+
+    async def _recover(self, reason: Exception) -> None:
+        """Find out why nothing was written: a repeat, a newer catalog, or a lost lane."""
+        if isinstance(reason, DuplicateKey):
+            # An id that the lane did not remember: read all of them, decide again.
+            self._read_ids = READ_IDS_BATCHES
+            return
+        lease = next(lease for lease in await self._store.leases() if lease.lane == self.number)
+        if self._lease is None or lease.epoch != self._lease.epoch:
+            await self._take_lease(0)
+        await self._catalog.refresh()
+
+    def _remember(self, batch: Batch) -> None:
+        self._last_seq = batch.rows.last_seq
+        self._memory.learn(batch.states, batch.booked.events)
+        self._index_if(AT_LATEST)
+
+    def _answer(self, batch: Batch) -> None:
+        """Answer everybody: what was decided is durable now."""
+        self.statistics.batch_done(len(batch.pendings), len(batch.rows.events))
+        for pending, answer in zip(batch.pendings, batch.answers, strict=True):
             future = pending.future
             if future.done():
                 continue
@@ -417,54 +399,58 @@ class Lane:
             else:
                 future.set_result(answer)
 
-    async def _index_events(self) -> None:
-        """Write down which customer has the newest events; see `customer_events`.
+    def _not_confirmed(self, pendings: list[Pending], error: FaregateError) -> None:
+        """Fail commands of which it is not known whether they were booked.
 
-        A failure costs nothing: readers look at what is not indexed yet by themselves.
+        What was remembered may be wrong, and a statement may still be on its way: a new epoch
+        settles both.
         """
-        if self._lease is None:
-            return
-        upto = min(self._last_seq, self._indexed_seq + 2 * INDEX_AT_LATEST)
+        log.warning("commit failed", lane=self.number, reason=str(error))
+        self.statistics.failed_commits += 1
+        self._let_go()
+        if isinstance(error, StoreUnavailable):
+            # The inside's own words (hosts, files) are for the log.
+            error = unavailable("the database did not confirm the commit")
+        _fail(pendings, error)
+
+    # -- the lease ----------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Believe nothing any more until the lease is taken anew."""
+        self._memory.forget()
+        self._lease = None
+
+    async def _take_lease(self, wait_seconds: float) -> None:
+        self._let_go()
+        lease = await take_lane(self._store, self.number, self._holder, wait_seconds)
+        self._lease = lease
+        self._last_seq = lease.last_seq
+        self._indexed_seq = lease.indexed_seq
+        self._clock_us = max(self._clock_us, lease.clock_us)
+        # What an earlier holder booked is not among the recent ids.
+        self._read_ids = READ_IDS_BATCHES
+
+    # -- the index of events ------------------------------------------------------------------
+
+    def _index_if(self, behind: int) -> None:
+        """Bring the index of events up to date if it is so many rows behind."""
+        if self._last_seq - self._indexed_seq >= behind and self._indexing is None:
+            lease = self._lease
+            if lease is not None:
+                self._indexing = asyncio.ensure_future(self._index(lease))
+
+    async def _index(self, lease: Lease) -> None:
         try:
-            async with self._store.transaction() as transaction:
-                mine = await transaction.fetch(
-                    "UPDATE lanes SET indexed_seq = $1 "
-                    "WHERE lane = $2 AND epoch = $3 RETURNING lane",
-                    upto,
-                    self.number,
-                    self._lease.epoch,
-                )
-                if mine:
-                    await transaction.fetch(
-                        "INSERT INTO customer_events (lane, customer_id, seq) "
-                        "SELECT lane, customer_id, seq FROM events "
-                        "WHERE lane = $1 AND seq > $2 AND seq <= $3 ORDER BY customer_id, seq",
-                        self.number,
-                        self._indexed_seq,
-                        upto,
-                    )
-            self._indexed_seq = upto
-        except (StoreUnavailable, DuplicateKey) as error:
+            upto = await index_events(self._store, lease, self._indexed_seq, self._last_seq)
+            if self._lease is lease:
+                self._indexed_seq = upto
+        except (StoreUnavailable, FenceFailed) as error:
             log.warning("events not indexed", lane=self.number, reason=str(error))
-            self._lease = None
+        finally:
+            self._indexing = None
 
 
-def _learn(
-    decision: Decision,
-    known_events: dict[str, dict[str, BookedEvent]],
-    known_transactions: dict[str, dict[str, BookedTransaction]],
-    ids: list[tuple[str, str]],
-) -> None:
-    """Let the batch's later commands see what this one books."""
-    customer_id = decision.state.customer_id
-    if decision.events:
-        events = known_events.get(customer_id)
-        if events is None:
-            events = known_events[customer_id] = {}
-        for booked in decision.events:
-            events[booked.event.id] = booked
-            ids.append((booked.event.id, customer_id))
-    transaction = decision.transaction
-    if transaction is not None:
-        transactions = known_transactions.setdefault(customer_id, {})
-        transactions[transaction.request.transaction_id] = transaction
+def _fail(pendings: list[Pending], error: FaregateError) -> None:
+    for pending in pendings:
+        if not pending.future.done():
+            pending.future.set_exception(error)

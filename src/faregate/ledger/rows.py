@@ -20,14 +20,30 @@ from faregate.core.subscriptions import Binding, Stretch, Subscription
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
 from faregate.core.wallet import Account, restore_account
 from faregate.store.protocol import LaneRows, Row, Rows
+from faregate.store.schema import GRANT_USES
 
 RowLists = dict[str, list[tuple[Any, ...]]]
 
 
 class BatchRows:
-    """Gathers the rows of one batch. Of derived rows (grants, accounts, carries) the last wins."""
+    """Gathers the rows of one batch. Of derived rows (grants, accounts, carries) the last wins.
 
-    __slots__ = ("_derived", "_seq", "events", "fees", "subscriptions", "transactions", "transfers")
+    Grants that are there already and have something left are kept apart (`_uses`): of them only
+    `remaining_units` changes.
+    """
+
+    __slots__ = (
+        "_accounts",
+        "_carries",
+        "_grants",
+        "_seq",
+        "_uses",
+        "events",
+        "fees",
+        "subscriptions",
+        "transactions",
+        "transfers",
+    )
 
     def __init__(self, last_seq: int) -> None:
         self._seq = last_seq
@@ -36,11 +52,10 @@ class BatchRows:
         self.transfers: list[tuple[Any, ...]] = []
         self.transactions: list[tuple[Any, ...]] = []
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
-        self._derived: dict[str, dict[Any, tuple[Any, ...]]] = {
-            "grants": {},
-            "wallet_accounts": {},
-            "carries": {},
-        }
+        self._grants: dict[str, tuple[str, str, Grant]] = {}
+        self._uses: dict[str, tuple[str, str, Grant]] = {}
+        self._accounts: dict[tuple[str, str], tuple[str, Account]] = {}
+        self._carries: dict[tuple[str, str, str], tuple[str, str, str, str]] = {}
 
     @property
     def last_seq(self) -> int:
@@ -67,15 +82,21 @@ class BatchRows:
                     at_us,
                 )
             )
-        grants = self._derived["grants"]
+        # Only a transaction makes grants.
+        may_be_new = decision.transaction is not None
+        grants = self._grants
         for account_id, grant in decision.grants.values():
-            grants[grant.id] = (customer_id, account_id, grant)
-        accounts = self._derived["wallet_accounts"]
+            row = (customer_id, account_id, grant)
+            if grant.remaining_units and not may_be_new and grant.id not in grants:
+                self._uses[grant.id] = row
+            else:
+                grants[grant.id] = row
+                self._uses.pop(grant.id, None)
         for account in decision.accounts.values():
-            accounts[customer_id, account.id] = (customer_id, account)
-        carries = self._derived["carries"]
+            self._accounts[customer_id, account.id] = (customer_id, account)
         for (price_id, asset), numerator in decision.carries.items():
-            carries[customer_id, price_id, asset] = (customer_id, price_id, asset, str(numerator))
+            carry = (customer_id, price_id, asset, str(numerator))
+            self._carries[customer_id, price_id, asset] = carry
         for subscription in decision.subscriptions:
             self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
         if decision.transaction is not None:
@@ -136,11 +157,10 @@ class BatchRows:
             "fees": self.fees,
             "transfers": self.transfers,
             "transactions": self.transactions,
-            "grants": [_grant_row(*row) for row in self._derived["grants"].values()],
-            "wallet_accounts": [
-                _account_row(*row) for row in self._derived["wallet_accounts"].values()
-            ],
-            "carries": list(self._derived["carries"].values()),
+            "grants": [_grant_row(*row) for row in self._grants.values()],
+            GRANT_USES: [_grant_row(*row) for row in self._uses.values()],
+            "wallet_accounts": [_account_row(*row) for row in self._accounts.values()],
+            "carries": list(self._carries.values()),
             "subscriptions": list(self.subscriptions.values()),
         }
 

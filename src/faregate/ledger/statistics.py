@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 COMMIT_BOUNDS_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -54,9 +54,9 @@ class LaneStatistics:
         """Count one durable commit."""
         self.commit_seconds.observe(seconds)
 
-    def batch_done(self, commands: int, events: Sequence[tuple[Any, ...]]) -> None:
+    def batch_done(self, commands: int, events: int) -> None:
         """Count one answered batch."""
         self.commands += commands
-        self.events += len(events)
+        self.events += events
         if commands:
             self.batch_sizes.observe(commands)

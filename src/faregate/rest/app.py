@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Final
@@ -14,11 +14,12 @@ from faregate.core.codec import encode
 from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Kind, Problem
 from faregate.engine import Engine
 from faregate.rest import catalog, customers, usage, wallets
+from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
 from faregate.rest.operations import Operation
-from faregate.rest.server import Server, request_id_of
+from faregate.rest.server import Server
 
 VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -91,7 +92,7 @@ class Pages:
                 Problem(NOT_FOUND, f"there is no path {path!r}: see /docs"),
                 scope,
                 send,
-                request_id_of(scope["headers"]),
+                RequestHeaders(scope["headers"]).request_id,
             )
 
     async def _send(
@@ -102,7 +103,8 @@ class Pages:
         headers: list[tuple[bytes, bytes]],
         body: bytes,
     ) -> None:
-        await self._server.send(send, status, headers, body, request_id_of(scope["headers"]))
+        request_id = RequestHeaders(scope["headers"]).request_id
+        await self._server.send(send, status, headers, body, request_id)
 
     async def _openapi(self, scope: Scope, send: Send) -> None:
         headers = [(b"content-type", b"application/json")]
@@ -118,12 +120,11 @@ class Pages:
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         """Any key may read the metrics: they tell how much is sold."""
-        now = asyncio.get_running_loop().time()
+        asked = RequestHeaders(scope["headers"])
         try:
-            await self._server.authenticator.authenticate(scope["headers"], now)
+            await self._server.authenticator.authenticate(asked.secret, time.monotonic())
         except FaregateError as error:
-            request_id = request_id_of(scope["headers"])
-            await self._server.refuse(error.problem, scope, send, request_id)
+            await self._server.refuse(error.problem, scope, send, asked.request_id)
             return
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await self._send(scope, send, 200, headers, metrics_text(self._server))
@@ -161,7 +162,7 @@ class _Api:
 
     async def _refuse(self, kind: Kind, scope: Scope, send: Send) -> None:
         detail = f"{scope['method']} {scope['path']} is no operation of this API: see /docs"
-        request_id = request_id_of(scope["headers"])
+        request_id = RequestHeaders(scope["headers"]).request_id
         await self._server.refuse(Problem(kind, detail), scope, send, request_id)
 
 

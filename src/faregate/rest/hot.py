@@ -1,16 +1,23 @@
 """The hot routes, in front of the router: one plain ASGI function. A request for anything else
 costs one dictionary look-up here. (Starlette's router tries routes one after another with regular
 expressions; a charge should not wait for that.)
+
+Events that are sent the usual way (a key that is known, a customer named by id, no `Prefer`)
+go straight to the lane. What is unusual about a request sends it round by `Server.run`, which
+reads it by the same rules, so that both ways accept, refuse and answer the same.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from faregate.rest.server import Server
-from faregate.rest.usage import RECORD
+from faregate.core.events import RecordEvents
+from faregate.rest.headers import RequestHeaders
+from faregate.rest.server import Server, read_json
+from faregate.rest.usage import RECORD, UsageRequest, book
 from faregate.rest.wallets import READ_ACCOUNT, READ_WALLET
 
 _CUSTOMERS: Final = "/v1/customers/"
@@ -28,7 +35,7 @@ class HotRoutes:
         if scope["type"] == "http":
             path, method = scope["path"], scope["method"]
             if path == "/v1/events" and method == "POST":
-                await self._server.run(RECORD, {}, scope, receive, send)
+                await self._record(scope, receive, send)
                 return
             if method == "GET" and path.startswith(_CUSTOMERS):
                 parts = path.split("/")
@@ -41,3 +48,28 @@ class HotRoutes:
                     await self._server.run(READ_ACCOUNT, names, scope, receive, send)
                     return
         await self._rest(scope, receive, send)
+
+    async def _record(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Book events."""
+        server = self._server
+        headers = RequestHeaders(scope["headers"])
+        key = server.authenticator.remembered(headers.secret, time.monotonic())
+        is_unusual = headers.prefer or headers.idempotency_key is not None or scope["query_string"]
+        if key is None or key.role not in RECORD.roles or is_unusual:
+            await server.run(RECORD, {}, scope, receive, send)
+            return
+        try:
+            request = await read_json(UsageRequest, headers, receive)
+            answer = None
+            if request.customer_id is not None and request.customer_external_id is None:
+                command = RecordEvents(request.customer_id, request.events)
+                answer = server.engine.try_submit(command, len(request.events), key.context)
+            if answer is None:
+                await book(server.engine, request, key.context)
+            else:
+                await answer
+        except Exception as error:
+            problem = server.problem_of(error, scope, headers.request_id)
+            await server.refuse(problem, scope, send, headers.request_id)
+            return
+        await server.send(send, 204, [], b"", headers.request_id)

@@ -4,11 +4,9 @@ a request id; every error is a problem document; a fault of ours says nothing of
 
 from __future__ import annotations
 
-import asyncio
-import re
-import secrets
+import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -28,14 +26,20 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.engine import Engine
-from faregate.rest.auth import Authenticator, Headers
+from faregate.platform.keys import ApiKey
+from faregate.rest.auth import Authenticator
+from faregate.rest.headers import RequestHeaders
 from faregate.rest.operations import Answer, Call, Operation
 from faregate.rest.problems import problem_body, problem_headers
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_IDEMPOTENCY_KEY: Final = 200
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
 _JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+T = TypeVar("T")
+
+Headers = list[tuple[bytes, bytes]]
 
 log = structlog.get_logger("faregate.rest")
 
@@ -47,6 +51,7 @@ class Server:
         self.engine = engine
         self.authenticator = Authenticator(engine)
         self.answers: dict[int, int] = {}
+        self._clock = time.monotonic
 
     async def run(
         self,
@@ -57,18 +62,13 @@ class Server:
         send: Send,
     ) -> None:
         """Answer one request."""
-        headers: Headers = scope["headers"]
-        request_id = request_id_of(headers)
+        headers = RequestHeaders(scope["headers"])
+        request_id = headers.request_id
         try:
-            call = await self._call(operation, path, scope, receive)
+            call = await self._call(operation, path, headers, scope, receive)
             answer = await operation.handler(call)
-        except FaregateError as error:
-            await self.refuse(error.problem, scope, send, request_id)
-            return
-        except Exception:
-            log.exception("operation failed", request_id=request_id, path=scope["path"])
-            detail = "an unexpected fault: see the server's log under this request id"
-            await self.refuse(Problem(INTERNAL, detail), scope, send, request_id)
+        except Exception as error:
+            await self.refuse(self.problem_of(error, scope, request_id), scope, send, request_id)
             return
         status, body, applied = operation.status, answer, ""
         if type(answer) is Answer:
@@ -79,48 +79,53 @@ class Server:
         else:
             await self.send(send, status, [_JSON, *extra], encode(body), request_id)
 
-    async def _call(
-        self, operation: Operation, path: Mapping[str, str], scope: Scope, receive: Receive
-    ) -> Call:
-        headers: Headers = scope["headers"]
-        now = asyncio.get_running_loop().time()
-        key = await self.authenticator.authenticate(headers, now)
+    async def caller(self, headers: RequestHeaders, operation: Operation) -> ApiKey:
+        """Return the caller's key. Raises `FaregateError` (401, 403)."""
+        key = await self.authenticator.authenticate(headers.secret, self._clock())
         if key.role not in operation.roles:
             allowed = ", ".join(sorted(operation.roles))
             detail = f"the key's role is {key.role!r}, this needs one of: {allowed}"
             raise FaregateError(Problem(FORBIDDEN, detail))
+        return key
+
+    async def _call(
+        self,
+        operation: Operation,
+        path: Mapping[str, str],
+        headers: RequestHeaders,
+        scope: Scope,
+        receive: Receive,
+    ) -> Call:
+        key = await self.caller(headers, operation)
         if "\x00" in scope["path"]:
             raise FaregateError(Problem(NOT_FOUND, "no id has a NUL character in it"))
-        prefer, length, idempotency_key = "", None, None
-        content_type = b"application/json"
-        for name, value in headers:
-            if name == b"prefer":
-                prefer = (
-                    f"{prefer},{value.decode('latin-1')}" if prefer else value.decode("latin-1")
-                )
-            elif name == b"content-length":
-                length = value
-            elif name == b"content-type":
-                content_type = value
-            elif name == b"idempotency-key":
-                idempotency_key = value.decode("latin-1")
+        idempotency_key = headers.idempotency_key
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
             raise FaregateError(
                 invalid("Idempotency-Key", f"must have 1 to {MAX_IDEMPOTENCY_KEY} characters")
             )
         body = None
         if operation.body is not None:
-            if not content_type.split(b";")[0].strip().lower().endswith(b"json"):
-                shown = content_type[:100].decode("latin-1")
-                detail = f"the body is {shown!r}: send Content-Type: application/json"
-                raise FaregateError(Problem(UNSUPPORTED_MEDIA_TYPE, detail))
-            body = decode_request(operation.body, await read_body(receive, length))
+            body = await read_json(operation.body, headers, receive)
         query = None
         if operation.query is not None or scope["query_string"]:
             query = _query(operation.query, scope["query_string"])
-        return Call(self.engine, key.context, path, query, body, prefer, idempotency_key)
+        return Call(self.engine, key.context, path, query, body, headers.prefer, idempotency_key)
 
-    async def refuse(self, problem: Problem, scope: Scope, send: Send, request_id: str) -> None:
+    def problem_of(self, error: Exception, scope: Scope, request_id: bytes) -> Problem:
+        """Return what a caller is told of an error; a fault of ours goes to the log."""
+        if isinstance(error, FaregateError):
+            return error.problem
+        log.error(
+            "operation failed",
+            request_id=request_id.decode(),
+            path=scope["path"],
+            exc_info=error,
+        )
+        detail = "an unexpected fault: see the server's log under this request id"
+        return Problem(INTERNAL, detail)
+
+    async def refuse(self, problem: Problem, scope: Scope, send: Send, request_id: bytes) -> None:
         """Answer with a problem document."""
         status = problem.kind.status
         if status >= 500 or status == 429:
@@ -129,33 +134,30 @@ class Server:
                 status=status,
                 detail=problem.detail,
                 path=scope["path"],
-                request_id=request_id,
+                request_id=request_id.decode(),
             )
-        body = problem_body(problem, scope["path"], request_id)
+        body = problem_body(problem, scope["path"], request_id.decode())
         await self.send(send, status, problem_headers(problem), body, request_id)
 
     async def send(
-        self, send: Send, status: int, headers: Headers, body: bytes, request_id: str
+        self, send: Send, status: int, headers: Headers, body: bytes, request_id: bytes
     ) -> None:
         """Send an answer."""
         self.answers[status] = self.answers.get(status, 0) + 1
-        headers = [
-            *headers,
-            (b"x-request-id", request_id.encode()),
-            (b"cache-control", b"no-store"),
-        ]
+        headers = [*headers, (b"x-request-id", request_id), _NO_STORE]
         if status != 204:
             headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
-def request_id_of(headers: Headers) -> str:
-    """Return the caller's X-Request-Id if it is harmless, else a new one."""
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value.decode()
-    return secrets.token_hex(8)
+async def read_json(kind: type[T], headers: RequestHeaders, receive: Receive) -> T:
+    """Read a request's body as JSON of this type. Raises `FaregateError`: 400, 413, 415, 422."""
+    if not headers.is_json:
+        shown = headers.content_type[:100].decode("latin-1")
+        detail = f"the body is {shown!r}: send Content-Type: application/json"
+        raise FaregateError(Problem(UNSUPPORTED_MEDIA_TYPE, detail))
+    return decode_request(kind, await read_body(receive, headers.length))
 
 
 async def read_body(receive: Receive, length: bytes | None) -> bytes:

@@ -10,15 +10,17 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
-from faregate.core.events import BookedEvent, Cost, EventResult, Fee, Id
+from faregate.core.events import BookedEvent, Cost, EventResult, EventsBooked, Fee, Id
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
+from faregate.engine import Engine
+from faregate.platform.environments import AccountContext
 from faregate.rest.catalog import Events
 from faregate.rest.operations import INGEST, READ, Answer, Call, Limit, Offset, Operation
 from faregate.rest.problems import ProblemDetails
 
 
-class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """Events of one customer, in order. Name the customer by id or by external id."""
 
     events: Events
@@ -141,14 +143,9 @@ class EventQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 async def record(call: Call) -> Answer:
     """Book events; answers 204, or what the `Prefer` header asks for."""
-    body: UsageRequest = call.body
-    customer_id = await _customer(call, body.customer_id, body.customer_external_id)
-    prefer = call.prefer.replace(" ", "").lower() if call.prefer else ""
-    is_lenient = "handling=lenient" in prefer
-    booked = await call.engine.record_events(
-        customer_id, body.events, is_lenient=is_lenient, are_checked=True, context=call.context
-    )
-    if not prefer or not (is_lenient or "return=representation" in prefer):
+    is_lenient = "handling=lenient" in call.prefer
+    booked = await book(call.engine, call.body, call.context, is_lenient=is_lenient)
+    if not (is_lenient or "return=representation" in call.prefer):
         return Answer(204, None)
     view = call.engine.catalog_view(call.context)
     results = [_show_result(result, view) for result in booked.results]
@@ -156,11 +153,25 @@ async def record(call: Call) -> Answer:
     return Answer(200, UsageBooked(results), applied)
 
 
-async def _customer(call: Call, customer_id: str | None, external_id: str | None) -> str:
+async def book(
+    engine: Engine, request: UsageRequest, context: AccountContext, *, is_lenient: bool = False
+) -> EventsBooked:
+    """Book the events of a request."""
+    customer_id = await _customer(
+        engine, context, request.customer_id, request.customer_external_id
+    )
+    return await engine.record_events(
+        customer_id, request.events, is_lenient=is_lenient, are_checked=True, context=context
+    )
+
+
+async def _customer(
+    engine: Engine, context: AccountContext, customer_id: str | None, external_id: str | None
+) -> str:
     if customer_id is not None and external_id is None:
         return customer_id
     if external_id is not None and customer_id is None:
-        return await call.engine.customer_id_of(external_id, context=call.context)
+        return await engine.customer_id_of(external_id, context=context)
     raise FaregateError(invalid("customer_id", "or customer_external_id: give one of the two"))
 
 
@@ -254,7 +265,7 @@ async def _list(call: Call) -> EventPage:
         filters["event_types"] = [t for t in query.event_types.split(",") if t][:100]
     if query.customer_id is not None or query.customer_external_id is not None:
         filters["customer_id"] = await _customer(
-            call, query.customer_id, query.customer_external_id
+            call.engine, call.context, query.customer_id, query.customer_external_id
         )
     page = await call.engine.list_events(query.limit, query.offset, filters, context=call.context)
     customers = list({event.customer_id for event in page.items})

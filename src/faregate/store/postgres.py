@@ -233,7 +233,9 @@ class PostgresStore:
         tables: list[tuple[str, tuple[int, ...]]] = []
         columns: list[tuple[str, Sequence[Any]]] = []
         for table in schema.HOT_TABLES:
-            rows = commit.rows.get(table.name)
+            rows = commit.rows.get(table.name, [])
+            if table is schema.GRANTS:
+                rows = rows + commit.rows.get(schema.GRANT_USES, [])
             if rows:
                 used = used_columns(table, rows)
                 tables.append((table.name, used))

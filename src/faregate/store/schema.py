@@ -106,6 +106,9 @@ GRANTS: Final = HotTable(
     key=("customer_id", "grant_id"),
     update=("remaining_units", "is_used_up"),
 )
+GRANT_USES: Final = "grant_uses"
+"""Rows of `grants`, whole, of which only `remaining_units` has changed. They are a list of their
+own because SQLite writes every index that a statement might change, `grants_in_use` too."""
 ACCOUNTS: Final = HotTable(
     "wallet_accounts",
     (

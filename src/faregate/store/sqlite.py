@@ -62,6 +62,18 @@ def _insert(table: str, lane: int, used: tuple[int, ...]) -> _Insert:
     return _Insert(schema.BY_NAME[table], lane, used)
 
 
+_USE_GRANT: Final = (
+    "UPDATE grants SET remaining_units = ? WHERE lane = ? AND customer_id = ? AND grant_id = ?"
+)
+
+
+def _use_grants(writer: sqlite3.Connection, lane: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write what is left of grants that are there and have something left."""
+    done = writer.executemany(_USE_GRANT, [(row[6], lane, row[0], row[1]) for row in rows])
+    if done.rowcount != len(rows):
+        raise AssertionError(f"{len(rows)} grants were used, {done.rowcount} are there")
+
+
 def _connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -307,7 +319,9 @@ class SqliteStore:
                 if fenced.rowcount != 1:
                     raise FenceFailed
                 for table, rows in commit.rows.items():
-                    if rows:
+                    if rows and table == schema.GRANT_USES:
+                        _use_grants(writer, lane, rows)
+                    elif rows:
                         insert = _insert(table, lane, used_columns(schema.BY_NAME[table], rows))
                         values = rows if insert.values is None else map(insert.values, rows)
                         writer.executemany(insert.sql, values)

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
@@ -77,6 +78,8 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: page.show_not_found})
     app.add_middleware(SafeHeaders)
+    # Behind a proxy that ends TLS, the cookie is for https alone. (The API needs none of this.)
+    app.add_middleware(ProxyHeadersMiddleware)
     return app
 
 

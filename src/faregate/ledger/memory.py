@@ -1,0 +1,54 @@
+"""What a lane remembers between batches: the newest state of its customers, and which ids it has
+booked lately. Only the lease's holder may change either, so both are true for as long as the
+lease is held; whoever loses it forgets everything.
+
+An id that is not remembered is taken for new. If it is not, the commit fails on its unique key
+and the batch is decided again from the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Final
+
+from faregate.core.customers import CustomerState
+
+MAX_CUSTOMERS: Final = 50_000
+MAX_RECENT_IDS: Final = 200_000
+
+EventKey = tuple[str, str]
+"""An event's id and its customer's."""
+
+
+class Memory:
+    """States by customer, and the keys of recent events in two generations: when the young one is
+    full it becomes the old one, whose keys are forgotten at once. (Forgetting one by one, a dict
+    is searched from its emptied beginning each time.)"""
+
+    __slots__ = ("_old", "_young", "states")
+
+    def __init__(self) -> None:
+        self.states: dict[str, CustomerState] = {}
+        self._young: set[EventKey] = set()
+        self._old: set[EventKey] = set()
+
+    def forget(self) -> None:
+        """Forget everything: somebody else may have changed it."""
+        self.states.clear()
+        self._young.clear()
+        self._old.clear()
+
+    def is_recent(self, key: EventKey) -> bool:
+        """Tell whether an event with this key was booked lately."""
+        return key in self._young or key in self._old
+
+    def learn(self, states: Mapping[str, CustomerState], events: Iterable[EventKey]) -> None:
+        """Take over what a durable batch has changed."""
+        self.states.update(states)
+        self._young.update(events)
+        if len(self._young) >= MAX_RECENT_IDS // 2:
+            self._old, self._young = self._young, set()
+        if len(self.states) > MAX_CUSTOMERS:
+            for customer_id in list(islice(self.states, MAX_CUSTOMERS // 10)):
+                del self.states[customer_id]

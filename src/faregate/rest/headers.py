@@ -1,0 +1,54 @@
+"""What this API reads of a request's headers, gathered in one pass over them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from itertools import count
+from typing import Final
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
+_PROCESS: Final = secrets.token_hex(6)
+_numbers: Final = count(1)
+
+
+class RequestHeaders:
+    """The headers that matter here, as they were sent; empty or None where they were not."""
+
+    __slots__ = ("content_type", "idempotency_key", "length", "prefer", "request_id", "secret")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.secret = b""
+        self.prefer = ""
+        self.length: bytes | None = None
+        self.content_type = b"application/json"
+        self.idempotency_key: str | None = None
+        self.request_id = b""
+        for name, value in headers:
+            if name == b"x-credyt-api-key":
+                self.secret = value
+            elif name == b"authorization":
+                if not self.secret and value[:7].lower() == b"bearer ":
+                    self.secret = value[7:].strip()
+            elif name == b"content-type":
+                self.content_type = value
+            elif name == b"content-length":
+                self.length = value
+            elif name == b"prefer":
+                # RFC 7240: several Prefer headers are one, joined by commas.
+                given = value.decode("latin-1").replace(" ", "").lower()
+                self.prefer = f"{self.prefer},{given}" if self.prefer else given
+            elif name == b"idempotency-key":
+                self.idempotency_key = value.decode("latin-1")
+            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                self.request_id = value
+        if not self.request_id:
+            self.request_id = f"{_PROCESS}-{next(_numbers)}".encode()
+
+    @property
+    def is_json(self) -> bool:
+        """Tell whether the body says that it is JSON, or does not say what it is."""
+        if self.content_type == b"application/json":
+            return True
+        return self.content_type.split(b";")[0].strip().lower().endswith(b"json")
