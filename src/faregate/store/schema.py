@@ -148,6 +148,14 @@ SUBSCRIPTIONS: Final = HotTable(
     update=("renews_at", "bindings", "stretches", "active_from", "active_to"),
 )
 
+CUSTOMER_STATE: Final = (
+    (GRANTS, " AND is_used_up = 0"),
+    (ACCOUNTS, ""),
+    (CARRIES, ""),
+    (SUBSCRIPTIONS, ""),
+)
+"""What makes up a customer's state: tables, each with what else its rows must fulfil."""
+
 HOT_TABLES: Final[tuple[HotTable, ...]] = (
     EVENTS,
     FEES,

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from faregate.store import schema
 from faregate.store.columns import used_columns
@@ -31,6 +31,8 @@ from faregate.store.protocol import (
     Rows,
     StoreUnavailable,
 )
+
+T = TypeVar("T")
 
 BUSY_SECONDS: Final = 10.0
 """How long a write waits for another process (a command of the CLI) to let go of the file."""
@@ -96,26 +98,26 @@ def _run(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) ->
         raise StoreUnavailable(str(error)) from error
 
 
-class _SqliteQueries:
-    """Runs SQL on one connection."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    async def fetch(self, sql: str, *parameters: Any) -> Rows:
-        return _run(self._connection, sql, parameters)
-
-
 class _ThreadedQueries:
-    """Runs SQL on one connection in a thread, for reads that may take long."""
+    """Runs SQL on one connection in a thread, for statements that may take long."""
 
     def __init__(self, connection: sqlite3.Connection, executor: ThreadPoolExecutor) -> None:
         self._connection = connection
         self._executor = executor
 
     async def fetch(self, sql: str, *parameters: Any) -> Rows:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, _run, self._connection, sql, parameters)
+        return await _in_thread(self._executor, _run, self._connection, sql, parameters)
+
+
+async def _in_thread(executor: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    """Run something in a thread. If the caller is cancelled, wait until the thread is done with
+    the connection, so that nobody else uses it meanwhile."""
+    future = asyncio.get_running_loop().run_in_executor(executor, work, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
 
 
 class SqliteStore:
@@ -185,14 +187,8 @@ class SqliteStore:
             self._writer.execute("ROLLBACK")
 
     async def _commit(self) -> None:
-        loop = asyncio.get_running_loop()
-        commit = loop.run_in_executor(self._committer, self._writer.execute, "COMMIT")
         try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            # The thread is inside SQLite: let it finish before anyone uses the connection.
-            await asyncio.wait([commit])
-            raise
+            await _in_thread(self._committer, self._writer.execute, "COMMIT")
         except sqlite3.Error as error:
             self._rollback()
             raise StoreUnavailable(str(error), is_unknown=True) from error
@@ -203,7 +199,7 @@ class SqliteStore:
         async with self._write_lock:
             await self._begin()
             try:
-                yield _SqliteQueries(self._writer)
+                yield _ThreadedQueries(self._writer, self._committer)
                 await self._commit()
             finally:
                 self._rollback()
@@ -246,12 +242,9 @@ class SqliteStore:
         loaded = LaneRows()
         try:
             if customers:
-                loaded.grants = self._by_customer(
-                    schema.GRANTS, lane, customers, " AND is_used_up = 0"
+                loaded.grants, loaded.accounts, loaded.carries, loaded.subscriptions = self._states(
+                    lane, customers
                 )
-                loaded.accounts = self._by_customer(schema.ACCOUNTS, lane, customers)
-                loaded.carries = self._by_customer(schema.CARRIES, lane, customers)
-                loaded.subscriptions = self._by_customer(schema.SUBSCRIPTIONS, lane, customers)
             if events:
                 loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, events)
                 loaded.fees = self._fees(lane, loaded.events)
@@ -263,8 +256,19 @@ class SqliteStore:
             raise StoreUnavailable(str(error)) from error
         return loaded
 
+    def _states(self, lane: int, customers: Sequence[str]) -> list[Rows]:
+        """Read customers' states of one instant: a commit may land between two statements."""
+        self._reader.execute("BEGIN")
+        try:
+            return [
+                self._by_customer(table, lane, customers, also)
+                for table, also in schema.CUSTOMER_STATE
+            ]
+        finally:
+            self._reader.execute("COMMIT")
+
     def _by_customer(
-        self, table: schema.HotTable, lane: int, customers: Sequence[str], also: str = ""
+        self, table: schema.HotTable, lane: int, customers: Sequence[str], also: str
     ) -> Rows:
         rows: list[Any] = []
         for start in range(0, len(customers), CHUNK):
