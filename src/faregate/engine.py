@@ -84,10 +84,11 @@ from faregate.customers.types import (
     Wallet,
     WalletAccount,
 )
-from faregate.ledger import reading
+from faregate.ledger import reading, totals
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import ListedEvent
+from faregate.ledger.totals import Charged
 from faregate.ledger.verify import Progress, Report, verify
 from faregate.platform import environments, keys
 from faregate.platform.environments import AccountContext, Mode
@@ -748,6 +749,18 @@ class Engine:
         found: list[ListedEvent]
         found, total = await reading.list_events(self._store, environment, wanted, limit, offset)
         return Page(found, total, limit, offset)
+
+    async def charged_since(
+        self, before: Mapping[int, int], *, context: AccountContext | None = None
+    ) -> Charged:
+        """Return what was charged since an earlier call's `upto` (empty: ever)."""
+        return await totals.charged_since(self._store, self._environment(context), before)
+
+    async def latest_events(
+        self, limit: int = 20, *, context: AccountContext | None = None
+    ) -> list[ListedEvent]:
+        """Return the newest events, the newest first, without counting how many there are."""
+        return await totals.latest_events(self._store, self._environment(context), limit)
 
     # -- wallet -------------------------------------------------------------------------------
 

@@ -91,6 +91,10 @@ class LiveServer:
         self.run(lambda engine: engine.adjust(created.id, gift))
         return str(created.id)
 
+    def add_customer_without_product(self, name: str) -> str:
+        """Make a customer who has nothing."""
+        return str(self.run(lambda engine: engine.create_customer(CreateCustomer(name))).id)
+
     def use(self, customer_id: str, times: int = 1, event_type: str = "api_call") -> None:
         """Report some use."""
         events = []

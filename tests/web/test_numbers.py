@@ -1,18 +1,22 @@
-"""The page's own arithmetic: amounts in pieces, the minute's ring, and totals from the list."""
+"""The page's own arithmetic: amounts in pieces, the minute's ring, and running totals."""
 
 import asyncio
+from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from tests.web.live import LiveServer
 
 from faregate import Engine
+from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset
-from faregate.web import tally
+from faregate.core.events import UsageEvent
+from faregate.core.transactions import ChargeRequest
+from faregate.ledger import totals as ledger_totals
 from faregate.web.money import show_amount
 from faregate.web.rate import SECONDS, Rate
 from faregate.web.sparkline import draw
+from faregate.web.tally import Tally
 
 
 @pytest.mark.parametrize(
@@ -64,39 +68,52 @@ def test_the_highest_second_touches_the_top_and_an_idle_minute_lies_on_the_groun
     assert draw([0, 0]).line == "M0.0,95.0 L600.0,95.0"
 
 
-def test_each_event_is_counted_once_while_more_are_booked(
-    server: LiveServer, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(tally, "PAGE", 7)
-    monkeypatch.setattr(tally, "OVERLAP", 3)
+def test_each_charge_is_counted_once(server: LiveServer):
     server.add_product()
     ada, ben = server.add_customer("Ada"), server.add_customer("Ben")
-    totals = tally.Tally(server.engine, server.engine.context_of("test"))
+    totals = Tally(server.engine, server.engine.context_of("test"))
     for times in (1, 20, 3, 0, 40):
         for _ in range(times):
             server.use(ada)
         server.use(ben, 2)
         server.run(lambda _: totals.refresh())
-    assert totals.events == 64 + 10
+    assert (totals.events, totals.is_whole) == (64 + 10, True)
     assert totals.units == {"USD": 74 * 12_500_000}
     assert totals.customers[ben] == {"USD": 10 * 12_500_000}
     assert totals.heaviest(1)[0][0] == ada
 
 
-def test_a_refresh_while_a_writer_works_misses_nothing(
-    server: LiveServer, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(tally, "PAGE", 20)
-    monkeypatch.setattr(tally, "OVERLAP", 5)
+def test_a_charge_without_an_event_and_another_asset_are_counted(server: LiveServer):
+    ada, ben = (server.add_customer_without_product(name) for name in ("Ada", "Ben"))
+    totals = Tally(server.engine, server.engine.context_of("test"))
+    charges = [
+        (ada, "USD", "2.5"),
+        (ada, "EUR", "0.000000001"),
+        (ada, "EUR", "8999999999"),
+        (ben, "EUR", "9000000000"),
+    ]
+    for customer_id, asset, amount in charges:
+        charge = ChargeRequest(f"{asset}-{amount}", asset, Number(amount))
+        server.run(lambda engine, c=customer_id, charge=charge: engine.charge(c, charge))
+    server.run(lambda _: totals.refresh())
+    assert totals.events == 0
+    assert totals.units == {"USD": 2_500_000_000, "EUR": 17_999_999_999_000_000_001}
+
+
+def test_the_other_mode_is_not_counted(server: LiveServer):
+    server.add_product()
+    server.use(server.add_customer("Ada"), 3)
+    totals = Tally(server.engine, server.engine.context_of("live"))
+    server.run(lambda _: totals.refresh())
+    assert (totals.events, dict(totals.units)) == (0, {})
+
+
+def test_a_refresh_while_a_writer_works_misses_nothing(server: LiveServer):
     server.add_product()
     ada = server.add_customer("Ada")
-    totals = tally.Tally(server.engine, server.engine.context_of("test"))
+    totals = Tally(server.engine, server.engine.context_of("test"))
 
     async def write_and_count(engine: Engine) -> None:
-        from datetime import UTC, datetime
-
-        from faregate.core.events import UsageEvent
-
         async def write() -> None:
             for n in range(200):
                 event = UsageEvent(f"w-{n}", "api_call", datetime.now(UTC))
@@ -112,17 +129,19 @@ def test_a_refresh_while_a_writer_works_misses_nothing(
     assert totals.units == {"USD": 200 * 12_500_000}
 
 
-def test_a_history_too_long_to_read_is_left_out_and_said_so(
-    tmp_path: Path, server: LiveServer, monkeypatch: pytest.MonkeyPatch
+def test_a_history_too_long_to_go_through_is_left_out_and_said_so(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tally, "MAX_HISTORY", 10)
+    monkeypatch.setattr(ledger_totals, "MAX_ROWS", 10)
     server.add_product()
     ada = server.add_customer("Ada")
-    server.use(ada, 11)
-    totals = tally.Tally(server.engine, server.engine.context_of("test"))
+    server.use(ada, 50)
+    totals = Tally(server.engine, server.engine.context_of("test"))
     server.run(lambda _: totals.refresh())
-    assert (totals.events, totals.counted_from, dict(totals.units)) == (11, 11, {})
+    assert not totals.is_whole
+    assert totals.units["USD"] < 50 * 12_500_000
+    counted = totals.events
     server.use(ada, 4)
     server.run(lambda _: totals.refresh())
-    assert (totals.events, totals.counted_from) == (15, 11)
-    assert totals.units == {"USD": 4 * 12_500_000}
+    assert totals.events == counted + 4
+    assert not totals.is_whole

@@ -18,7 +18,7 @@ from faregate.core.transactions import BookedTransaction
 from faregate.core.wallet import Account, advance
 from faregate.ledger import rows
 from faregate.store import schema
-from faregate.store.protocol import Pair, Queries, Store
+from faregate.store.protocol import Pair, Queries, Row, Store
 
 
 class ListedEvent(msgspec.Struct, frozen=True):
@@ -117,6 +117,11 @@ async def list_grants(
     return [live.get(row[1]) or with_remaining(rows.read_grant(row), 0) for row in found]
 
 
+EVENT_COLUMNS: Final = (
+    "e.event_id, e.customer_id, e.event_type, e.subject, e.description, "
+    "e.occurred_at, e.created_at, e.fee_units, e.fee_asset, e.fee_count"
+)
+"""What a list shows of an event, in the order of `ListedEvent`."""
 _EVENT_FILTERS: Final = {
     "event_id": "e.event_id = ${n}",
     "subject": "e.subject = ${n}",
@@ -171,17 +176,15 @@ async def list_events(
     async with store.snapshot() as snapshot:
         total = await snapshot.fetch(f"SELECT count(*) FROM events e WHERE {condition}", *values)
         found = await snapshot.fetch(
-            "SELECT e.event_id, e.customer_id, e.event_type, e.subject, e.description, "
-            "e.occurred_at, e.created_at, e.fee_units, e.fee_asset, e.fee_count "
-            f"FROM events e WHERE {condition} "
+            f"SELECT {EVENT_COLUMNS} FROM events e WHERE {condition} "
             f"ORDER BY e.seq DESC LIMIT {int(limit)} OFFSET {int(offset)}",
             *values,
         )
-    events = []
-    for row in found:
-        identifier, customer, event_type, subject, description, occurred, created, *fee = row
-        moments = (from_us(occurred), from_us(created))
-        events.append(
-            ListedEvent(identifier, customer, event_type, subject, description, *moments, *fee)
-        )
-    return events, int(total[0][0])
+    return [read_listed(row) for row in found], int(total[0][0])
+
+
+def read_listed(row: Row) -> ListedEvent:
+    """Read a row of `EVENT_COLUMNS`."""
+    identifier, customer, event_type, subject, description, occurred, created, *fee = row
+    moments = (from_us(occurred), from_us(created))
+    return ListedEvent(identifier, customer, event_type, subject, description, *moments, *fee)

@@ -13,13 +13,15 @@ import msgspec
 from faregate.core.assets import Asset
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
+from faregate.ledger.reading import ListedEvent
 from faregate.platform.environments import AccountContext
 from faregate.web.money import Money, show_amount, show_units
 from faregate.web.rate import Rate
 from faregate.web.sparkline import Sparkline, draw
-from faregate.web.tally import LatestEvent, Tally
+from faregate.web.tally import Tally
 
 MAX_WALLETS: Final = 20
+MAX_LATEST: Final = 20
 MAX_NAMES: Final = 5_000
 FRESH_SECONDS: Final = 0.5
 
@@ -50,7 +52,7 @@ class LiveView(msgspec.Struct, frozen=True):
     sparkline: Sparkline
     charged: list[Money]
     events: int
-    counted_from: int
+    is_whole: bool
     customers: int
     wallets: list[WalletRow]
     latest: list[EventRow]
@@ -84,6 +86,7 @@ class LiveViews:
     async def _make(self) -> LiveView:
         self._rate.sample()
         await self._tally.refresh()
+        latest = await self._engine.latest_events(MAX_LATEST, context=self._context)
         assets = self._engine.catalog_view(self._context).assets
         customers = await self._engine.list_customers(MAX_WALLETS, 0, context=self._context)
         tally = self._tally
@@ -92,10 +95,10 @@ class LiveViews:
             sparkline=draw(self._rate.per_second),
             charged=[show_units(units, assets[a]) for a, units in tally.units.most_common()],
             events=tally.events,
-            counted_from=tally.counted_from,
+            is_whole=tally.is_whole,
             customers=customers.total_count,
             wallets=await self._wallets(customers.items, assets),
-            latest=[await self._event(event, assets) for event in tally.latest],
+            latest=[await self._event(event, assets) for event in latest],
             now=self._engine.now(),
         )
 
@@ -119,8 +122,8 @@ class LiveViews:
             )
         return rows
 
-    async def _event(self, event: LatestEvent, assets: Mapping[str, Asset]) -> EventRow:
-        asset = assets[event.asset] if event.asset else None
+    async def _event(self, event: ListedEvent, assets: Mapping[str, Asset]) -> EventRow:
+        asset = assets[event.fee_asset] if event.fee_asset else None
         fee = show_units(event.fee_units, asset) if asset else None
         return EventRow(
             await self._name(event.customer_id), event.event_type, fee, event.occurred_at
