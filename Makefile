@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check quick format  clean lint
+.PHONY: help setup demo serve test check quick format bench clean lint
 
 BIN := .venv/bin
 ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
@@ -35,6 +35,9 @@ format: setup ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+
+bench: setup ## Measure charges per second, beside baselines (about ten minutes; needs wrk)
+	@$(BIN)/python -m benchmarks
 
 clean: ## Remove caches, builds and .venv
 	rm -rf .venv build dist htmlcov mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

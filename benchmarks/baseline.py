@@ -37,6 +37,11 @@ _BY_CUSTOMER: Final = (
 )
 
 
+_USE_GRANT: Final = (
+    "UPDATE grants SET remaining_units = $1 WHERE lane = 0 AND customer_id = $2 AND grant_id = $3"
+)
+
+
 def _select(table: schema.HotTable, also: str) -> str:
     names = schema.names(table)
     return f"SELECT {names} FROM {table.name} WHERE lane = 0 AND customer_id = $1{also}"
@@ -65,8 +70,8 @@ class Baseline:
 
     def decide(
         self, loaded: LaneRows, customer_id: str, event: UsageEvent
-    ) -> tuple[dict[str, list[tuple[Any, ...]]], EventsBooked]:
-        """Decide one event on what was read; returns the rows to write, and the answer."""
+    ) -> tuple[list[tuple[str, tuple[Any, ...]]], EventsBooked]:
+        """Decide one event on what was read; returns the statements to run, and the answer."""
         state: CustomerState = rows.read_customers([customer_id], loaded)[customer_id]
         now = datetime.now(UTC)
         self._ids.tick(now)
@@ -77,7 +82,14 @@ class Baseline:
         batch = rows.BatchRows(self._seq)
         batch.add(decision, 1, now, to_us(now))
         self._seq = batch.last_seq
-        return batch.lists(), decision.answer
+        statements = []
+        for table, values in batch.lists().items():
+            for row in values:
+                if table == schema.GRANT_USES:
+                    statements.append((_USE_GRANT, (row[6], row[0], row[1])))
+                else:
+                    statements.append((_INSERTS[table], row))
+        return statements, decision.answer
 
 
 class SqliteBaseline(Baseline):
@@ -118,9 +130,8 @@ class SqliteBaseline(Baseline):
             grants, carries, subscriptions = (self._read(sql, customer_id) for sql in _SELECTS)
             loaded = LaneRows(grants, accounts, carries, subscriptions)
             new, answer = self.decide(loaded, customer_id, event)
-            for table, values in new.items():
-                for row in values:
-                    self._read(_INSERTS[table], *row)
+            for sql, row in new:
+                self._read(sql, *row)
             write("COMMIT")
         finally:
             if self._connection.in_transaction:
@@ -157,7 +168,6 @@ class PostgresBaseline(Baseline):
             ]
             loaded = LaneRows(grants, accounts, carries, subscriptions)
             new, answer = self.decide(loaded, customer_id, event)
-            for table, values in new.items():
-                for row in values:
-                    await connection.fetch(_INSERTS[table], *row)
+            for sql, row in new:
+                await connection.fetch(sql, *row)
         return answer

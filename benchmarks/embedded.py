@@ -11,10 +11,12 @@ from benchmarks.shop import Shop, open_shop, usage
 from faregate import Engine
 
 CALLERS: Final = (1, 64)
+WALLETS: Final = ("spread", "hot")
+Say = Callable[[str], None]
 CELLS: Final = tuple(
     (subject, callers, wallets)
     for callers in CALLERS
-    for wallets in ("spread", "hot")
+    for wallets in WALLETS
     for subject in ("baseline", "engine")
 )
 
@@ -30,9 +32,7 @@ class Plan:
         self.customers = customers
 
 
-async def measure_engine(
-    url: str, plan: Plan, say: Callable[[str], None]
-) -> tuple[dict[Cell, Rate], int]:
+async def measure_engine(url: str, plan: Plan, say: Say) -> tuple[dict[Cell, Rate], int]:
     """Measure every cell, in turn, so that a slow minute of the machine hits all alike.
 
     Returns the medians, and how many charges the ledger has, which `verify` found clean.
