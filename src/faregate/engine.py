@@ -37,7 +37,8 @@ from faregate.catalog.types import (
     VersionCreated,
 )
 from faregate.core.amounts import AmountError, to_decimal, to_units
-from faregate.core.codec import checked, decode, encode
+from faregate.core.codec import checked, decode, encode, same_json
+from faregate.core.customers import CustomerState
 from faregate.core.decide import Answer, ChangeSubscription, SetOverdraft, Subscribe
 from faregate.core.events import (
     MAX_EVENTS,
@@ -46,11 +47,11 @@ from faregate.core.events import (
     Fee,
     RecordEvents,
     UsageEvent,
-    check_size,
+    check_free,
 )
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
-from faregate.core.instants import to_us
+from faregate.core.instants import is_in_range, to_us
 from faregate.core.pricing import SimulatedFee, simulate
 from faregate.core.problems import (
     CONFLICT,
@@ -93,7 +94,7 @@ from faregate.ledger.verify import Progress, Report, verify
 from faregate.platform import environments, keys
 from faregate.platform.environments import AccountContext, Mode
 from faregate.platform.keys import ApiKey, Role
-from faregate.store.idempotency import KeyReused, first_answer, remember_answer
+from faregate.store.idempotency import first_answer, remember_answer
 from faregate.store.migrate import is_known, newest_version
 from faregate.store.open import open_store
 from faregate.store.protocol import DuplicateKey, Queries, Store, StoreUnavailable
@@ -126,6 +127,13 @@ class Key(msgspec.Struct, frozen=True):
     environment_id: int
 
 
+class _MadeSubscription(msgspec.Struct, frozen=True):
+    """A new subscription, and how it is answered."""
+
+    subscription: Subscription
+    shown: ShownSubscription
+
+
 class BookedFee(msgspec.Struct, frozen=True):
     """A fee of an event, and when it was booked."""
 
@@ -145,6 +153,7 @@ class Engine:
         self._lanes: list[Lane] = []
         self._contexts: list[AccountContext] = []
         self._lane_by_customer: dict[tuple[int, str], int] = {}
+        self._serves = False
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -196,6 +205,7 @@ class Engine:
         self._contexts = await environments.list_contexts(self._store)
         self._context = self.context_of(self._mode)
         await self._catalog.refresh()
+        self._serves = wait_seconds is not None
         holder = new_holder()
         for lease in await self._store.leases():
             lane = Lane(
@@ -238,6 +248,15 @@ class Engine:
 
     def _environment(self, context: AccountContext | None) -> int:
         return (context or self.context).environment_id
+
+    async def _look(self, context: AccountContext | None) -> int:
+        """Return the environment to read in. Beside another process that serves, its newest
+        catalog and its ledger's time are read first; the one who serves knows them."""
+        if not self._serves:
+            await self._catalog.refresh()
+            for lane, lease in zip(self._lanes, await self._store.leases(), strict=True):
+                lane.follow(lease)
+        return self._environment(context)
 
     def catalog_view(self, context: AccountContext | None = None) -> CatalogView:
         """Return the catalog's newest snapshot."""
@@ -304,12 +323,12 @@ class Engine:
         self, limit: int = 20, offset: int = 0, *, context: AccountContext | None = None
     ) -> Page:
         """List custom credits, then currencies."""
-        items = assets.list_assets(self._catalog, self._environment(context))
+        items = assets.list_assets(self._catalog, await self._look(context))
         return _page(items, limit, offset)
 
     async def get_asset(self, code: str, *, context: AccountContext | None = None) -> AssetDetails:
         """Return an asset with its rates."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         return await assets.get_asset(self._store, self._catalog, environment, code)
 
     async def create_product(
@@ -375,14 +394,14 @@ class Engine:
 
     async def get_product(self, product: str, *, context: AccountContext | None = None) -> Product:
         """Return a product by id or code."""
-        found = products.find_product(self._catalog, self._environment(context), product)
+        found = products.find_product(self._catalog, await self._look(context), product)
         return products.show_product(found)
 
     async def get_version(
         self, product: str, version: VersionName, *, context: AccountContext | None = None
     ) -> ProductVersion:
         """Return one version of a product."""
-        found = products.find_product(self._catalog, self._environment(context), product)
+        found = products.find_product(self._catalog, await self._look(context), product)
         return products.show_version(found, products.find_version(found, version))
 
     async def list_products(
@@ -394,7 +413,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> Page:
         """List products, the newest first."""
-        rows = reversed(self._catalog.products(self._environment(context)).values())
+        rows = reversed(self._catalog.products(await self._look(context)).values())
         items = [ProductItem(p.id, p.code, p.name) for p in rows if code in (None, p.code)]
         return _page(items, limit, offset)
 
@@ -404,16 +423,28 @@ class Engine:
         """Return the first answer under a caller's Idempotency-Key. Raises 409 if it is reused."""
         if key.value is None:
             return None
-        body = encode(request).decode()
-        try:
-            first = await first_answer(queries, key.environment_id, key.value, key.operation, body)
-        except KeyReused:
+        first = await first_answer(queries, key.environment_id, key.value)
+        if first is None:
+            return None
+        operation, body, answer = first
+        if operation != key.operation:
+            differing = ["operation"]
+        else:
+            before = decode(dict[str, Any], body)
+            now = decode(dict[str, Any], encode(request))
+            differing = [
+                name
+                for name in dict.fromkeys((*before, *now))
+                if name not in before or name not in now or not same_json(before[name], now[name])
+            ]
+        if differing:
             detail = (
-                f"Idempotency-Key {key.value!r} was used for another request: use a new key, "
-                "or send the first body again"
+                f"Idempotency-Key {key.value!r} was used before with another "
+                f"{', '.join(differing)}: use a new key, or send the first body again"
             )
-            raise FaregateError(Problem(CONFLICT, detail)) from None
-        return None if first is None else decode(kind, first)
+            errors = {name: ["differs"] for name in differing}
+            raise FaregateError(Problem(CONFLICT, detail, errors))
+        return decode(kind, answer)
 
     async def _once(
         self,
@@ -427,7 +458,14 @@ class Engine:
         first = await self._first_answer(queries, key, request, kind)
         if first is not None:
             return first
-        answer = await action()
+        try:
+            answer = await action()
+        except FaregateError:
+            # What is in its way may be the same request, which somebody else was faster to do.
+            first = await self._first_answer(self._store, key, request, kind)
+            if first is None:
+                raise
+            return first
         if key.value is not None:
             try:
                 await remember_answer(
@@ -464,11 +502,18 @@ class Engine:
         first = await self._first_answer(self._store, key, request, CustomerCreated)
         if first is not None:
             return first
-        too_large = check_size("metadata", request.metadata)
+        too_large = check_free("metadata", request.metadata)
         if too_large is not None:
             raise FaregateError(too_large)
         if request.external_id is not None:
-            await directory.check_external_id(self._store, environment, request.external_id)
+            try:
+                await directory.check_external_id(self._store, environment, request.external_id)
+            except FaregateError:
+                # It may have been the same request, that somebody else has just done.
+                first = await self._first_answer(self._store, key, request, CustomerCreated)
+                if first is None:
+                    raise
+                return first
         now, ids = self._clock(), self._ticked()
         customer_id = ids.next("cust")
         view = self._catalog.view(environment)
@@ -542,12 +587,14 @@ class Engine:
         self, customer_id: str, *, context: AccountContext | None = None
     ) -> Customer:
         """Return a customer with subscriptions."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         row = await directory.find_customer(self._store, environment, customer_id)
-        return await self._show_customer(row, environment)
-
-    async def _show_customer(self, row: CustomerRow, environment_id: int) -> Customer:
         state = await reading.read_customer(self._store, row.lane, row.id)
+        return self._show_customer(row, state, environment)
+
+    def _show_customer(
+        self, row: CustomerRow, state: CustomerState, environment_id: int
+    ) -> Customer:
         view, now = self._catalog.view(environment_id), self._clock()
         shown = [show_subscription(s, view.products, now) for s in state.subscriptions]
         return Customer(
@@ -571,11 +618,12 @@ class Engine:
         context: AccountContext | None = None,
     ) -> Page:
         """List customers, the newest first. Filters: customer_id, external_id, email, name."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         rows, total = await directory.list_customers(
             self._store, environment, filters or {}, limit, offset, self._clock()
         )
-        items = [await self._show_customer(row, environment) for row in rows]
+        states = await reading.read_customers(self._store, [(row.lane, row.id) for row in rows])
+        items = [self._show_customer(row, states[row.id], environment) for row in rows]
         return Page(items, total, limit, offset)
 
     async def create_subscription(
@@ -591,21 +639,23 @@ class Engine:
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
         key = Key(f"subscriptions of {customer_id}", idempotency_key, environment)
-        view, now = self._catalog.view(environment), self._clock()
-        subscription = new_subscription(request, view.products, "", self._ticked(), now)
-        shown = show_subscription(subscription, view.products, now)
 
-        async def keep() -> ShownSubscription:
-            return shown
+        async def make() -> _MadeSubscription:
+            view, now = self._catalog.view(environment), self._clock()
+            subscription = new_subscription(request, view.products, "", self._ticked(), now)
+            return _MadeSubscription(
+                subscription, show_subscription(subscription, view.products, now)
+            )
 
-        if idempotency_key is not None:
-            # The answer is kept first: a repeat after a fault finds the same subscription and
-            # writes it, if it was not written.
+        if idempotency_key is None:
+            made = await make()
+        else:
+            # What is to be written is kept first: a repeat after a fault writes just that, if it
+            # was not written.
             async with self._store.transaction() as transaction:
-                shown = await self._once(key, transaction, request, ShownSubscription, keep)
-            subscription = msgspec.structs.replace(subscription, id=shown.id)
-        await lane.submit(Subscribe(customer_id, (subscription,)), environment)
-        return shown
+                made = await self._once(key, transaction, request, _MadeSubscription, make)
+        await lane.submit(Subscribe(customer_id, (made.subscription,)), environment)
+        return made.shown
 
     async def set_subscription_status(
         self,
@@ -652,37 +702,46 @@ class Engine:
         *,
         is_lenient: bool = False,
         are_checked: bool = False,
+        weight: int = 0,
         context: AccountContext | None = None,
     ) -> EventsBooked:
         """Price and charge a customer's usage events, in order, each once.
 
         All or nothing, unless `is_lenient`: then each event's own status is in the answer.
         `are_checked` says that the events were decoded from JSON, which checks them already.
+        `weight` is what they count for in the lane's bounded queue, at least 1 each.
         """
         if not 1 <= len(events) <= MAX_EVENTS:
             raise FaregateError(invalid("events", f"has {len(events)}: send 1 to {MAX_EVENTS}"))
         if not are_checked:
             events = [_checked_event(event, index) for index, event in enumerate(events)]
-        command = RecordEvents(customer_id, tuple(events), is_lenient)
-        answer = self.try_submit(command, len(events), context)
+        weight = max(weight, len(events))
+        answer = self.try_record(customer_id, tuple(events), is_lenient, weight, context)
         if answer is None:
-            environment = self._environment(context)
-            lane = await self._lane_of(environment, customer_id)
-            answer = lane.submit(command, environment, len(events))
+            await self._lane_of(self._environment(context), customer_id)
+            answer = self.try_record(customer_id, tuple(events), is_lenient, weight, context)
+        if answer is None:
+            raise AssertionError("the customer's lane was just looked up")
         return cast(EventsBooked, await answer)
 
-    def try_submit(
-        self, command: RecordEvents, weight: int, context: AccountContext | None
+    def try_record(
+        self,
+        customer_id: str,
+        events: tuple[UsageEvent, ...],
+        is_lenient: bool,
+        weight: int,
+        context: AccountContext | None,
     ) -> asyncio.Future[Answer] | None:
-        """Queue events of a customer whose lane is known; None if it must be looked up first.
+        """Queue checked events of a customer whose lane is known; None if it is to be looked up.
 
         The short way in for those who call very often: what comes back is the lane's own future.
         Raises `FaregateError` (429, 503) as `Lane.submit` does.
         """
         environment = (context or self._context).environment_id
-        number = self._lane_by_customer.get((environment, command.customer_id))
+        number = self._lane_by_customer.get((environment, customer_id))
         if number is None:
             return None
+        command = RecordEvents(customer_id, events, is_lenient, self._clock())
         return self._lanes[number].submit(command, environment, weight)
 
     async def simulate_usage(
@@ -697,7 +756,7 @@ class Engine:
 
         Returns the fees and, per event that gave none, a warning.
         """
-        environment = self._environment(context)
+        environment = await self._look(context)
         found = products.find_product(self._catalog, environment, product)
         row = products.find_version(found, version)
         compiled = self._catalog.compile(found, row, self._catalog.view(environment).assets)
@@ -714,7 +773,7 @@ class Engine:
         context: AccountContext | None = None,
     ) -> tuple[str, BookedEvent]:
         """Return (customer id, event). Raises 409 if several customers have used the id."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         if customer_id is None:
             owners = await reading.owners_of_event(self._store, environment, event_id)
             if len(owners) > 1:
@@ -740,14 +799,27 @@ class Engine:
     ) -> Page:
         """List events, the newest first. Filters as in `reading.list_events`; dates as days."""
         wanted = dict(filters or {})
-        if isinstance(wanted.get("period_from"), date):
-            wanted["occurred_from"] = datetime.combine(wanted["period_from"], time(), UTC)
-        if isinstance(wanted.get("period_to"), date):
-            day_after = wanted["period_to"] + timedelta(days=1)
-            wanted["occurred_before"] = datetime.combine(day_after, time(), UTC)
-        environment = self._environment(context)
+        for field, bound, days in (
+            ("period_from", "occurred_from", 0),
+            ("period_to", "occurred_before", 1),
+        ):
+            day = wanted.get(field)
+            if isinstance(day, date):
+                if not is_in_range(datetime.combine(day, time(), UTC)):
+                    raise FaregateError(invalid(field, f"is {day}: send a day from 1970 to 8999"))
+                wanted[bound] = datetime.combine(day + timedelta(days=days), time(), UTC)
+        environment = await self._look(context)
+        lanes = [lane.number for lane in self._lanes]
+        customer_id = wanted.get("customer_id")
+        if customer_id is not None:
+            try:
+                lanes = [(await self._lane_of(environment, customer_id)).number]
+            except FaregateError:
+                return Page([], 0, limit, offset)
         found: list[ListedEvent]
-        found, total = await reading.list_events(self._store, environment, wanted, limit, offset)
+        found, total = await reading.list_events(
+            self._store, environment, lanes, wanted, limit, offset
+        )
         return Page(found, total, limit, offset)
 
     async def charged_since(
@@ -792,7 +864,7 @@ class Engine:
         self, customer_id: str, identifier: str, *, context: AccountContext | None = None
     ) -> BookedTransaction | BookedFee:
         """Find an adjustment, a charge or an event's fee, by its id or the caller's own."""
-        lane = await self._lane_of(self._environment(context), customer_id)
+        lane = await self._lane_of(await self._look(context), customer_id)
         if identifier.startswith("fee_"):
             fee = await reading.read_fee(self._store, lane.number, customer_id, identifier)
             if fee is not None:
@@ -838,19 +910,19 @@ class Engine:
         self, customer_id: str, *, context: AccountContext | None = None
     ) -> Wallet:
         """Return every account of a customer, with its balance now."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
-        accounts = await reading.read_accounts(self._store, lane.number, customer_id, self._clock())
+        accounts = await reading.read_accounts(self._store, lane.number, customer_id, lane.now())
         return Wallet([_show_account(a, self._scale(environment, a.id)) for a in accounts.values()])
 
     async def get_account(
         self, customer_id: str, account: str, *, context: AccountContext | None = None
     ) -> WalletAccount:
         """Return one account's balance now; an account that was never used has 0."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
         scale = self._scale(environment, account)
-        accounts = await reading.read_accounts(self._store, lane.number, customer_id, self._clock())
+        accounts = await reading.read_accounts(self._store, lane.number, customer_id, lane.now())
         return _show_account(accounts.get(account) or open_account(account), scale)
 
     async def list_grants(
@@ -864,9 +936,9 @@ class Engine:
         context: AccountContext | None = None,
     ) -> Page:
         """List an account's grants, the newest first, that `keep` says yes to."""
-        environment = self._environment(context)
+        environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
-        scale, now = self._scale(environment, account), self._clock()
+        scale, now = self._scale(environment, account), lane.now()
         found = await reading.list_grants(self._store, lane.number, customer_id, account, now)
         shown = [
             ShownGrant(

@@ -48,6 +48,8 @@ def check_asset(request: CreateAsset) -> None:
         path = f"rates[{index}]"
         if rate.source not in CURRENCIES:
             errors[f"{path}.source"] = [f"{rate.source!r} is not an ISO 4217 currency"]
+        elif rate.source in [earlier.source for earlier in (request.rates or ())[:index]]:
+            errors[f"{path}.source"] = [f"{rate.source!r} is listed twice: give one rate for it"]
         given = [n for n in (rate.rate, rate.inverse_rate) if n is not None]
         if len(given) != 1:
             errors[f"{path}.rate"] = ["give either rate or inverse_rate"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from faregate.core.instants import from_us
 from faregate.core.prices import Entitlement, Price, UsageBasedPrice
 from faregate.core.pricing import CompiledPrice, compile_price
 from faregate.core.subscriptions import CatalogView, CompiledProduct, CompiledVersion
-from faregate.store.protocol import Store
+from faregate.store.protocol import Rows, Store
 
 
 class VersionRow(msgspec.Struct, frozen=True):
@@ -67,11 +67,14 @@ class CatalogMemory:
         return self._products.get(environment_id, {})
 
     async def refresh(self) -> None:
-        """Read the catalog again. The epoch is read first: newer rows than it says do no harm."""
-        fetch = self._store.fetch
+        """Read the catalog again, if it has changed, as of one instant."""
+        newest = await self._store.fetch("SELECT epoch FROM catalog_epoch")
+        if int(newest[0][0]) != self.epoch:
+            async with self._store.snapshot() as snapshot:
+                await self._read(snapshot.fetch)
+
+    async def _read(self, fetch: Callable[[str], Awaitable[Rows]]) -> None:
         epoch = int((await fetch("SELECT epoch FROM catalog_epoch"))[0][0])
-        if epoch == self.epoch:
-            return
         assets: dict[int, dict[str, Asset]] = defaultdict(lambda: dict(CURRENCIES))
         for environment_id, code, name, decimals, label, symbol in await fetch(
             "SELECT environment_id, code, name, decimals, label, symbol FROM assets"

@@ -88,7 +88,7 @@ async def create_version(
     except DuplicateKey:
         detail = f"version {version} has just been made by someone else: send it again"
         raise FaregateError(Problem(CONFLICT, detail)) from None
-    is_default = publish and product.default_version is None
+    is_default = publish and await _default_of(queries, product.id) is None
     if is_default:
         await _write_default(queries, product.id, version, now)
     status: Literal["published", "draft"] = "published" if publish else "draft"
@@ -118,12 +118,25 @@ async def _write_version(
     )
 
 
-async def _write_default(queries: Queries, product_id: str, version: int, now: datetime) -> None:
-    await queries.fetch(
-        "INSERT INTO product_defaults (product_id, from_at, version) VALUES ($1, $2, $3) "
-        "ON CONFLICT (product_id, from_at) DO UPDATE SET version = excluded.version",
+async def _default_of(queries: Queries, product_id: str) -> tuple[int, int] | None:
+    """Return (since when, version) of the default. Inside a change of the catalog nobody else can
+    move it: every change begins by raising the one row of the epoch."""
+    rows = await queries.fetch(
+        "SELECT from_at, version FROM product_defaults WHERE product_id = $1 "
+        "ORDER BY from_at DESC LIMIT 1",
         product_id,
-        to_us(now),
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def _write_default(queries: Queries, product_id: str, version: int, now: datetime) -> None:
+    """Make a version the default from now on; after the one before, whatever the clock says."""
+    before = await _default_of(queries, product_id)
+    from_us = to_us(now) if before is None else max(to_us(now), before[0] + 1)
+    await queries.fetch(
+        "INSERT INTO product_defaults (product_id, from_at, version) VALUES ($1, $2, $3)",
+        product_id,
+        from_us,
         version,
     )
 
@@ -151,8 +164,10 @@ async def update_version(
             product.id,
             row.version,
         )
-    becomes_default = request.make_default or (publish and product.default_version is None)
-    if becomes_default and product.default_version != row.version:
+    default = await _default_of(queries, product.id)
+    if (request.make_default or (publish and default is None)) and (
+        default is None or default[1] != row.version
+    ):
         await _write_default(queries, product.id, row.version, now)
 
 

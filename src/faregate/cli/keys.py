@@ -74,7 +74,7 @@ def list_keys(database: Database) -> None:
 def revoke(
     database: Database, key_id: Annotated[str, typer.Argument(help="The key's id, key_….")]
 ) -> None:
-    """End a key, at once and for ever."""
+    """End a key for ever. A running server notices within 5 seconds."""
 
     async def run() -> None:
         async with open_database(database, serves=False) as engine:

@@ -19,7 +19,9 @@ def configure_logs() -> None:
     ]
     last: list[structlog.typing.Processor]
     if sys.stderr.isatty():
-        last = [structlog.dev.ConsoleRenderer()]
+        # Plain tracebacks: the pretty ones show local variables, API keys among them.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)

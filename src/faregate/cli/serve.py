@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
@@ -14,6 +14,8 @@ from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, open_database, refuse
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
+
+MIN_TOKEN: Final = 16
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,9 @@ async def _serve(
     mode: Mode,
     page_token: str | None,
 ) -> None:
+    if page_token is not None and len(page_token) < MIN_TOKEN:
+        reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
+        refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
     listener = listen(host, port)
     token = page_token or secrets.token_urlsafe(24)
     async with open_database(database, serves=True) as engine:
@@ -76,13 +81,17 @@ async def _first_key(engine: Engine, bootstrap_key: str | None) -> None:
             _, secret = await engine.create_key("test", "admin", "made at the first start")
             print(f"Admin key  {secret}   (test mode; shown this once)", flush=True)
         return
+    setting = "--bootstrap-key (FAREGATE_BOOTSTRAP_KEY)"
     mode: Mode = "live" if bootstrap_key.startswith("fg_live_") else "test"
-    if any(
-        key.role == "admin" and key.revoked_at is None and key.context.environment == mode
-        for key in keys
-    ):
-        return
     try:
+        given = await engine.find_key(bootstrap_key)
+        if any(
+            key.role == "admin" and key.revoked_at is None and key.context.environment == mode
+            for key in keys
+        ):
+            if given is None:
+                log.warning(f"{setting} opens nothing: there is another admin key", mode=mode)
+            return
         await engine.create_key(mode, "admin", "FAREGATE_BOOTSTRAP_KEY", bootstrap_key)
     except FaregateError as error:
-        refuse("--bootstrap-key (FAREGATE_BOOTSTRAP_KEY)", str(error))
+        refuse(setting, str(error))

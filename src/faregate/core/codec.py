@@ -8,6 +8,7 @@ untyped number becomes a float unless `float_hook` says otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from faregate.core.amounts import Number
-from faregate.core.problems import INVALID, MALFORMED, FaregateError, Problem
+from faregate.core.problems import INVALID, MALFORMED, FaregateError, Problem, invalid
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -87,14 +88,35 @@ def _from_python(kind: type, value: object) -> object:
 def checked(request: S) -> S:
     """Return a request that was built in Python as it would be had it come as JSON.
 
-    A float in free data becomes the decimal that it shows. Raises `FaregateError` (422) naming the
-    field that has no JSON form, or that the API would refuse.
+    A float in free data becomes the decimal that it shows; in an amount it is refused. Raises
+    `FaregateError` (422) naming the field that has no JSON form, or that the API would refuse.
     """
+    _refuse_floats(request, "", is_free=False)
     try:
         body = encode(request)
     except (TypeError, ValueError, OverflowError):
         raise FaregateError(_without_json(request)) from None
     return decode_request(type(request), body)
+
+
+def _refuse_floats(value: object, path: str, *, is_free: bool) -> None:
+    """Refuse floats: in free data those that are no number, elsewhere all."""
+    if isinstance(value, float):
+        if not is_free:
+            message = f"is the float {value}, which is not exact: write Decimal('{value}')"
+            raise FaregateError(invalid(path, message))
+        if not math.isfinite(value):
+            raise FaregateError(invalid(path, f"is {value}, which JSON cannot say: leave it out"))
+    elif isinstance(value, msgspec.Struct):
+        for field in value.__struct_fields__:
+            inner = f"{path}.{field}" if path else field
+            _refuse_floats(getattr(value, field), inner, is_free=is_free)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_floats(item, f"{path}.{key}", is_free=True)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _refuse_floats(item, f"{path}[{index}]", is_free=is_free)
 
 
 def _without_json(request: msgspec.Struct) -> Problem:

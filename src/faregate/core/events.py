@@ -9,7 +9,7 @@ break. A batch is all or nothing unless the caller asks for `lenient` handling.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -17,7 +17,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from faregate.core.amounts import Number
+from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
+from faregate.core.assets import Asset
 from faregate.core.codec import encode, same_json
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.ids import IdSource
@@ -38,6 +39,8 @@ GRACE_PERIOD: Final = timedelta(days=34)
 MAX_EVENTS: Final = 1_000
 MAX_FREE_KEYS: Final = 50
 MAX_FREE_BYTES: Final = 16 * 1024
+MAX_FREE_DEPTH: Final = 10
+DEFAULT_COST_CURRENCY: Final = "USD"
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 ShortText = Annotated[str, Meta(max_length=500)]
@@ -109,11 +112,16 @@ class BookedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordEvents(msgspec.Struct, frozen=True, gc=False):
-    """Book these events of one customer, in order."""
+    """Book these events of one customer, in order.
+
+    `received_at` is what the clock said when they came in, by which it is judged whether they are
+    too old. (The ledger's own time never goes back, so after a clock was wrong it may be ahead.)
+    """
 
     customer_id: str
     events: tuple[UsageEvent, ...]
     is_lenient: bool = False
+    received_at: datetime | None = None
 
 
 class EventsBooked(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +144,7 @@ def decide_events(
     event that is refused, unless the command is lenient.
     """
     changes = Changes(state)
+    received_at = command.received_at or now
     results: list[EventResult] = []
     booked: dict[str, BookedEvent] = {}
     for index, event in enumerate(command.events):
@@ -143,9 +152,9 @@ def decide_events(
         if prior is not None:
             outcome = _repeat(prior, event)
         elif command.is_lenient:
-            outcome = _book_alone(changes, event, catalog, now, ids)
+            outcome = _book_alone(changes, event, received_at, catalog, now, ids)
         else:
-            outcome = _book(changes, event, catalog, now, ids)
+            outcome = _book(changes, event, received_at, catalog, now, ids)
         if isinstance(outcome, Problem):
             outcome = outcome.under(f"events[{index}]")
             if not command.is_lenient:
@@ -158,14 +167,52 @@ def decide_events(
     return changes, EventsBooked(tuple(results)), list(booked.values())
 
 
-def check_size(path: str, value: object) -> Problem | None:
-    """Refuse free data that is larger than `MAX_FREE_BYTES` as JSON."""
+def check_free(path: str, value: Mapping[str, Any] | None) -> Problem | None:
+    """Refuse free data that is nested too deeply, or larger than `MAX_FREE_BYTES` as JSON."""
     if value is None:
         return None
+    if any(_depth_exceeds(inner, MAX_FREE_DEPTH - 1) for inner in value.values()):
+        return invalid(path, f"is nested more than {MAX_FREE_DEPTH} deep: make it flatter")
     size = len(encode(value))
     if size <= MAX_FREE_BYTES:
         return None
     return invalid(path, f"has {size} bytes as JSON: send at most {MAX_FREE_BYTES}")
+
+
+def _depth_exceeds(value: object, levels: int) -> bool:
+    """Tell whether arrays and objects lie in each other more than so many levels deep."""
+    if isinstance(value, dict):
+        inner: Iterable[object] = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return not levels or any(_depth_exceeds(item, levels - 1) for item in inner)
+
+
+def _check_costs(costs: list[Cost], assets: Mapping[str, Asset]) -> Problem | None:
+    """Refuse costs that could not be added up, or that name no vendor."""
+    for index, cost in enumerate(costs):
+        path = f"costs[{index}]"
+        if cost.vendor_id is None and cost.vendor_external_id is None:
+            return invalid(f"{path}.vendor_id", "or vendor_external_id is missing: name the vendor")
+        code = cost.currency or DEFAULT_COST_CURRENCY
+        asset = assets.get(code)
+        if asset is None or not asset.is_currency:
+            return invalid(f"{path}.currency", f"{code!r} is not an ISO 4217 currency")
+        try:
+            units = to_units(cost.amount, asset.scale)
+        except AmountError as error:
+            return invalid(f"{path}.amount", f"{cost.amount} {error}")
+        if units < 0:
+            return invalid(f"{path}.amount", f"is {cost.amount}: a cost is 0 or more")
+        refusal = check_free(f"{path}.metadata", cost.metadata)
+        if refusal is not None:
+            return refusal
+    size = len(encode(costs))
+    if size <= MAX_FREE_BYTES:
+        return None
+    return invalid("costs", f"have {size} bytes as JSON: send at most {MAX_FREE_BYTES}")
 
 
 def _repeat(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
@@ -186,32 +233,44 @@ def _repeat(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
 
 
 def _book_alone(
-    changes: Changes, event: UsageEvent, catalog: CatalogView, now: datetime, ids: IdSource
+    changes: Changes,
+    event: UsageEvent,
+    received_at: datetime,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
 ) -> EventResult | Problem:
     """Book one event so that its refusal leaves nothing of it among the changes."""
     before = changes.snapshot()
-    outcome = _book(changes, event, catalog, now, ids)
+    outcome = _book(changes, event, received_at, catalog, now, ids)
     if isinstance(outcome, Problem):
         changes.restore(before)
     return outcome
 
 
 def _book(
-    changes: Changes, event: UsageEvent, catalog: CatalogView, now: datetime, ids: IdSource
+    changes: Changes,
+    event: UsageEvent,
+    received_at: datetime,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
 ) -> EventResult | Problem:
     """Price one new event and debit its fees."""
     at = event.occurred_at
-    if at < now - GRACE_PERIOD:
+    if at < received_at - GRACE_PERIOD:
         return invalid(
             "occurred_at",
             f"{at.isoformat()} is more than {GRACE_PERIOD.days} days ago: "
             "it is too late to book it; use an adjustment or a charge",
         )
-    if at > now + CLOCK_SKEW:
+    if at > received_at + CLOCK_SKEW:
         return invalid(
             "occurred_at", f"{at.isoformat()} lies in the future: check the sender's clock"
         )
-    refusal = check_size("data", event.data) or check_size("costs", event.costs)
+    refusal = check_free("data", event.data)
+    if refusal is None and event.costs:
+        refusal = _check_costs(event.costs, catalog.assets)
     if refusal is not None:
         return refusal
     fees: list[Fee] = []
@@ -232,6 +291,8 @@ def _book(
         if isinstance(fee, Problem):
             return fee
         fees.append(fee)
+    if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
+        return invalid("data", "costs more than the ledger can hold: check the prices")
     return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
 
 

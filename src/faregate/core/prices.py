@@ -5,9 +5,9 @@ A *usage price* matches events by `event_type` and measures each one (`unit`: 1 
 by itself, once or each period. Values are JSON numbers with up to 18 decimals, per asset, and
 may differ by *dimension* (values of named keys in the event's data, `"*"` for any).
 
-The shapes leave room for what is not sold yet (tiers, bulk, custom expressions, invoices,
-entitlements): `validate_prices` refuses those by name, so nothing is stored that would not be
-collected. How an event is priced lives in `pricing`.
+The shapes leave room for what is not sold yet (fixed prices, tiers, bulk, custom expressions,
+invoices, entitlements): `validate_prices` refuses those by name, so nothing is stored that would
+not be collected. How an event is priced lives in `pricing`.
 """
 
 from __future__ import annotations
@@ -246,6 +246,7 @@ def _check_common(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
 
 
 def _check_fixed_price(price: FixedPrice, assets: dict[str, Asset]) -> Iterator[Finding]:
+    yield "type", _NOT_YET.format(remedy="sell by usage prices, and charge the rest as charges")
     yield from _check_common(price, assets)
     if price.pricing_model not in (None, "flat"):
         yield "pricing_model", f"{price.pricing_model!r} does not fit a fixed price: use 'flat'"
@@ -274,8 +275,11 @@ def _check_usage_price(price: UsageBasedPrice, assets: dict[str, Asset]) -> Iter
             _NOT_YET.format(remedy='use "unit", "volume" or "unit_and_volume"'),
         )
     yield from _check_measures(calculation)
-    if isinstance(price.collection, BalanceCollection) and price.collection.address is not None:
-        yield from _check_address(price.collection.address, price)
+    if isinstance(price.collection, BalanceCollection):
+        if price.collection.address is not None:
+            yield from _check_address(price.collection.address, price)
+        if price.collection.timing == "in_arrears":
+            yield "collection.timing", "does not fit a price that is charged at once: leave it out"
     for p, pricing in enumerate(price.pricing):
         for path, message in _check_values(price, pricing.values):
             yield f"pricing[{p}].{path}", message
@@ -312,6 +316,7 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
         yield from _check_packages(values)
         return
     leaves: list[PriceValue] = []
+    seen: list[dict[str, str]] = []
     for v, entry in enumerate(values):
         path = f"values[{v}]"
         if entry.dimensions is None or entry.values is None:
@@ -319,6 +324,10 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
             continue
         if any(getattr(entry, field) is not None for field in (*_NUMBERS, "package_size", "up_to")):
             yield path, "has dimensions: put its numbers into its values"
+        wanted = {key: text for key, text in entry.dimensions.items() if text != WILDCARD}
+        if wanted in seen:
+            yield f"{path}.dimensions", "are listed before: merge the two entries"
+        seen.append(wanted)
         for key in entry.dimensions:
             if key not in names:
                 yield (

@@ -51,13 +51,19 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         return any(s.from_at <= at and (s.to_at is None or at < s.to_at) for s in self.stretches)
 
     def covers(self, at: datetime) -> bool:
-        """Tell whether a use at this instant, by the caller's clock, is covered."""
+        """Tell whether a use at this instant, by the caller's clock, is covered.
+
+        A clock that is a little slow is forgiven before the first stretch only: between two, the
+        subscription was switched off.
+        """
         for stretch in self.stretches:
-            if (stretch.from_at <= at or stretch.from_at - CLOCK_SKEW <= at) and (
-                stretch.to_at is None or at < stretch.to_at
-            ):
+            if stretch.from_at <= at and (stretch.to_at is None or at < stretch.to_at):
                 return True
-        return False
+        if not self.stretches:
+            return False
+        first = self.stretches[0]
+        is_empty = first.from_at == first.to_at
+        return first.from_at - CLOCK_SKEW <= at < first.from_at and not is_empty
 
     def status(self, now: datetime) -> str:
         """Return `active`, `scheduled` (begins later) or `inactive`."""

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_size
+from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_free
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
@@ -119,7 +119,7 @@ def decide_transaction(
     if prior is not None:
         problem = _conflict(prior, request)
         return problem or (changes, prior, False)
-    refusal = check_size("metadata", request.metadata)
+    refusal = check_free("metadata", request.metadata)
     if refusal is not None:
         return refusal
     asset = catalog.assets.get(request.asset)

@@ -233,6 +233,8 @@ def debit(
     """
     if not units:
         return Movement(account)
+    if units > MAX_UNITS:
+        return invalid("amount", "is more than the ledger can hold in one movement")
     grants, uses, missing = burn(account.grants, units)
     overdraft = account.overdraft_units
     if missing:

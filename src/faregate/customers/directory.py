@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -162,7 +163,8 @@ async def list_customers(
                 f"AND (s.active_to IS NULL OR s.active_to > {mark}))"
             )
         elif field == "name":
-            where.append(f"lower(name) LIKE '%' || lower(${len(values)}) || '%'")
+            values[-1] = re.sub(r"([\\%_])", r"\\\1", value)
+            where.append(f"lower(name) LIKE '%' || lower(${len(values)}) || '%' ESCAPE '\\'")
         else:
             where.append(f"{columns[field]} = ${len(values)}")
     condition = " AND ".join(where)

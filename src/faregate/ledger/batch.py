@@ -7,6 +7,7 @@ and its commands are decided again. Nobody has been answered meanwhile.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -78,18 +79,24 @@ class Batch:
         "weight",
     )
 
-    def __init__(
-        self, memory: Memory, last_seq: int, catalog_epoch: int, before: Batch | None
-    ) -> None:
+    def __init__(self, memory: Memory, before: Batch | None) -> None:
         self._memory = memory
         self.before = before
-        self.catalog_epoch = catalog_epoch
+        self.catalog_epoch = 0
         self.pendings: list[Pending] = []
         self.answers: list[Answer | Problem] = []
-        self.rows = rows.BatchRows(last_seq)
+        self.rows = rows.BatchRows(0)
         self.states: dict[str, CustomerState] = {}
         self.booked = Booked()
         self.weight = 0
+
+    def begin(self, last_seq: int, catalog_epoch: int) -> None:
+        """Say where the lane stands, when the first command is about to be decided.
+
+        Not before: until then the lane may be lost and found again elsewhere.
+        """
+        self.rows = rows.BatchRows(last_seq if self.before is None else self.before.rows.last_seq)
+        self.catalog_epoch = catalog_epoch
 
     def _find_state(self, customer_id: str) -> CustomerState | None:
         state = self.states.get(customer_id)
@@ -122,7 +129,7 @@ class Batch:
         if not (missing or events or transactions):
             return Booked()
         customers = list(missing)
-        loaded = await store.load(lane, customers, list(events), list(transactions))
+        loaded = await store.load(lane, customers, list(events), list(transactions), for_lane=True)
         self._memory.states.update(rows.read_customers(customers, loaded))
         return Booked(
             {
@@ -147,7 +154,8 @@ class Batch:
                 decision = decide(state, known, command, catalog, moment.now, ids)
             except Exception:
                 # A fault of ours must not take the neighbours with it: nothing of it is kept.
-                log.exception("command failed", customer=command.customer_id)
+                trace = traceback.format_exc()
+                log.error("command failed", customer=command.customer_id, trace=trace)
                 detail = "an unexpected fault; nothing was applied"
                 decision = Decision(state, Problem(INTERNAL, detail))
             self.pendings.append(pending)

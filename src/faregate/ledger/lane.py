@@ -12,6 +12,8 @@ that was decided on top of it is decided again.
 from __future__ import annotations
 
 import asyncio
+import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -30,6 +32,7 @@ from faregate.ledger.lease import LEASE_SECONDS, lease_clock_us, release_lane, t
 from faregate.ledger.memory import Memory
 from faregate.ledger.statistics import LaneStatistics
 from faregate.store.protocol import (
+    BadRows,
     DuplicateKey,
     FenceFailed,
     LaneCommit,
@@ -49,6 +52,9 @@ sends half off first and decides the rest meanwhile."""
 READ_IDS_BATCHES: Final = 100
 """After a repeat of an id that the lane had forgotten, ids are read first for so many batches."""
 MAX_ATTEMPTS: Final = 5
+CLOCK_JUMP_SECONDS: Final = 300
+"""A clock that moves by so much more or less than time has passed is logged as an error. Charges
+go on: the lane's own clock stands still until a clock that was set back has caught up."""
 IDLE_SECONDS: Final = 0.1
 """A lane is idle when nothing came in for so long. An empty queue alone says nothing: callers who
 have just been answered are about to send their next command."""
@@ -118,6 +124,7 @@ class Lane:
         self._is_closing = False
         self._memory = Memory()
         self._read_ids = 0
+        self._seen: tuple[int, int] | None = None
 
     # -- from outside -------------------------------------------------------------------------
 
@@ -125,6 +132,14 @@ class Lane:
     def queued(self) -> int:
         """Weight of the commands that wait."""
         return self._queued
+
+    def now(self) -> datetime:
+        """Return the ledger's present instant, which never lies before one that it has used."""
+        return max(self._clock(), from_us(self._clock_us))
+
+    def follow(self, lease: Lease) -> None:
+        """Take over the time of a lane that another process serves."""
+        self._clock_us = max(self._clock_us, lease.clock_us)
 
     @property
     def has_lease(self) -> bool:
@@ -177,12 +192,12 @@ class Lane:
     async def _run(self) -> None:
         """Work until the lane is closed and everything is answered."""
         flight: _Flight | None = None
-        batch = self._new_batch(None)
+        batch = Batch(self._memory, None)
         while True:
             try:
                 flight, batch = await self._turn(flight, batch)
             except Exception:
-                log.exception("batch failed", lane=self.number)
+                log.error("batch failed", lane=self.number, trace=traceback.format_exc())
                 self._let_go()
                 detail = "an unexpected fault: it is not known whether the request was applied"
                 error = FaregateError(Problem(INTERNAL, detail))
@@ -191,7 +206,7 @@ class Lane:
                     await asyncio.wait([flight.task])
                     _fail(flight.batch.pendings, error)
                 _fail(batch.pendings, error)
-                flight, batch = None, self._new_batch(None)
+                flight, batch = None, Batch(self._memory, None)
             if self._is_closing and flight is None and not (batch.pendings or self._queue):
                 return
 
@@ -209,16 +224,17 @@ class Lane:
             return flight, batch
         if flight is not None:
             if not await self._land(flight):
-                self._put_back(batch)
-                return None, self._new_batch(None)
+                return None, self._put_back(batch)
             batch.before = None
         if batch.weight < WORTH_A_COMMIT:
             await asyncio.sleep(0)
             await self._fill(batch, MAX_BATCH)
+        if batch.pendings and self._lease is None:
+            return None, self._put_back(batch)
         if batch.pendings:
             return self._launch(batch)
         await self._idle()
-        return None, self._new_batch(None)
+        return None, batch
 
     async def _idle(self) -> None:
         """Wait for work; keep the lease alive and the index of events current meanwhile."""
@@ -257,22 +273,42 @@ class Lane:
         self._queued -= total - batch.weight
         return taken
 
-    def _put_back(self, batch: Batch) -> None:
-        """Queue a batch's commands again, in front: what it was decided on did not happen."""
+    def _put_back(self, batch: Batch) -> Batch:
+        """Queue a batch's commands again, in front: what it was decided on does not stand.
+
+        Returns an empty batch in its place.
+        """
         self._queue.extendleft(reversed(batch.pendings))
         self._queued += batch.weight
+        return Batch(self._memory, None)
 
     # -- deciding -----------------------------------------------------------------------------
 
-    def _new_batch(self, before: Batch | None) -> Batch:
-        last_seq = self._last_seq if before is None else before.rows.last_seq
-        return Batch(self._memory, last_seq, self._catalog.epoch, before)
+    def _tick(self) -> int:
+        """Bring the lane's clock forward; returns it. Logs a clock that has jumped."""
+        clock_us, elapsed_us = to_us(self._clock()), round(time.monotonic() * 1_000_000)
+        expected_us = clock_us if self._seen is None else self._seen[0] + elapsed_us - self._seen[1]
+        if abs(clock_us - expected_us) > CLOCK_JUMP_SECONDS * 1_000_000:
+            jump_seconds = (clock_us - expected_us) // 1_000_000
+            ahead_seconds = max(0, self._clock_us - clock_us) // 1_000_000
+            log.error(
+                "the clock has jumped",
+                lane=self.number,
+                jump_seconds=jump_seconds,
+                ledger_is_ahead_seconds=ahead_seconds,
+            )
+        self._seen = (clock_us, elapsed_us)
+        self._clock_us = max(self._clock_us, clock_us)
+        return self._clock_us
 
     async def _fill(self, batch: Batch, weight: int) -> None:
         """Decide commands from the queue until the batch has this weight.
 
-        If the database cannot be read, those that were taken fail.
+        If the database cannot be read, those that were taken fail. Nothing is put on top of what
+        was decided under a lease that is gone.
         """
+        if self._lease is None and (batch.pendings or batch.before is not None):
+            return
         pendings = self._take(batch, weight)
         if not pendings:
             return
@@ -287,9 +323,12 @@ class Lane:
             raise
 
     async def _decide(self, batch: Batch, pendings: list[Pending]) -> None:
+        if not batch.pendings:
+            batch.begin(self._last_seq, self._catalog.epoch)
+        if not pendings:
+            return
         loaded = await batch.load(self._store, self.number, pendings, reads_ids=self._read_ids > 0)
-        now_us = max(self._clock_us, to_us(self._clock()))
-        self._clock_us = now_us
+        now_us = self._tick()
         now = from_us(now_us)
         self._ids.tick(now)
         environments = {pending.environment_id for pending in pendings}
@@ -304,7 +343,7 @@ class Lane:
             self._read_ids -= 1
         task = asyncio.ensure_future(self._commit(batch))
         task.add_done_callback(lambda _: self._wake.set())
-        return _Flight(batch, task, self._lease), self._new_batch(batch)
+        return _Flight(batch, task, self._lease), Batch(self._memory, batch)
 
     async def _land(self, flight: _Flight) -> bool:
         """Answer a batch whose commit has come back.
@@ -315,7 +354,7 @@ class Lane:
         batch = flight.batch
         try:
             flight.task.result()
-        except (DuplicateKey, FenceFailed) as error:
+        except (BadRows, DuplicateKey, FenceFailed) as error:
             await self._commit_again(batch.pendings, error)
             return False
         except StoreUnavailable as error:
@@ -352,15 +391,18 @@ class Lane:
         """
         try:
             for _ in range(MAX_ATTEMPTS):
+                if isinstance(reason, BadRows):
+                    await self._commit_each(pendings, reason)
+                    return
                 if reason is not None:
                     await self._recover(reason)
                 if self._lease is None:
                     await self._take_lease(0)
-                batch = self._new_batch(None)
+                batch = Batch(self._memory, None)
                 await self._decide(batch, pendings)
                 try:
                     await self._commit(batch)
-                except (DuplicateKey, FenceFailed) as error:
+                except (BadRows, DuplicateKey, FenceFailed) as error:
                     reason = error
                 else:
                     self._answer(batch)
@@ -369,6 +411,16 @@ class Lane:
             raise StoreUnavailable("the batch could not be decided: its keys keep changing")
         except FaregateError as error:
             self._not_confirmed(pendings, error)
+
+    async def _commit_each(self, pendings: list[Pending], reason: BadRows) -> None:
+        """Commit commands one by one, so that only the one fails whose rows are refused."""
+        if len(pendings) == 1:
+            log.error("rows refused", lane=self.number, reason=str(reason))
+            detail = "an unexpected fault; nothing was applied"
+            _fail(pendings, FaregateError(Problem(INTERNAL, detail)))
+        else:
+            for pending in pendings:
+                await self._commit_again([pending])
 
     async def _recover(self, reason: Exception) -> None:
         """Find out why nothing was written: a repeat, a newer catalog, or a lost lane."""

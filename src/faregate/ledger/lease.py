@@ -6,10 +6,12 @@ it. A holder that is known to be dead (its process on this host is gone) is succ
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
 import time
+from pathlib import Path
 from typing import Final
 
 from faregate.core.problems import UNAVAILABLE, FaregateError, Problem
@@ -25,9 +27,22 @@ def lease_clock_us() -> int:
     return time.time_ns() // 1000
 
 
+def _host() -> str:
+    """Name what a process id means something in: two containers may have one hostname, and a
+    process 1 each."""
+    boot, namespace = "", ""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{boot}/{namespace}"
+
+
+_HOST: Final = _host()
+
+
 def new_holder() -> str:
     """Name one engine: host, process, a token of the process, and one of the engine."""
-    return f"{socket.gethostname()}|{os.getpid()}|{_PROCESS_TOKEN}|{secrets.token_hex(4)}"
+    return f"{_HOST}|{os.getpid()}|{_PROCESS_TOKEN}|{secrets.token_hex(4)}"
 
 
 def is_dead(holder: str) -> bool:
@@ -35,7 +50,7 @@ def is_dead(holder: str) -> bool:
     if not holder:
         return True
     host, pid, token, _ = holder.split("|")
-    if host != socket.gethostname():
+    if host != _HOST:
         return False
     if int(pid) == os.getpid():
         return token != _PROCESS_TOKEN
@@ -66,6 +81,7 @@ async def take_lane(store: Store, lane: int, holder: str, wait_seconds: float) -
             continue  # Somebody was faster: look who.
         if time.monotonic() >= deadline:
             host, pid, *_ = seen.holder.split("|")
+            host = host.partition("/")[0]
             detail = (
                 f"another Faregate (process {pid} on {host}) is serving this database: "
                 "stop it first, or use its REST API"

@@ -4,7 +4,7 @@ and brings accounts forward to `now` by the same rule that the lanes use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,6 +40,19 @@ async def read_customer(store: Store, lane: int, customer_id: str) -> CustomerSt
     """Return a customer's committed state, not brought forward."""
     loaded = await store.load(lane, [customer_id], [], [])
     return rows.read_customers([customer_id], loaded)[customer_id]
+
+
+async def read_customers(
+    store: Store, customers: Sequence[tuple[int, str]]
+) -> dict[str, CustomerState]:
+    """Return committed states of (lane, customer) pairs, by customer."""
+    by_lane: dict[int, list[str]] = {}
+    for lane, customer_id in customers:
+        by_lane.setdefault(lane, []).append(customer_id)
+    found: dict[str, CustomerState] = {}
+    for lane, ids in by_lane.items():
+        found.update(rows.read_customers(ids, await store.load(lane, ids, [], [])))
+    return found
 
 
 async def read_accounts(
@@ -133,12 +146,35 @@ _EVENT_FILTERS: Final = {
 async def list_events(
     store: Store,
     environment_id: int,
+    lanes: Sequence[int],
     filters: Mapping[str, Any],
     limit: int,
     offset: int,
-    lane: int = 0,
 ) -> tuple[list[ListedEvent], int]:
-    """Return a page of events, the newest first, and how many match in all.
+    """Return a page of the events of these lanes, the newest first, and how many match in all."""
+    found: list[ListedEvent] = []
+    total = 0
+    for lane in lanes:
+        # Of each lane the whole beginning: any of it may belong to the page.
+        first, count = (offset, limit) if len(lanes) == 1 else (0, offset + limit)
+        events, matching = await _list_lane(store, environment_id, lane, filters, count, first)
+        found += events
+        total += matching
+    if len(lanes) > 1:
+        found.sort(key=lambda event: event.created_at, reverse=True)
+        found = found[offset : offset + limit]
+    return found, total
+
+
+async def _list_lane(
+    store: Store,
+    environment_id: int,
+    lane: int,
+    filters: Mapping[str, Any],
+    limit: int,
+    offset: int,
+) -> tuple[list[ListedEvent], int]:
+    """Return a page of one lane's events.
 
     Filters: `customer_id`, `event_id`, `subject`, `event_types` (a list), `occurred_from`,
     `occurred_before` (instants), `has_fees`. A customer's events come from the index that the

@@ -15,9 +15,9 @@ import msgspec
 
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
-from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
+from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
 from faregate.platform.environments import AccountContext, Mode
-from faregate.store.protocol import Queries
+from faregate.store.protocol import DuplicateKey, Queries
 
 Role = Literal["admin", "ingest", "read"]
 ROLES: Final[tuple[Role, ...]] = ("admin", "ingest", "read")
@@ -65,20 +65,24 @@ async def store_key(
     ids: IdSource,
     now: datetime,
 ) -> ApiKey:
-    """Write a key's hash."""
+    """Write a key's hash. Raises 409 if the key exists, revoked or not."""
     key_id, hint = ids.next("key"), secret[:12] + "…"
-    await queries.fetch(
-        "INSERT INTO api_keys "
-        "(id, environment_id, key_hash, hint, role, name, created_at, revoked_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)",
-        key_id,
-        context.environment_id,
-        hash_key(secret),
-        hint,
-        role,
-        name,
-        to_us(now),
-    )
+    try:
+        await queries.fetch(
+            "INSERT INTO api_keys "
+            "(id, environment_id, key_hash, hint, role, name, created_at, revoked_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)",
+            key_id,
+            context.environment_id,
+            hash_key(secret),
+            hint,
+            role,
+            name,
+            to_us(now),
+        )
+    except DuplicateKey:
+        detail = f"the key {hint} was used before (it may be revoked): choose another one"
+        raise FaregateError(Problem(CONFLICT, detail)) from None
     return ApiKey(key_id, hint, role, name, now, None, context)
 
 

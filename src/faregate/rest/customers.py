@@ -18,7 +18,7 @@ from faregate.customers.types import (
     UpdateSubscribedProduct,
     UpdateSubscription,
 )
-from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation
+from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
 
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -148,7 +148,7 @@ OPERATIONS = (
         _list,
         "Customers",
         "List customers",
-        READ,
+        READ_ALL,
         query=CustomersQuery,
         answer=CustomerPage,
     ),

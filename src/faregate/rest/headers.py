@@ -14,9 +14,20 @@ _numbers: Final = count(1)
 
 
 class RequestHeaders:
-    """The headers that matter here, as they were sent; empty or None where they were not."""
+    """The headers that matter here, as they were sent; empty or None where they were not.
 
-    __slots__ = ("content_type", "idempotency_key", "length", "prefer", "request_id", "secret")
+    `body_bytes` is the size of the body, once it was read.
+    """
+
+    __slots__ = (
+        "body_bytes",
+        "content_type",
+        "idempotency_key",
+        "length",
+        "prefer",
+        "request_id",
+        "secret",
+    )
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.secret = b""
@@ -25,6 +36,7 @@ class RequestHeaders:
         self.content_type = b"application/json"
         self.idempotency_key: str | None = None
         self.request_id = b""
+        self.body_bytes = 0
         for name, value in headers:
             if name == b"x-credyt-api-key":
                 self.secret = value

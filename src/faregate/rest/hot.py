@@ -14,10 +14,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from faregate.core.events import RecordEvents
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.server import Server, read_json
-from faregate.rest.usage import RECORD, UsageRequest, book
+from faregate.rest.usage import RECORD, UsageRequest, book, queue_weight
 from faregate.rest.wallets import READ_ACCOUNT, READ_WALLET
 
 _CUSTOMERS: Final = "/v1/customers/"
@@ -60,12 +59,14 @@ class HotRoutes:
             return
         try:
             request = await read_json(UsageRequest, headers, receive)
-            answer = None
+            events, answer = request.events, None
+            weight = queue_weight(headers.body_bytes)
             if request.customer_id is not None and request.customer_external_id is None:
-                command = RecordEvents(request.customer_id, request.events)
-                answer = server.engine.try_submit(command, len(request.events), key.context)
+                answer = server.engine.try_record(
+                    request.customer_id, events, False, max(weight, len(events)), key.context
+                )
             if answer is None:
-                await book(server.engine, request, key.context)
+                await book(server.engine, request, key.context, weight)
             else:
                 await answer
         except Exception as error:

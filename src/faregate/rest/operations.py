@@ -20,6 +20,8 @@ Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=10_000_000)]
 
 READ: Final[frozenset[Role]] = frozenset(("admin", "ingest", "read"))
+READ_ALL: Final[frozenset[Role]] = frozenset(("admin", "read"))
+"""Lists over all customers: a key that sends events has no need of them."""
 INGEST: Final[frozenset[Role]] = frozenset(("admin", "ingest"))
 ADMIN: Final[frozenset[Role]] = frozenset(("admin",))
 
@@ -39,6 +41,7 @@ class Call(msgspec.Struct, frozen=True):
     path: Mapping[str, str]
     query: Any
     body: Any
+    body_bytes: int
     prefer: str
     idempotency_key: str | None
 

@@ -5,6 +5,7 @@ a request id; every error is a problem document; a fault of ours says nothing of
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -110,17 +111,27 @@ class Server:
         query = None
         if operation.query is not None or scope["query_string"]:
             query = _query(operation.query, scope["query_string"])
-        return Call(self.engine, key.context, path, query, body, headers.prefer, idempotency_key)
+        return Call(
+            self.engine,
+            key.context,
+            path,
+            query,
+            body,
+            headers.body_bytes,
+            headers.prefer,
+            idempotency_key,
+        )
 
     def problem_of(self, error: Exception, scope: Scope, request_id: bytes) -> Problem:
         """Return what a caller is told of an error; a fault of ours goes to the log."""
         if isinstance(error, FaregateError):
             return error.problem
+        # As text: what shows exceptions on a terminal may show local variables, keys among them.
         log.error(
             "operation failed",
             request_id=request_id.decode(),
             path=scope["path"],
-            exc_info=error,
+            trace="".join(traceback.format_exception(error)),
         )
         detail = "an unexpected fault: see the server's log under this request id"
         return Problem(INTERNAL, detail)
@@ -157,7 +168,9 @@ async def read_json(kind: type[T], headers: RequestHeaders, receive: Receive) ->
         shown = headers.content_type[:100].decode("latin-1")
         detail = f"the body is {shown!r}: send Content-Type: application/json"
         raise FaregateError(Problem(UNSUPPORTED_MEDIA_TYPE, detail))
-    return decode_request(kind, await read_body(receive, headers.length))
+    body = await read_body(receive, headers.length)
+    headers.body_bytes = len(body)
+    return decode_request(kind, body)
 
 
 async def read_body(receive: Receive, length: bytes | None) -> bytes:
@@ -207,4 +220,6 @@ def _query(kind: Any, raw: bytes) -> Any:
         return msgspec.convert(values, kind, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$.")
-        raise FaregateError(invalid(path.rstrip("`") or "query", f": {text}")) from None
+        name = path.rstrip("`") or "query"
+        shown = f"is {values[name]!r:.100}: {text}" if name in values else text
+        raise FaregateError(invalid(name, shown)) from None

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from decimal import Decimal
-from typing import Annotated, Any
+from decimal import Decimal, localcontext
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
-from faregate.core.events import BookedEvent, Cost, EventResult, EventsBooked, Fee, Id
+from faregate.core.events import (
+    DEFAULT_COST_CURRENCY,
+    BookedEvent,
+    Cost,
+    EventResult,
+    EventsBooked,
+    Fee,
+    Id,
+)
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.rest.catalog import Events
-from faregate.rest.operations import INGEST, READ, Answer, Call, Limit, Offset, Operation
+from faregate.rest.operations import INGEST, READ, READ_ALL, Answer, Call, Limit, Offset, Operation
 from faregate.rest.problems import ProblemDetails
+
+QUEUE_BYTES: Final = 1024
 
 
 class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -144,24 +154,42 @@ class EventQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 async def record(call: Call) -> Answer:
     """Book events; answers 204, or what the `Prefer` header asks for."""
     is_lenient = "handling=lenient" in call.prefer
-    booked = await book(call.engine, call.body, call.context, is_lenient=is_lenient)
+    weight = queue_weight(call.body_bytes)
+    booked = await book(call.engine, call.body, call.context, weight, is_lenient=is_lenient)
     if not (is_lenient or "return=representation" in call.prefer):
         return Answer(204, None)
     view = call.engine.catalog_view(call.context)
     results = [_show_result(result, view) for result in booked.results]
-    applied = "handling=lenient" if is_lenient else "return=representation"
+    asked = ("handling=lenient", "return=representation")
+    applied = ", ".join(preference for preference in asked if preference in call.prefer)
     return Answer(200, UsageBooked(results), applied)
 
 
+def queue_weight(body_bytes: int) -> int:
+    """Return what a body counts for in the lane's queue, which is bounded by weight: large events
+    take more of its memory than small ones."""
+    return body_bytes // QUEUE_BYTES
+
+
 async def book(
-    engine: Engine, request: UsageRequest, context: AccountContext, *, is_lenient: bool = False
+    engine: Engine,
+    request: UsageRequest,
+    context: AccountContext,
+    weight: int,
+    *,
+    is_lenient: bool = False,
 ) -> EventsBooked:
     """Book the events of a request."""
     customer_id = await _customer(
         engine, context, request.customer_id, request.customer_external_id
     )
     return await engine.record_events(
-        customer_id, request.events, is_lenient=is_lenient, are_checked=True, context=context
+        customer_id,
+        request.events,
+        is_lenient=is_lenient,
+        are_checked=True,
+        weight=weight,
+        context=context,
     )
 
 
@@ -221,13 +249,16 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
 def _profitability(booked: BookedEvent, fees: list[EventFee]) -> Profitability | None:
     """Compute an event's margin, where its fees and costs are all in one currency."""
     costs = booked.event.costs or []
-    currencies = {fee.currency for fee in fees} | {cost.currency or "USD" for cost in costs}
+    currencies = {fee.currency for fee in fees}
+    currencies |= {cost.currency or DEFAULT_COST_CURRENCY for cost in costs}
     if len(currencies) != 1:
         return None
-    gross = sum((fee.amount for fee in fees), Decimal(0))
-    cost = sum((Decimal(cost.amount) for cost in costs), Decimal(0))
-    net = gross - cost
-    margin = round(net / gross * 100, 2) if gross else None
+    # Sums of amounts at one ledger scale: far fewer digits than the context keeps.
+    with localcontext(prec=60):
+        gross = sum((fee.amount for fee in fees), Decimal(0))
+        cost = sum((Decimal(cost.amount) for cost in costs), Decimal(0))
+        net = gross - cost
+        margin = round(net / gross * 100, 2) if gross else None
     return Profitability(gross, cost, net, margin, currencies.pop())
 
 
@@ -315,13 +346,13 @@ OPERATIONS = (
         _list,
         "Events",
         "List events, the newest first",
-        READ,
+        READ_ALL,
         query=EventsQuery,
         answer=EventPage,
     ),
     Operation(
         "GET",
-        "/events/{event_id}",
+        "/events/{event_id:path}",
         _get,
         "Events",
         "Get an event with its fees",

@@ -194,7 +194,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
-        f"{WALLET}/transactions/{{transaction_id}}",
+        f"{WALLET}/transactions/{{transaction_id:path}}",
         _transaction,
         "Wallets",
         "Get an adjustment, charge or fee, by its id or your transaction_id",

@@ -4,19 +4,15 @@ The answer is written in the transaction of what it tells, so either both exist 
 
 from __future__ import annotations
 
-from faregate.store.protocol import Queries, StoreError
-
-
-class KeyReused(StoreError):
-    """The key was used for another request."""
+from faregate.store.protocol import Queries
 
 
 async def first_answer(
-    queries: Queries, environment_id: int, key: str, operation: str, request: str
-) -> str | None:
-    """Return the first answer (JSON) under this key, None if there is none yet.
+    queries: Queries, environment_id: int, key: str
+) -> tuple[str, str, str] | None:
+    """Return (operation, request, answer) of a key's first use; None if there is none yet.
 
-    Raises `KeyReused` if the key belongs to another operation or body.
+    Request and answer are JSON.
     """
     rows = await queries.fetch(
         "SELECT operation, request, answer FROM idempotency_keys "
@@ -24,11 +20,7 @@ async def first_answer(
         environment_id,
         key,
     )
-    if not rows:
-        return None
-    if (rows[0][0], rows[0][1]) != (operation, request):
-        raise KeyReused(key)
-    return str(rows[0][2])
+    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
 
 async def remember_answer(

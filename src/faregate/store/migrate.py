@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from alembic import command
@@ -10,6 +11,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
+
+from faregate.store.protocol import StoreUnavailable
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -41,8 +44,23 @@ def _upgrade(connection: Connection) -> None:
 def upgrade_sqlite(path: str) -> None:
     """Bring a SQLite file to the newest schema."""
     engine = sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    with engine.begin() as connection:
-        _upgrade(connection)
+    # Python's `sqlite3` begins no transaction for changes of the schema by itself: without this, a
+    # migration that is cut short would leave half of itself behind.
+    sqlalchemy.event.listen(engine, "connect", _leave_transactions_to_us)
+    sqlalchemy.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.begin() as connection:
+            _upgrade(connection)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise _not_migrated(error) from error
+
+
+def _leave_transactions_to_us(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+
+
+def _not_migrated(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the schema could not be brought up to date: {error}")
 
 
 async def upgrade_postgres(url: str) -> None:
@@ -53,6 +71,10 @@ async def upgrade_postgres(url: str) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
     )
-    async with engine.begin() as connection:
-        await connection.run_sync(_upgrade)
-    await engine.dispose()
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    except (sqlalchemy.exc.SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
+        raise _not_migrated(error) from error
+    finally:
+        await engine.dispose()

@@ -17,6 +17,7 @@ import msgspec
 from faregate.store import schema
 from faregate.store.columns import join_columns, split_sql, used_columns
 from faregate.store.protocol import (
+    BadRows,
     DuplicateKey,
     FenceFailed,
     LaneCommit,
@@ -29,15 +30,20 @@ from faregate.store.protocol import (
 )
 
 POOL_SIZE: Final = 8
+LANE_POOL_SIZE: Final = 2
+"""Connections for commits and leases alone, so that a charge never waits behind readers."""
 CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 _LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us, indexed_seq"
+# Classes 22 and 23 of SQLSTATE.
+_BAD_ROWS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncio.TimeoutError)
 
 
 _FENCE: Final = (
     "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3 "
-    "WHERE lane = $4 AND epoch = $5 AND (SELECT epoch FROM catalog_epoch) = $6 RETURNING lane)"
+    "WHERE lane = $4 AND epoch = $5 AND last_seq <= $1 "
+    "AND (SELECT epoch FROM catalog_epoch) = $6 RETURNING lane)"
 )
 _SEPARATOR, _NULL, _FIRST_COLUMN = 7, 8, 9
 """Numbers of the parameters that follow the fence's."""
@@ -79,8 +85,15 @@ def _state_sql() -> str:
 _STATE: Final = _state_sql()
 
 
+async def _keep_as_it_is(_connection: Any) -> None:
+    """Return a connection to its pool: nothing of ours changes a session, so asking the server to
+    reset it would cost a round trip for each commit, for nothing."""
+
+
 def _unavailable(error: Exception, *, is_unknown: bool = False) -> StoreUnavailable:
-    return StoreUnavailable(f"{type(error).__name__}: {error}", is_unknown=is_unknown)
+    return StoreUnavailable(
+        f"{type(error).__name__}: {error or 'it took too long'}", is_unknown=is_unknown
+    )
 
 
 class _PostgresQueries:
@@ -102,29 +115,36 @@ class _PostgresQueries:
 class PostgresStore:
     """A PostgreSQL database, open through a small pool of connections."""
 
-    def __init__(self, url: str, pool: Any) -> None:
+    def __init__(self, url: str, pool: Any, lane_pool: Any) -> None:
         self.url = url
         self._pool = pool
+        self._lane_pool = lane_pool
 
     @classmethod
     async def open(cls, url: str) -> PostgresStore:
         """Connect. Raises `StoreUnavailable` with the reason."""
         try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=POOL_SIZE,
-                timeout=CONNECT_SECONDS,
-                command_timeout=STATEMENT_SECONDS,
-                server_settings={"application_name": "faregate", "jit": "off"},
-            )
+            pools = [
+                await asyncpg.create_pool(
+                    url,
+                    min_size=0,
+                    max_size=size,
+                    timeout=CONNECT_SECONDS,
+                    command_timeout=STATEMENT_SECONDS,
+                    server_settings={"application_name": "faregate", "jit": "off"},
+                    reset=_keep_as_it_is,
+                )
+                for size in (POOL_SIZE, LANE_POOL_SIZE)
+            ]
+            await pools[0].fetch("SELECT 1")
         except (asyncpg.PostgresError, ValueError, *_BROKEN) as error:
             raise _unavailable(error) from error
-        return cls(url, pool)
+        return cls(url, *pools)
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._pool.close()
+        await self._lane_pool.close()
 
     async def migrate(self) -> None:
         """Bring the schema to this version."""
@@ -142,13 +162,26 @@ class PostgresStore:
 
     async def fetch(self, sql: str, *parameters: Any) -> Rows:
         """Return all rows of a short read."""
-        return await _PostgresQueries(self._pool).fetch(sql, *parameters)
+        async with self._connection(self._pool) as connection:
+            return await _PostgresQueries(connection).fetch(sql, *parameters)
+
+    @asynccontextmanager
+    async def _connection(self, pool: Any) -> AsyncIterator[Any]:
+        """Borrow a connection, waiting for a free one no longer than for a new one."""
+        try:
+            connection = await pool.acquire(timeout=CONNECT_SECONDS)
+        except (asyncpg.PostgresError, *_BROKEN) as error:
+            raise _unavailable(error) from error
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queries]:
         """Begin a durable transaction for catalog and directory rows."""
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._connection(self._pool) as connection, connection.transaction():
                 yield _PostgresQueries(connection)
         except (asyncpg.PostgresError, *_BROKEN) as error:
             raise _unavailable(error, is_unknown=True) from error
@@ -158,7 +191,7 @@ class PostgresStore:
         """Begin a read that sees one instant of the database and disturbs no writer."""
         try:
             async with (
-                self._pool.acquire() as connection,
+                self._connection(self._pool) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 yield _PostgresQueries(connection)
@@ -176,9 +209,10 @@ class PostgresStore:
             UPDATE lanes SET epoch = epoch + 1, holder = $1, lease_until_us = $2
             WHERE lane = $3 AND epoch = $4 AND lease_until_us = $5 RETURNING {_LEASE_COLUMNS}
         """
-        rows = await self.fetch(
-            sql, holder, lease_until_us, seen.lane, seen.epoch, seen.lease_until_us
-        )
+        async with self._connection(self._lane_pool) as connection:
+            rows = await _PostgresQueries(connection).fetch(
+                sql, holder, lease_until_us, seen.lane, seen.epoch, seen.lease_until_us
+            )
         return Lease(*rows[0]) if rows else None
 
     async def load(
@@ -187,26 +221,40 @@ class PostgresStore:
         customers: Sequence[str],
         events: Sequence[Pair],
         transactions: Sequence[Pair],
+        *,
+        for_lane: bool = False,
     ) -> LaneRows:
         """Read the states of customers, and events and transactions by (id, customer)."""
+        async with self._connection(self._lane_pool if for_lane else self._pool) as connection:
+            queries = _PostgresQueries(connection)
+            return await self._load(queries, lane, customers, events, transactions)
+
+    async def _load(
+        self,
+        queries: Queries,
+        lane: int,
+        customers: Sequence[str],
+        events: Sequence[Pair],
+        transactions: Sequence[Pair],
+    ) -> LaneRows:
         loaded = LaneRows()
         if customers:
             # One statement: one round trip, and grants, overdrafts and the rest of one instant.
-            found = await self.fetch(_STATE, lane, list(customers))
+            found = await queries.fetch(_STATE, lane, list(customers))
             loaded.grants, loaded.accounts, loaded.carries, loaded.subscriptions = [
                 () if rows is None else msgspec.json.decode(rows) for rows in found[0]
             ]
         if events:
-            loaded.events = await self._by_pair(schema.EVENTS, "event_id", lane, events)
-            loaded.fees = await self._fees(lane, loaded.events)
+            loaded.events = await self._by_pair(queries, schema.EVENTS, "event_id", lane, events)
+            loaded.fees = await self._fees(queries, lane, loaded.events)
         if transactions:
             loaded.transactions = await self._by_pair(
-                schema.TRANSACTIONS, "transaction_id", lane, transactions
+                queries, schema.TRANSACTIONS, "transaction_id", lane, transactions
             )
         return loaded
 
     async def _by_pair(
-        self, table: schema.HotTable, key: str, lane: int, pairs: Sequence[Pair]
+        self, queries: Queries, table: schema.HotTable, key: str, lane: int, pairs: Sequence[Pair]
     ) -> Rows:
         columns = ", ".join(f"t.{name}" for name, _ in table.columns)
         sql = (
@@ -214,9 +262,9 @@ class PostgresStore:
             f"JOIN {table.name} t ON t.lane = $1 AND t.{key} = k.a AND t.customer_id = k.b"
         )
         ids, customers = zip(*pairs, strict=True)
-        return await self.fetch(sql, lane, list(ids), list(customers))
+        return await queries.fetch(sql, lane, list(ids), list(customers))
 
-    async def _fees(self, lane: int, events: Rows) -> Rows:
+    async def _fees(self, queries: Queries, lane: int, events: Rows) -> Rows:
         ranges = [(row[-4], row[-3]) for row in events if row[-3]]
         if not ranges:
             return ()
@@ -227,7 +275,7 @@ class PostgresStore:
             "WHERE lane = $1 AND fee_id >= k.first ORDER BY fee_id LIMIT k.n) AS f"
         )
         firsts, counts = zip(*ranges, strict=True)
-        return await self.fetch(sql, lane, list(firsts), list(counts))
+        return await queries.fetch(sql, lane, list(firsts), list(counts))
 
     async def commit(self, commit: LaneCommit) -> None:
         """Write a batch, durably and whole."""
@@ -244,18 +292,21 @@ class PostgresStore:
                 columns += [(table.columns[index][1], values[index]) for index in used]
         joined = join_columns(columns)
         try:
-            fenced = await self._pool.fetch(
-                _commit_sql(tuple(tables)),
-                commit.last_seq,
-                commit.clock_us,
-                commit.lease_until_us,
-                commit.lane,
-                commit.epoch,
-                commit.catalog_epoch,
-                *((joined.separator, joined.null, *joined.columns) if tables else ()),
-            )
+            async with self._connection(self._lane_pool) as connection:
+                fenced = await connection.fetch(
+                    _commit_sql(tuple(tables)),
+                    commit.last_seq,
+                    commit.clock_us,
+                    commit.lease_until_us,
+                    commit.lane,
+                    commit.epoch,
+                    commit.catalog_epoch,
+                    *((joined.separator, joined.null, *joined.columns) if tables else ()),
+                )
         except asyncpg.UniqueViolationError as error:
             raise DuplicateKey(str(error)) from error
+        except _BAD_ROWS as error:
+            raise BadRows(str(error)) from error
         except (asyncpg.PostgresError, *_BROKEN) as error:
             raise _unavailable(error, is_unknown=True) from error
         if not fenced:

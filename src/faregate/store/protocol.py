@@ -25,15 +25,25 @@ class StoreUnavailable(StoreError, FaregateError):
     """The database did not answer. `is_unknown`: whether the commit happened is unknown.
 
     To a caller of the engine it is a problem like any other: 503, send the same request again.
+    The database's own words (files, hosts) are the exception's text, for whoever runs Faregate,
+    and not part of the problem, which any caller may see.
     """
 
     def __init__(self, detail: str, *, is_unknown: bool = False) -> None:
-        FaregateError.__init__(self, Problem(UNAVAILABLE, f"the database: {detail}", {}, 1))
+        FaregateError.__init__(self, Problem(UNAVAILABLE, "the database does not answer", {}, 1))
+        self.detail = detail
         self.is_unknown = is_unknown
+
+    def __str__(self) -> str:
+        return f"the database: {self.detail}"
 
 
 class DuplicateKey(StoreError):
     """A row with one of these keys exists already; nothing was written."""
+
+
+class BadRows(StoreError):
+    """The database refuses these rows whoever sends them; nothing was written. A fault of ours."""
 
 
 class FenceFailed(StoreError):
@@ -130,13 +140,18 @@ class Store(Queries, Protocol):
         customers: Sequence[str],
         events: Sequence[Pair],
         transactions: Sequence[Pair],
+        *,
+        for_lane: bool = False,
     ) -> LaneRows:
-        """Read the states of customers, and events and transactions by (id, customer)."""
+        """Read the states of customers, and events and transactions by (id, customer).
+
+        `for_lane` says that charges wait for it: it must not queue behind other readers.
+        """
         ...
 
     async def commit(self, commit: LaneCommit) -> None:
         """Write a batch, durably and whole.
 
-        Raises `FenceFailed`, `DuplicateKey` or `StoreUnavailable`.
+        Raises `FenceFailed`, `DuplicateKey`, `BadRows` or `StoreUnavailable`.
         """
         ...

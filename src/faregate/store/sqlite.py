@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 from faregate.store import schema
 from faregate.store.columns import used_columns
 from faregate.store.protocol import (
+    BadRows,
     DuplicateKey,
     FenceFailed,
     LaneCommit,
@@ -42,9 +43,10 @@ CHUNK: Final = 400
 
 
 _FENCE: Final = """
-    UPDATE lanes SET last_seq = ?, clock_us = ?, lease_until_us = ?
-    WHERE lane = ? AND epoch = ? AND (SELECT epoch FROM catalog_epoch) = ?
+    UPDATE lanes SET last_seq = ?1, clock_us = ?2, lease_until_us = ?3
+    WHERE lane = ?4 AND epoch = ?5 AND last_seq <= ?1 AND (SELECT epoch FROM catalog_epoch) = ?6
 """
+_TAKEN: Final = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 _LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us, indexed_seq"
 
 
@@ -237,6 +239,8 @@ class SqliteStore:
         customers: Sequence[str],
         events: Sequence[Pair],
         transactions: Sequence[Pair],
+        *,
+        for_lane: bool = False,
     ) -> LaneRows:
         """Read the states of customers, and events and transactions by (id, customer)."""
         loaded = LaneRows()
@@ -331,8 +335,12 @@ class SqliteStore:
                         writer.executemany(insert.sql, values)
                 await self._commit()
             except sqlite3.IntegrityError as error:
-                raise DuplicateKey(str(error)) from error
-            except sqlite3.Error as error:
+                if error.sqlite_errorcode in _TAKEN:
+                    raise DuplicateKey(str(error)) from error
+                raise BadRows(str(error)) from error
+            except (sqlite3.OperationalError, sqlite3.InternalError) as error:
                 raise StoreUnavailable(str(error)) from error
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
+                raise BadRows(str(error)) from error
             finally:
                 self._rollback()
