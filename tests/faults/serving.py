@@ -1,0 +1,65 @@
+"""A real server process, a real product, for tests that do it harm."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+
+KEY = "fg_test_" + "k" * 32
+PRODUCT = {
+    "name": "Calls",
+    "code": "calls",
+    "publish": True,
+    "prices": [
+        {
+            "type": "usage_based",
+            "name": "Call",
+            "usage_calculation": {"event_type": "call", "usage_type": "unit"},
+            "billing_model": {"type": "real_time"},
+            "pricing": [{"asset": "USD", "values": [{"unit_price": 0.001}]}],
+        }
+    ],
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server process that can be killed and started again on the same address."""
+
+    def __init__(self, database_url: str) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._database_url = database_url
+
+    async def start(self, client: httpx.AsyncClient) -> None:
+        command = [sys.executable, "-m", "faregate.cli", "serve", "--port", str(self.port)]
+        self.process = subprocess.Popen(  # noqa: ASYNC220
+            [*command, "--database", self._database_url],
+            env={**os.environ, "FAREGATE_BOOTSTRAP_KEY": KEY},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(600):
+            try:
+                if (await client.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None, "the server ended by itself"
+            await asyncio.sleep(0.05)  # a real process takes real time to come up
+        raise AssertionError("the server did not come up")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
