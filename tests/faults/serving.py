@@ -40,12 +40,12 @@ class Server:
     def __init__(self, database_url: str) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._database_url = database_url
+        arguments = ["serve", "--port", str(self.port), "--database", database_url]
+        self.command = [sys.executable, "-m", "faregate.cli", *arguments]
 
     async def start(self, client: httpx.AsyncClient) -> None:
-        command = [sys.executable, "-m", "faregate.cli", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(  # noqa: ASYNC220
-            [*command, "--database", self._database_url],
+            self.command,
             env={**os.environ, "FAREGATE_BOOTSTRAP_KEY": KEY},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
