@@ -1,0 +1,201 @@
+"""The engine's clock is wrong for a while: set back an hour, or forward a day, between charges,
+with restarts in between. The ledger's own time never runs backwards, nothing is charged twice, and
+grants begin and expire once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from tests.ledger.shop import (
+    NOON,
+    USD,
+    Clock,
+    assert_clean,
+    available,
+    book,
+    by_hand,
+    give,
+    make_customer,
+    sell_tokens,
+    tell,
+    use,
+)
+
+from faregate import Engine
+from faregate.core.amounts import Number
+from faregate.core.instants import to_us
+from faregate.core.transactions import ChargeRequest
+
+CALLERS = 16
+JUMPS = [
+    timedelta(hours=-1),
+    timedelta(days=1),
+    timedelta(hours=-1),
+    timedelta(hours=-1),
+    timedelta(days=-1),
+    timedelta(seconds=1),
+    timedelta(days=1),
+    timedelta(days=1),
+    timedelta(hours=-1),
+]
+
+
+class Shop:
+    """An engine whose clock the test sets, and which it may restart."""
+
+    def __init__(self, url: str) -> None:
+        self.clock = Clock()
+        self._url = url
+        self._life = AsyncExitStack()
+
+    async def start(self) -> None:
+        engine = Engine.open(self._url, clock=self.clock, wait_seconds=0)
+        self.engine = await self._life.enter_async_context(engine)
+
+    async def stop(self) -> None:
+        await self._life.aclose()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+
+@asynccontextmanager
+async def a_shop(url: str) -> AsyncIterator[Shop]:
+    shop = Shop(url)
+    await shop.start()
+    try:
+        await sell_tokens(shop.engine)
+        yield shop
+    finally:
+        await shop.stop()
+
+
+async def in_order_of_booking(url: str, table: str) -> list[int]:
+    """The instants at which a table's rows were booked, the first row first."""
+    async with by_hand(url) as database:
+        column = {"transfers": "at"}.get(table, "created_at")
+        order = {"transfers": "seq", "events": "seq", "fees": "fee_id", "transactions": "id"}
+        rows = await database.fetch(f"SELECT {column} FROM {table} ORDER BY {order[table]}")
+    return [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+def test_the_time_of_the_ledger_never_runs_backwards(database_url: str, restarts: bool):
+    async def story() -> None:
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine)
+            latest, seen = shop.clock.now, []
+            for number, jump in enumerate(JUMPS):
+                shop.clock.now += jump
+                if restarts:
+                    await shop.restart()
+                latest = max(latest, shop.clock.now)
+                request = ChargeRequest(f"charge {number}", "USD", Number("1"))
+                booked = await shop.engine.charge(customer_id, request)
+                assert booked.created_at == latest
+                await book(shop.engine, customer_id, use(f"event {number}", 2, NOON))
+                seen.append(booked)
+            # Nothing is charged twice, whatever the time is said to be.
+            for jump in JUMPS:
+                shop.clock.now += jump
+                if restarts:
+                    await shop.restart()
+                for number, booked in enumerate(seen):
+                    assert await shop.engine.charge(customer_id, booked.request) == booked
+                    event = use(f"event {number}", 2, NOON)
+                    assert (await book(shop.engine, customer_id, event)).status == "repeat"
+            assert await available(shop.engine, customer_id) == 100 - 3 * len(JUMPS)
+            await assert_clean(shop.engine)
+        for table in ("events", "fees", "transactions", "transfers"):
+            instants = await in_order_of_booking(database_url, table)
+            assert len(instants) >= len(JUMPS)
+            assert instants == sorted(instants), table
+
+    tell(story())
+
+
+def test_under_load_a_clock_that_jumps_all_the_time_costs_and_doubles_nothing(database_url: str):
+    async def story() -> None:
+        dice = random.Random(5)
+        async with a_shop(database_url) as shop:
+            customers = [await make_customer(shop.engine) for _ in range(4)]
+
+            async def call(caller: int, step: int) -> None:
+                name = f"event {step}.{caller}"
+                event = use(name, 1, NOON)
+                for _ in range(2):
+                    shop.clock.now += dice.choice(JUMPS)
+                    # Events are taken for 34 days: do not wander off.
+                    if not NOON <= shop.clock.now <= NOON + timedelta(days=20):
+                        shop.clock.now = NOON
+                    await book(shop.engine, customers[caller % 4], event)
+
+            for step in range(20):
+                await asyncio.gather(*[call(caller, step) for caller in range(CALLERS)])
+                if step % 5 == 4:
+                    await shop.restart()
+            for customer_id in customers:
+                assert await available(shop.engine, customer_id) == 100 - 20 * CALLERS // 4
+            await assert_clean(shop.engine)
+        instants = await in_order_of_booking(database_url, "events")
+        assert len(instants) == 20 * CALLERS
+        assert instants == sorted(instants)
+
+    tell(story())
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+def test_a_grant_expires_once_and_stays_expired_when_the_clock_is_set_back(
+    database_url: str, restarts: bool
+):
+    async def story() -> None:
+        ends_at = NOON + timedelta(hours=6)
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine)
+            await give(shop.engine, customer_id, "20", "welcome", "gift", expires_at=ends_at)
+            await book(shop.engine, customer_id, use("a", 5))
+            for number, hours in enumerate([-1, 24, -1, 5, 24, 0]):
+                shop.clock.now = NOON + timedelta(hours=hours)
+                if restarts:
+                    await shop.restart()
+                answer = await book(shop.engine, customer_id, use(f"later {number}", 1, NOON))
+                # The first is paid by the gift, which has 14 left when it ends.
+                left = 114 if number == 0 else 100 - number
+                assert answer.balances == {USD: left * 10**9}, hours
+                await assert_clean(shop.engine)
+        async with by_hand(database_url) as database:
+            broken = await database.fetch(
+                "SELECT units, at FROM transfers WHERE to_account = 'breakage'"
+            )
+        assert [tuple(row) for row in broken] == [(14 * 10**9, to_us(ends_at))]
+
+    tell(story())
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+def test_a_grant_that_has_begun_stays_begun_when_the_clock_is_set_back(
+    database_url: str, restarts: bool
+):
+    async def story() -> None:
+        begins_at = NOON + timedelta(hours=6)
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine, None)
+            await give(shop.engine, customer_id, "20", "bundle", effective_at=begins_at)
+            await book(shop.engine, customer_id, use("early", 5))
+            assert await available(shop.engine, customer_id) == -5
+            for number, hours in enumerate([6, 5, -1, 24, 0]):
+                shop.clock.now = NOON + timedelta(hours=hours)
+                if restarts:
+                    await shop.restart()
+                answer = await book(shop.engine, customer_id, use(f"later {number}", 1, NOON))
+                assert answer.balances == {USD: (14 - number) * 10**9}, hours
+                await assert_clean(shop.engine)
+
+    tell(story())
