@@ -199,3 +199,31 @@ def test_a_grant_that_has_begun_stays_begun_when_the_clock_is_set_back(
                 await assert_clean(shop.engine)
 
     tell(story())
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+def test_after_the_clock_was_set_back_the_wallet_shows_what_the_next_charge_would_find(
+    database_url: str, restarts: bool
+):
+    async def story() -> None:
+        ends_at = begins_at = NOON + timedelta(hours=6)
+        async with a_shop(database_url) as shop:
+            customers = [await make_customer(shop.engine) for _ in range(3)]
+            topped_up, ended, begun = customers
+            await give(shop.engine, ended, "20", "welcome", "gift", expires_at=ends_at)
+            await give(shop.engine, begun, "20", "bundle", effective_at=begins_at)
+            shop.clock.now = NOON + timedelta(days=1)
+            # The ledger's time is a day on: whoever it was that made it move.
+            await book(shop.engine, await make_customer(shop.engine), use("moves the time"))
+            shop.clock.now = NOON + timedelta(hours=1)
+            if restarts:
+                await shop.restart()
+            await give(shop.engine, topped_up, "5", "top-up")
+            shown = [await available(shop.engine, customer_id) for customer_id in customers]
+            assert shown == [105, 100, 120]
+            for customer_id, before in zip(customers, shown, strict=True):
+                answer = await book(shop.engine, customer_id, use("next", 1, NOON))
+                assert answer.balances == {USD: (before - 1) * 10**9}
+                assert await available(shop.engine, customer_id) == before - 1
+
+    tell(story())
