@@ -22,6 +22,7 @@ from tests.ledger.shop import (
     by_hand,
     give,
     make_customer,
+    make_version,
     sell_tokens,
     tell,
     use,
@@ -225,5 +226,23 @@ def test_after_the_clock_was_set_back_the_wallet_shows_what_the_next_charge_woul
                 answer = await book(shop.engine, customer_id, use("next", 1, NOON))
                 assert answer.balances == {USD: (before - 1) * 10**9}
                 assert await available(shop.engine, customer_id) == before - 1
+
+    tell(story())
+
+
+def test_a_version_made_the_default_after_the_clock_was_set_back_is_the_default(database_url: str):
+    async def story() -> None:
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine)
+            shop.clock.now = NOON + timedelta(days=1)
+            await make_version(shop.engine, "10")
+            shop.clock.now = NOON + timedelta(hours=1)
+            cheap = await make_version(shop.engine, "2")
+            assert (await shop.engine.get_version("tokens", "default")).version == cheap
+            for number, later in enumerate([timedelta(seconds=1), timedelta(days=2)]):
+                shop.clock.now = NOON + timedelta(hours=1) + later
+                event = use(f"event {number}", 1, shop.clock.now)
+                answer = await book(shop.engine, customer_id, event)
+                assert [fee.units for fee in answer.fees] == [2 * 10**9]
 
     tell(story())
