@@ -182,11 +182,12 @@ async def _assert_reads_only(client: httpx.AsyncClient, customer_id: str, events
     await assert_shows(client, customer_id, events)
 
 
+@pytest.mark.parametrize("room", [8192, 100_000], ids=["for_no_schema", "for_half_of_it"])
 def test_a_server_that_cannot_write_its_database_refuses_to_start_and_says_so(
-    tmp_path: Path,
+    tmp_path: Path, room: int
 ) -> None:
     def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
     server = Server(f"sqlite:///{tmp_path}/faregate.db")
     ended = subprocess.run(
