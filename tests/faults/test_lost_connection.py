@@ -493,3 +493,29 @@ def test_an_engine_can_be_stopped_while_its_database_is_silent(
             await assert_clean(engine)
 
     tell(story())
+
+
+def test_a_charge_is_not_kept_waiting_behind_reads_of_a_silent_database(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(postgres, "STATEMENT_SECONDS", SHORT)
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", SHORT)
+
+    async def story() -> None:
+        async with shop_behind_a_wire(database_url) as (engine, wire, customer_id):
+            wire.plug()
+            reads = [
+                asyncio.create_task(engine.get_wallet(customer_id)) for _ in range(25 * POOL_SIZE)
+            ]
+            await wire.is_stuck()
+            try:
+                # As long as the limits of a connection and of a few statements take together.
+                told = await asyncio.wait_for(
+                    refusal(book(engine, customer_id, use("event"))), 6 * SHORT
+                )
+                assert_says_send_again(told)
+            finally:
+                wire.unplug()
+                await asyncio.gather(*reads, return_exceptions=True)
+
+    tell(story())
