@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.cli.running import environment
+from tests.cli.running import COMMAND, environment, run
 from tests.faults.serving import KEY, PRODUCT, Server
 
 from faregate import Engine
@@ -202,3 +202,19 @@ def test_a_server_that_cannot_write_its_database_refuses_to_start_and_says_so(
     assert ended.returncode == 2, ended.stderr
     assert "FAREGATE_DATABASE_URL" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_first_migration_that_the_disk_cut_short_is_made_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+
+    url = f"sqlite:///{tmp_path}/faregate.db"
+    command = [*COMMAND, "migrate", "--database", url]
+    cut_short = subprocess.run(
+        command, preexec_fn=little_room, capture_output=True, timeout=30, check=False
+    )
+    assert cut_short.returncode != 0
+    made = run("migrate", "--database", url)
+    assert made.returncode == 0, made.stderr
