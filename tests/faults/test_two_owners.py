@@ -18,6 +18,7 @@ from tests.ledger.shop import (
     give,
     make_customer,
     other_connection,
+    refusal,
     row_counts,
     sell_tokens,
     tell,
@@ -80,5 +81,29 @@ def test_a_commit_that_hung_in_the_wire_while_another_took_over_writes_nothing(
             assert (await book(first, customer_id, use("after", 1))).status == "booked"
             assert await available(first, customer_id) == 100 - 2 - 2 * CALLERS - 3 + 7
             await assert_clean(first)
+
+    tell(story())
+
+
+def test_an_engine_that_has_its_lane_back_answers_a_repeat_and_goes_on(database_url: str):
+    async def story() -> None:
+        clock = Clock()
+        async with Engine.open(database_url, clock=clock) as first:
+            await sell_tokens(first)
+            customer_id = await make_customer(first)
+            await book(first, customer_id, use("mine", 1))
+            async with by_hand(database_url) as database:
+                await database.fetch("UPDATE lanes SET lease_until_us = 0")
+            async with Engine.open(database_url, clock=clock, wait_seconds=0) as second:
+                await book(second, customer_id, use("theirs", 2))
+                error = await refusal(book(first, customer_id, use("theirs", 2)))
+                assert error.problem.kind.status == 503
+            # A repeat writes nothing: it must not move the lane back to where the first left it.
+            assert (await book(first, customer_id, use("theirs", 2))).status == "repeat"
+            assert (await book(first, customer_id, use("next", 3))).status == "booked"
+        async with Engine.open(database_url, clock=clock) as third:
+            assert (await book(third, customer_id, use("after a restart", 4))).status == "booked"
+            assert await available(third, customer_id) == 90
+            await assert_clean(third)
 
     tell(story())
