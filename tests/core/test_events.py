@@ -133,7 +133,7 @@ def test_a_repeat_may_write_the_same_numbers_and_instants_differently() -> None:
         ({"event_type": "search"}, ["event_type"]),
         ({"occurred_at": T0 - MINUTE}, ["occurred_at"]),
         ({"subject": "agent-7", "description": "x"}, ["subject", "description"]),
-        ({"costs": [Cost("c1", Number("0.1"))]}, ["costs"]),
+        ({"costs": [Cost("c1", Number("0.1"), vendor_id="v")]}, ["costs"]),
     ],
 )
 def test_a_changed_repeat_is_a_conflict_that_names_the_fields(

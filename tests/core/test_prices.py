@@ -17,7 +17,7 @@ from faregate.core.prices import (
     validate_prices,
 )
 
-from .builders import ASSETS, price, value
+from .builders import ASSETS, dimensional, price, value
 
 FLAT: dict[str, Any] = {
     "type": "usage_based",
@@ -77,14 +77,12 @@ FIRST = "pricing.0.values.0"
 GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (FLAT, {}),
     (BY_MODEL, {}),
-    (FIXED, {}),
     (FLAT, {f"{FIRST}.unit_price": "#0.000000000000000001#"}),
     (FLAT, {f"{FIRST}.unit_price": 0}),
     (FLAT, {f"{FIRST}.unit_price": "#1e18#"}),
     (FLAT, {f"{FIRST}.min_amount": 1, f"{FIRST}.max_amount": 1}),
     (FLAT, {f"{USAGE}.unit_aggregation": "count", "pricing_model": "flat"}),
     (FLAT, {"collection": {"type": "balance", "address": "bonus:USD"}}),
-    (FIXED, {"billing_model": {"type": "one_time", "one_time": {}}}),
     (BY_MODEL, {f"{USAGE}.volume_aggregation": "sum"}),
     (BY_MODEL, {f"{FIRST}.values.0.package_size": 1000}),
     (BY_MODEL, {f"{FIRST}.values.0.package_size": "#1e12#"}),
@@ -227,6 +225,8 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "pricing[0].values",
         "common multiple",
     ),
+    (FLAT, {"collection": {"type": "balance", "timing": "in_arrears"}}, "collection.timing", "fit"),
+    (FIXED, {}, "type", "not available yet"),
     (FIXED, {"pricing_model": "tiered"}, "pricing_model", "does not fit"),
     (FIXED, {"tiering": {}}, "tiering", "does not fit"),
     (FIXED, {"pricing.0.asset": "XYZ"}, "pricing[0].asset", "unknown"),
@@ -242,6 +242,13 @@ def test_a_price_that_could_not_be_collected_is_refused_by_field(
     errors = errors_of(changed(base, changes))
     assert f"prices[0].{path}" in errors
     assert message in errors[f"prices[0].{path}"][0]
+
+
+def test_the_same_dimensions_twice_are_refused_because_one_could_never_apply() -> None:
+    one, same = dimensional({"model": "*"}, unit_price="1"), dimensional({}, unit_price="2")
+    twice = price(one, same, dimensions=("model",), id="")
+    errors = validate_prices((twice,), ASSETS)
+    assert "are listed before" in errors["prices[0].pricing[0].values[1].dimensions"][0]
 
 
 def test_every_bad_price_is_named_by_its_place() -> None:

@@ -41,7 +41,7 @@ from faregate.customers.types import CreateCustomer
 from faregate.ledger.lane import MAX_QUEUED
 from faregate.rest.app import create_app
 from faregate.store import postgres
-from faregate.store.postgres import POOL_SIZE
+from faregate.store.postgres import LANE_POOL_SIZE, POOL_SIZE
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -316,7 +316,7 @@ def test_under_load_over_a_wire_that_breaks_again_and_again_nothing_is_lost_or_d
             for fate in Fate:
                 assert wire.fates[fate] >= 3, wire.fates
             assert load.refused > CALLERS
-            assert wire.connections_at_most <= POOL_SIZE
+            assert wire.connections_at_most <= POOL_SIZE + LANE_POOL_SIZE
             # Everybody asks once more, and is told what they were told.
             for number, answer in load.answers.items():
                 assert _booked(await load.send(number)) == _booked(answer)
@@ -440,7 +440,7 @@ def test_while_the_database_is_silent_what_waits_is_bounded_and_all_of_it_is_boo
                 assert error.problem.kind.status == 429
                 assert error.problem.retry_after_seconds
             assert engine.lanes[0].queued <= MAX_QUEUED
-            assert wire.connections_at_most <= POOL_SIZE
+            assert wire.connections_at_most <= POOL_SIZE + LANE_POOL_SIZE
             wire.unplug()
             assert (await first).status == "booked"
             answers = await asyncio.gather(*accepted)

@@ -139,7 +139,15 @@ def test_a_repeat_with_every_field_is_equal_to_what_was_stored(database_url: str
                 "none": None,
                 "deep": {"list": [1, True]},
             },
-            costs=[Cost("c", Number("0.0001230"), currency="EUR", metadata={"model": "x"})],
+            costs=[
+                Cost(
+                    "c",
+                    Number("0.0001230"),
+                    vendor_id="v",
+                    currency="EUR",
+                    metadata={"model": "x"},
+                )
+            ],
         )
         gift = {"expires_at": NOON + timedelta(days=1), "metadata": {"order": "7"}}
         async with Engine.open(database_url, clock=Clock()) as engine:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pytest
 from tests.ledger.shop import Clock, book, by_hand, give, make_customer, sell_tokens, tell, use
 
 from faregate import Engine
@@ -110,9 +111,10 @@ def test_a_grant_that_was_deleted_is_found(database_url: str):
     async def story() -> None:
         books = await fill(database_url)
         found = await edit(database_url, "DELETE FROM grants WHERE grant_id = $1", books.grant_id)
-        assert found == [
-            Difference("grant without a row", books.payer, books.grant_id, 0, 100 * UNIT)
-        ]
+        lost = Difference("grant without a row", books.payer, books.grant_id, 0, 100 * UNIT)
+        assert lost in found
+        # Nor is it known any more whose account the fee and the adjustment were about.
+        assert {d.name for d in found} == {books.grant_id, books.fee_id, books.adjustment_id}
 
     tell(story())
 
@@ -136,7 +138,10 @@ def test_a_fee_that_was_changed_is_found(database_url: str):
         found = await edit(
             database_url, "UPDATE fees SET units = 0 WHERE fee_id = $1", books.fee_id
         )
-        assert found == [Difference("fee", books.payer, books.fee_id, 0, UNIT)]
+        assert found == [
+            Difference("fee", books.payer, books.fee_id, 0, UNIT),
+            Difference("event", books.payer, "one", UNIT, 0),
+        ]
 
     tell(story())
 
@@ -145,9 +150,44 @@ def test_a_fee_that_was_deleted_is_found(database_url: str):
     async def story() -> None:
         books = await fill(database_url)
         found = await edit(database_url, "DELETE FROM fees WHERE fee_id = $1", books.fee_id)
-        assert [(d.customer_id, d.name, d.stored_units) for d in found] == [
-            (books.payer, books.fee_id, 0)
+        assert [(d.customer_id, d.name) for d in found] == [
+            (books.payer, "one"),
+            (books.payer, books.fee_id),
         ]
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("UPDATE grants SET account_id = 'default:KWD' WHERE grant_id = $1", "grant_id"),
+        ("UPDATE grants SET is_used_up = 1 WHERE grant_id = $1", "grant_id"),
+        ("UPDATE transfers SET asset = 'KWD' WHERE reference = $1", "fee_id"),
+        ("UPDATE fees SET asset = 'KWD' WHERE fee_id = $1", "fee_id"),
+        ("UPDATE fees SET account_id = 'other:USD' WHERE fee_id = $1", "fee_id"),
+        ("UPDATE events SET fee_units = 0 WHERE first_fee_id = $1", "fee_id"),
+        ("UPDATE events SET fee_asset = 'KWD' WHERE first_fee_id = $1", "fee_id"),
+        ("UPDATE events SET fee_count = 2 WHERE first_fee_id = $1", "fee_id"),
+        ("DELETE FROM events WHERE first_fee_id = $1", "fee_id"),
+        ("DELETE FROM wallet_accounts WHERE customer_id = $1", "payer"),
+        ("UPDATE transactions SET account_id = 'other:USD' WHERE id = $1", "adjustment_id"),
+    ],
+)
+def test_a_row_that_no_longer_fits_the_others_is_found(database_url: str, sql: str, name: str):
+    async def story() -> None:
+        books = await fill(database_url)
+        found = await edit(database_url, sql, getattr(books, name))
+        assert {difference.customer_id for difference in found} == {books.payer}
+
+    tell(story())
+
+
+def test_rows_beyond_what_the_lane_has_given_out_are_found(database_url: str):
+    async def story() -> None:
+        books = await fill(database_url)
+        found = await edit(database_url, "UPDATE lanes SET last_seq = last_seq - 1 WHERE lane = 0")
+        assert [(d.kind, d.name) for d in found] == [("transfer out of bounds", books.fee_id)]
 
     tell(story())
 

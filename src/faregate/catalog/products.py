@@ -130,13 +130,19 @@ async def _default_of(queries: Queries, product_id: str) -> tuple[int, int] | No
 
 
 async def _write_default(queries: Queries, product_id: str, version: int, now: datetime) -> None:
-    """Make a version the default from now on; after the one before, whatever the clock says."""
-    before = await _default_of(queries, product_id)
-    from_us = to_us(now) if before is None else max(to_us(now), before[0] + 1)
+    """Make a version the default from now on.
+
+    What was made the default later than now, by a clock that was wrong, is not any more.
+    """
+    await queries.fetch(
+        "DELETE FROM product_defaults WHERE product_id = $1 AND from_at >= $2 RETURNING version",
+        product_id,
+        to_us(now),
+    )
     await queries.fetch(
         "INSERT INTO product_defaults (product_id, from_at, version) VALUES ($1, $2, $3)",
         product_id,
-        from_us,
+        to_us(now),
         version,
     )
 

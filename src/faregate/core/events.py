@@ -264,7 +264,7 @@ def _book(
             f"{at.isoformat()} is more than {GRACE_PERIOD.days} days ago: "
             "it is too late to book it; use an adjustment or a charge",
         )
-    if at > received_at + CLOCK_SKEW:
+    if at > now + CLOCK_SKEW:
         return invalid(
             "occurred_at", f"{at.isoformat()} lies in the future: check the sender's clock"
         )

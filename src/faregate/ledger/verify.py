@@ -1,6 +1,6 @@
-"""Proof that the books balance: every derived row (what is left of each grant, each overdraft) is
-computed again from the transfers alone and compared with what is stored, and every fee and
-transaction with the transfers that moved its money.
+"""Proof that the books balance. Everything that is kept beside the transfers is computed again from
+them and compared: what is left of each grant, each overdraft, what each fee and transaction moved
+and in which account, and what each event says that it cost.
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from faregate.store.schema import first_seq
 CHUNK: Final = 50_000
 MAX_SEQ: Final = 2**63 - 1
 MAX_DIFFERENCES: Final = 100
+_OVERDRAFT: Final = "overdraft:"
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class Report(msgspec.Struct):
     grants: int = 0
     accounts: int = 0
     fees: int = 0
+    events: int = 0
     transactions: int = 0
     differences: list[Difference] = msgspec.field(default_factory=list)
 
@@ -46,11 +49,17 @@ class Report(msgspec.Struct):
         """Tell whether everything adds up."""
         return not self.differences
 
+    def differ(
+        self, kind: str, customer_id: str, name: str, stored_units: int, computed_units: int
+    ) -> None:
+        """Note a difference, if there is room."""
+        if len(self.differences) < MAX_DIFFERENCES:
+            difference = Difference(kind, customer_id, name, stored_units, computed_units)
+            self.differences.append(difference)
+
 
 Progress = Callable[[int, int], None]
 """Called with the rows looked at so far and the rows in all."""
-
-Ledger = dict[tuple[str, str], int]
 
 
 def _nothing(_done: int, _total: int) -> None:
@@ -65,119 +74,181 @@ async def verify(store: Store, progress: Progress = _nothing) -> Report:
         total = sum(last_seq - first_seq(lane) for lane, last_seq in lanes)
         done = 0
         for lane, last_seq in lanes:
-            balances: Ledger = defaultdict(int)
-            revenue: Ledger = defaultdict(int)
-            first = first_seq(lane)
-            for start in range(first, max(last_seq, first + 1), CHUNK):
-                # The last one is open: no transfer may lie beyond what the lane has given out.
-                end = start + CHUNK if start + CHUNK < last_seq else MAX_SEQ
-                await _add_chunk(snapshot, lane, start, end, report, balances, revenue)
-                progress(done + min(end, last_seq) - first, total)
-            done += last_seq - first
-            await _check_grants(snapshot, lane, report, balances)
-            await _check_overdrafts(snapshot, lane, report, balances)
-            await _check_references(snapshot, lane, report, revenue)
+            check = _LaneCheck(snapshot, lane, last_seq, report)
+            await check.run(partial(_pass_on, progress, done, total))
+            done += last_seq - first_seq(lane)
     return report
 
 
-async def _add_chunk(
-    queries: Queries,
-    lane: int,
-    start: int,
-    end: int,
-    report: Report,
-    balances: Ledger,
-    moved: Ledger,
-) -> None:
-    rows = await queries.fetch(
-        "SELECT customer_id, from_account, to_account, reference, units FROM transfers "
-        "WHERE lane = $1 AND seq > $2 AND seq <= $3",
-        lane,
-        start,
-        end,
-    )
-    for customer_id, from_account, to_account, reference, units in rows:
-        report.transfers += 1
-        balances[customer_id, from_account] -= units
-        balances[customer_id, to_account] += units
-        if not reference.startswith("grt_"):
-            is_own = from_account.startswith(("grt_", "overdraft:"))
-            is_repayment = is_own and to_account.startswith("overdraft:")
-            if not is_repayment:
-                moved[customer_id, reference] += -units if is_own else units
+def _pass_on(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
-async def _check_grants(queries: Queries, lane: int, report: Report, balances: Ledger) -> None:
-    async for row in _pages(
-        queries, "grants", "customer_id", "grant_id", "amount_units, remaining_units", lane
-    ):
-        customer_id, grant_id, amount, remaining = row
-        report.grants += 1
-        computed = balances.pop((customer_id, grant_id), 0)
-        if computed != remaining:
-            _differ(report, "grant", customer_id, grant_id, remaining, computed)
-        if not 0 <= remaining <= amount:
-            _differ(report, "grant out of bounds", customer_id, grant_id, remaining, amount)
-    for (customer_id, name), computed in balances.items():
-        if name.startswith("grt_"):
-            _differ(report, "grant without a row", customer_id, name, 0, computed)
+class _LaneCheck:
+    """The check of one lane.
 
+    `balances` has what transfers leave in each ledger account, by (customer, ledger account,
+    asset); `moved` what each reference moved, by (customer, reference, wallet account), positive
+    where the wallet gained.
+    """
 
-async def _check_overdrafts(queries: Queries, lane: int, report: Report, balances: Ledger) -> None:
-    columns = "overdraft_units, overdraft_units"
-    async for row in _pages(queries, "wallet_accounts", "customer_id", "account_id", columns, lane):
-        customer_id, account_id, overdraft, _ = row
-        report.accounts += 1
-        computed = -balances.pop((customer_id, f"overdraft:{account_id}"), 0)
-        if computed != overdraft:
-            _differ(report, "overdraft", customer_id, account_id, overdraft, computed)
-    for (customer_id, name), computed in balances.items():
-        if name.startswith("overdraft:"):
-            _differ(report, "overdraft without a row", customer_id, name, 0, -computed)
+    def __init__(self, queries: Queries, lane: int, last_seq: int, report: Report) -> None:
+        self._queries = queries
+        self._lane = lane
+        self._last_seq = last_seq
+        self._report = report
+        self._wallet_account: dict[str, str] = {}
+        self._balances: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._moved: dict[tuple[str, str, str], int] = defaultdict(int)
 
+    async def run(self, progress: Callable[[int], None]) -> None:
+        async for row in self._pages("grants", "customer_id", "grant_id", "account_id"):
+            self._wallet_account[row[1]] = row[2]
+        async for start, end in self._ranges():
+            await self._add_transfers(start, end)
+            progress(min(end, self._last_seq) - first_seq(self._lane))
+        await self._check_grants()
+        await self._check_overdrafts()
+        await self._check_fees()
+        await self._check_transactions()
+        for (customer_id, reference, _), units in self._moved.items():
+            self._report.differ("transfers without a cause", customer_id, reference, 0, units)
 
-async def _check_references(queries: Queries, lane: int, report: Report, moved: Ledger) -> None:
-    """Compare fees (positive, taken) and transactions (signed) with the transfers they caused."""
-    async for row in _pages(queries, "fees", "fee_id", "customer_id", "units, units", lane):
-        fee_id, customer_id, units, _ = row
-        report.fees += 1
-        computed = -moved.pop((customer_id, fee_id), 0)
-        if computed != units:
-            _differ(report, "fee", customer_id, fee_id, units, computed)
-    async for row in _pages(
-        queries, "transactions", "transaction_id", "customer_id", "id, units", lane
-    ):
-        _, customer_id, identifier, units = row
-        report.transactions += 1
-        computed = moved.pop((customer_id, identifier), 0)
-        if computed != units:
-            _differ(report, "transaction", customer_id, identifier, units, computed)
-    for (customer_id, reference), units in moved.items():
-        _differ(report, "transfers without a cause", customer_id, reference, 0, units)
+    async def _ranges(self) -> AsyncIterator[tuple[int, int]]:
+        """Cut the lane's numbers into pieces; the last is open, for what must not be there."""
+        first = first_seq(self._lane)
+        for start in range(first, max(self._last_seq, first + 1), CHUNK):
+            end = start + CHUNK
+            yield start, end if end < self._last_seq else MAX_SEQ
 
+    def _wallet_account_of(self, ledger_account: str) -> str | None:
+        """Return the wallet's account that a ledger account belongs to; None: the operator's."""
+        if ledger_account.startswith("grt_"):
+            return self._wallet_account.get(ledger_account, "")
+        if ledger_account.startswith(_OVERDRAFT):
+            return ledger_account.removeprefix(_OVERDRAFT)
+        return None
 
-async def _pages(
-    queries: Queries, table: str, first: str, second: str, rest: str, lane: int
-) -> AsyncIterator[Row]:
-    """Walk a table in the order of its key."""
-    a, b = "", ""
-    while True:
-        rows = await queries.fetch(
-            f"SELECT {first}, {second}, {rest} FROM {table} WHERE lane = $1 "
-            f"AND ({first}, {second}) > ($2, $3) ORDER BY {first}, {second} LIMIT {CHUNK}",
-            lane,
-            a,
-            b,
+    async def _add_transfers(self, start: int, end: int) -> None:
+        rows = await self._queries.fetch(
+            "SELECT seq, customer_id, asset, from_account, to_account, units, reference "
+            "FROM transfers WHERE lane = $1 AND seq > $2 AND seq <= $3",
+            self._lane,
+            start,
+            end,
         )
-        for row in rows:
-            yield row
-        if len(rows) < CHUNK:
-            return
-        a, b = rows[-1][0], rows[-1][1]
+        report, balances, moved = self._report, self._balances, self._moved
+        for seq, customer_id, asset, source, target, units, reference in rows:
+            report.transfers += 1
+            balances[customer_id, source, asset] -= units
+            balances[customer_id, target, asset] += units
+            if seq > self._last_seq or units <= 0:
+                report.differ("transfer out of bounds", customer_id, reference, units, 0)
+            if reference.startswith("grt_"):
+                continue  # A grant began or expired: nothing that somebody asked for.
+            gives, takes = self._wallet_account_of(source), self._wallet_account_of(target)
+            for account, gained in ((gives, -units), (takes, units)):
+                if account is not None and gives != takes:
+                    moved[customer_id, reference, account] += gained
+
+    async def _check_grants(self) -> None:
+        columns = "account_id, amount_units, remaining_units, is_used_up"
+        stored: set[tuple[str, str]] = set()
+        async for row in self._pages("grants", "customer_id", "grant_id", columns):
+            customer_id, grant_id, account_id, amount, remaining, is_used_up = row
+            self._report.grants += 1
+            computed = self._balances.pop((customer_id, grant_id, _asset_of(account_id)), 0)
+            if computed != remaining:
+                self._report.differ("grant", customer_id, grant_id, remaining, computed)
+            if not 0 <= remaining <= amount or is_used_up != (remaining == 0):
+                self._report.differ("grant out of bounds", customer_id, grant_id, remaining, amount)
+            if remaining:
+                stored.add((customer_id, account_id))
+        async for row in self._pages("wallet_accounts", "customer_id", "account_id", "lane"):
+            stored.discard((row[0], row[1]))
+        for customer_id, account_id in stored:
+            self._report.differ("account without a row", customer_id, account_id, 0, 0)
+        self._check_left_over("grt_", "grant without a row", 1)
+
+    async def _check_overdrafts(self) -> None:
+        columns = "overdraft_units"
+        async for row in self._pages("wallet_accounts", "customer_id", "account_id", columns):
+            customer_id, account_id, overdraft = row
+            self._report.accounts += 1
+            key = (customer_id, f"{_OVERDRAFT}{account_id}", _asset_of(account_id))
+            computed = -self._balances.pop(key, 0)
+            if computed != overdraft:
+                self._report.differ("overdraft", customer_id, account_id, overdraft, computed)
+        self._check_left_over(_OVERDRAFT, "overdraft without a row", -1)
+
+    def _check_left_over(self, prefix: str, kind: str, sign: int) -> None:
+        for (customer_id, name, _), computed in self._balances.items():
+            if name.startswith(prefix):
+                self._report.differ(kind, customer_id, name, 0, sign * computed)
+
+    async def _check_fees(self) -> None:
+        """Compare fees with what they moved, then events with their fees."""
+        by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
+        columns = "event_id, asset, account_id, units"
+        async for row in self._pages("fees", "fee_id", "customer_id", columns):
+            fee_id, customer_id, event_id, asset, account_id, units = row
+            self._report.fees += 1
+            by_event[customer_id, event_id].append((fee_id, asset, units))
+            computed = -self._moved.pop((customer_id, fee_id, account_id), 0)
+            if computed != units or asset != _asset_of(account_id):
+                self._report.differ("fee", customer_id, fee_id, units, computed)
+        async for start, end in self._ranges():
+            await self._check_events(start, end, by_event)
+        for (customer_id, event_id), fees in by_event.items():
+            units = sum(fee[2] for fee in fees)
+            self._report.differ("fees without an event", customer_id, event_id, 0, units)
+
+    async def _check_events(
+        self, start: int, end: int, by_event: dict[tuple[str, str], list[tuple[str, str, int]]]
+    ) -> None:
+        rows = await self._queries.fetch(
+            "SELECT seq, event_id, customer_id, first_fee_id, fee_count, fee_units, fee_asset "
+            "FROM events WHERE lane = $1 AND seq > $2 AND seq <= $3",
+            self._lane,
+            start,
+            end,
+        )
+        for seq, event_id, customer_id, first_fee_id, count, units, asset in rows:
+            self._report.events += 1
+            fees = by_event.pop((customer_id, event_id), [])
+            first = (fees[0][0], fees[0][1]) if fees else (None, None)
+            computed = sum(fee[2] for fee in fees if fee[1] == first[1])
+            stands = (len(fees), computed, first) == (count, units, (first_fee_id, asset))
+            if not stands or seq > self._last_seq:
+                self._report.differ("event", customer_id, event_id, units, computed)
+
+    async def _check_transactions(self) -> None:
+        """Compare adjustments and charges (signed: what the account gained) with what moved."""
+        columns = "id, account_id, units"
+        async for row in self._pages("transactions", "transaction_id", "customer_id", columns):
+            _, customer_id, identifier, account_id, units = row
+            self._report.transactions += 1
+            computed = self._moved.pop((customer_id, identifier, account_id), 0)
+            if computed != units:
+                self._report.differ("transaction", customer_id, identifier, units, computed)
+
+    async def _pages(self, table: str, first: str, second: str, rest: str) -> AsyncIterator[Row]:
+        """Walk a table of the lane in the order of its key."""
+        a, b = "", ""
+        while True:
+            rows = await self._queries.fetch(
+                f"SELECT {first}, {second}, {rest} FROM {table} WHERE lane = $1 "
+                f"AND ({first}, {second}) > ($2, $3) ORDER BY {first}, {second} LIMIT {CHUNK}",
+                self._lane,
+                a,
+                b,
+            )
+            for row in rows:
+                yield row
+            if len(rows) < CHUNK:
+                return
+            a, b = rows[-1][0], rows[-1][1]
 
 
-def _differ(
-    report: Report, kind: str, customer_id: str, name: str, stored: int, computed: int
-) -> None:
-    if len(report.differences) < MAX_DIFFERENCES:
-        report.differences.append(Difference(kind, customer_id, name, stored, computed))
+def _asset_of(account_id: str) -> str:
+    return account_id.rpartition(":")[2]

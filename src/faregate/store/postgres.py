@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -143,8 +143,11 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self._pool.close()
-        await self._lane_pool.close()
+        for pool in (self._pool, self._lane_pool):
+            try:
+                await asyncio.wait_for(pool.close(), CONNECT_SECONDS)
+            except (asyncpg.PostgresError, *_BROKEN):
+                pool.terminate()
 
     async def migrate(self) -> None:
         """Bring the schema to this version."""
@@ -175,7 +178,10 @@ class PostgresStore:
         try:
             yield connection
         finally:
-            await pool.release(connection)
+            # After a statement that took too long, the pool asks the server to end it, and ends
+            # the connection where that takes too long as well.
+            with suppress(asyncpg.PostgresError, *_BROKEN):
+                await pool.release(connection, timeout=CONNECT_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queries]:
