@@ -92,7 +92,7 @@ def _version(call: Call) -> Any:
     text = call.path["version"]
     if text == "default":
         return "default"
-    if text.isdecimal() and len(text) < 10:
+    if text.isascii() and text.isdecimal() and len(text) < 10:
         return int(text)
     raise FaregateError(Problem(NOT_FOUND, f"there is no version {text!r}: name a number"))
 
