@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Final
 
-from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faregate.core.codec import encode
-from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Kind, Problem
+from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
 from faregate.engine import Engine
 from faregate.rest import catalog, customers, usage, wallets
 from faregate.rest.headers import RequestHeaders
@@ -19,6 +19,7 @@ from faregate.rest.hot import HotRoutes
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
 from faregate.rest.operations import Operation
+from faregate.rest.problems import problem_body, problem_headers
 from faregate.rest.server import Server
 
 VERSION: Final = "0.1.0"
@@ -43,6 +44,8 @@ _STATIC: Final = {
     "/docs.css": ("docs.css", [(b"content-type", b"text/css; charset=utf-8")]),
     "/docs.js": ("docs.js", [(b"content-type", b"text/javascript; charset=utf-8")]),
 }
+
+_READS: Final = ("GET", "HEAD")
 
 Respond = Callable[[Scope, Send], Awaitable[None]]
 
@@ -79,9 +82,12 @@ class Pages:
                 await self._web(scope, receive, send)
             return
         path = scope["path"]
-        if path in self._pages and scope["method"] in ("GET", "HEAD"):
+        is_ours = path in self._pages or path in _STATIC
+        if is_ours and scope["method"] not in _READS:
+            await _refuse_method(self._server, _READS, scope, send)
+        elif path in self._pages:
             await self._pages[path](scope, send)
-        elif path in _STATIC and scope["method"] in ("GET", "HEAD"):
+        elif path in _STATIC:
             name, headers = _STATIC[path]
             body = (files("faregate.rest") / "static" / name).read_bytes()
             await self._send(scope, send, 200, list(headers), body)
@@ -136,7 +142,7 @@ class _Api:
     def __init__(self, server: Server, pages: ASGIApp) -> None:
         self._server = server
         self._pages = pages
-        routes: list[BaseRoute] = []
+        routes: list[Route] = []
         for operation in OPERATIONS:
             route = Route(
                 "/v1" + operation.path, _Endpoint(server, operation), methods=[operation.method]
@@ -152,18 +158,31 @@ class _Api:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._pages(scope, receive, send)
             return
-        matches = [route.matches(scope)[0] for route in self._routes]
-        if Match.FULL in matches:
-            await self._router(scope, receive, send)
-        elif Match.PARTIAL in matches:
-            await self._refuse(METHOD_NOT_ALLOWED, scope, send)
-        else:
-            await self._refuse(NOT_FOUND, scope, send)
-
-    async def _refuse(self, kind: Kind, scope: Scope, send: Send) -> None:
+        allowed: set[str] = set()
+        for route in self._routes:
+            match = route.matches(scope)[0]
+            if match is Match.FULL:
+                await self._router(scope, receive, send)
+                return
+            if match is Match.PARTIAL:
+                allowed |= route.methods or set()
+        if allowed:
+            await _refuse_method(self._server, sorted(allowed), scope, send)
+            return
         detail = f"{scope['method']} {scope['path']} is no operation of this API: see /docs"
         request_id = RequestHeaders(scope["headers"]).request_id
-        await self._server.refuse(Problem(kind, detail), scope, send, request_id)
+        await self._server.refuse(Problem(NOT_FOUND, detail), scope, send, request_id)
+
+
+async def _refuse_method(server: Server, allowed: Sequence[str], scope: Scope, send: Send) -> None:
+    """Answer 405 with the methods that the path has (RFC 9110, section 15.5.6)."""
+    methods = ", ".join(allowed)
+    detail = f"{scope['path']} has no {scope['method']}, but {methods}: see /docs"
+    problem = Problem(METHOD_NOT_ALLOWED, detail)
+    request_id = RequestHeaders(scope["headers"]).request_id
+    headers = [*problem_headers(problem), (b"allow", methods.encode())]
+    body = problem_body(problem, scope["path"], request_id.decode())
+    await server.send(send, METHOD_NOT_ALLOWED.status, headers, body, request_id)
 
 
 def create_app(engine: Engine, *, web: ASGIApp | None = None) -> ASGIApp:
