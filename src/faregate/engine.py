@@ -52,6 +52,7 @@ from faregate.core.events import (
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range, to_us
+from faregate.core.prices import ACCOUNT_NAME
 from faregate.core.pricing import SimulatedFee, simulate
 from faregate.core.problems import (
     CONFLICT,
@@ -887,6 +888,9 @@ class Engine:
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
         scale = self._scale(environment, account)
+        if not ACCOUNT_NAME.fullmatch(account.rpartition(":")[0]):
+            remedy = "has 1 to 64 letters, digits, '_', '.' or '-': use another name"
+            raise FaregateError(invalid("account_id", f"{account[:100]!r}: the name {remedy}"))
         limit = request.limit
         if (request.policy == "limit") != (limit is not None):
             raise FaregateError(invalid("limit", "belongs to the policy 'limit', and only to it"))

@@ -144,6 +144,12 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "collection.address",
         "default:USD",
     ),
+    (
+        FLAT,
+        {"collection": {"type": "balance", "address": "my account:USD"}},
+        "collection.address",
+        "default:USD",
+    ),
     (FLAT, {"pricing.0.values": [{"unit_price": 1}] * 2}, "pricing[0].values", "2 entries"),
     (FLAT, {"pricing.0.values": [{}]}, "pricing[0].values[0].unit_price", "is missing"),
     (FLAT, {f"{FIRST}.volume_rate": 1}, "pricing[0].values[0].volume_rate", "no use"),

@@ -12,6 +12,7 @@ not be collected. How an event is priced lives in `pricing`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import lcm
 from typing import Annotated, Any, Final, Literal
@@ -35,6 +36,8 @@ WILDCARD: Final = "*"
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Key = Annotated[str, Meta(min_length=1, max_length=100)]
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""Names of wallet accounts: they stand in URLs, before the colon of `name:ASSET`."""
 
 
 class PriceValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -300,11 +303,14 @@ def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
 
 def _check_address(address: str, price: UsageBasedPrice) -> Iterator[Finding]:
     name, colon, asset = address.partition(":")
-    if not (name and colon and any(p.asset == asset for p in price.pricing)):
+    if not (
+        ACCOUNT_NAME.fullmatch(name) and colon and any(p.asset == asset for p in price.pricing)
+    ):
         yield (
             "collection.address",
             f"{address!r} is not an account in an asset of this price: "
-            f"write name:ASSET, e.g. 'default:{price.pricing[0].asset}'",
+            f"write name:ASSET, e.g. 'default:{price.pricing[0].asset}' "
+            "(a name has 1 to 64 letters, digits, '_', '.' or '-')",
         )
 
 

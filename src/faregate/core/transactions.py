@@ -19,7 +19,7 @@ from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_free
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
-from faregate.core.prices import Key
+from faregate.core.prices import ACCOUNT_NAME, Key
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import (
@@ -32,7 +32,7 @@ from faregate.core.wallet import (
     debit,
 )
 
-AccountName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
+AccountName = Annotated[str, Meta(pattern=rf"^{ACCOUNT_NAME.pattern}\Z")]
 Instant = Annotated[datetime, Meta(tz=True)]
 Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
 
