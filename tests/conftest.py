@@ -11,10 +11,13 @@ import asyncio
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +35,27 @@ def postgres_url() -> Iterator[str]:
             server.cleanup()
 
 
-@pytest.fixture(
-    params=[pytest.param("sqlite", id="sqlite"), pytest.param("postgresql", id="postgresql")]
-)
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database that this test alone uses."""
+    with empty_database(request, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES, scope="module")
+def module_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a database that is empty at first and that this module's tests share."""
+    with empty_database(request, tmp_path_factory.mktemp("shared")) as url:
+        yield url
+
+
+@contextmanager
+def empty_database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """Make an empty database of the kind that the fixture's parameter names."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/faregate.db"
+        yield f"sqlite:///{folder}/faregate.db"
         return
     server_url: str = request.getfixturevalue("postgres_url")
     name = f"faregate_{uuid.uuid4().hex}"

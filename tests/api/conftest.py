@@ -86,3 +86,10 @@ def server(database_url: str) -> Iterator[RunningServer]:
     """A server on a fresh database, SQLite and PostgreSQL in turn."""
     with running_server(database_url) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(module_database_url: str) -> Iterator[RunningServer]:
+    """A server that all tests of a module call: each makes its own customers."""
+    with running_server(module_database_url) as running:
+        yield running
