@@ -15,6 +15,8 @@ import httpx
 from tests.api.conftest import TEST_KEY, RunningServer
 
 USD = "default:USD"
+SOLD = "products/tokens"
+LISTS = ("products", "customers", "events", "assets")
 
 
 class Answer(NamedTuple):
@@ -88,6 +90,32 @@ def read(response: httpx.Response) -> Answer:
     if response.content and response.headers["content-type"].endswith("json"):
         body = json.loads(response.content, parse_float=Decimal)
     return Answer(response.status_code, response.headers, body)
+
+
+def is_problem(answer: Answer, status: int) -> bool:
+    """Whether it is a complete problem document (RFC 9457) of this status."""
+    body = answer.body
+    return (
+        answer.status == body["status"] == status
+        and answer.headers["content-type"] == "application/problem+json"
+        and body["type"].startswith("urn:faregate:problem:")
+        and bool(body["title"] and body["detail"] and body["instance"])
+        and body["request_id"] == answer.headers["x-request-id"]
+    )
+
+
+def assert_refused(answer: Answer, *fields: str) -> None:
+    """It was refused for these fields, with a message for each."""
+    assert is_problem(answer, 422), answer.body
+    assert answer.fields == list(fields)
+    assert all(answer.body["errors"][field] for field in fields)
+
+
+def world(me: Caller, customer_id: str) -> list[Any]:
+    """Everything that a refusal could have changed."""
+    counts = [me.get(path).body["total_count"] for path in LISTS]
+    customer = f"customers/{customer_id}"
+    return counts + [me.get(path).body for path in (customer, f"{customer}/wallet", SOLD)]
 
 
 @contextmanager

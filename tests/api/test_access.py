@@ -1,0 +1,205 @@
+"""Who may ask what: keys, roles, and the two environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.api.caller import (
+    USD,
+    Caller,
+    adjustment,
+    adjustments,
+    assert_refused,
+    calling,
+    event,
+    is_problem,
+    product,
+    usage,
+    world,
+)
+from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, RunningServer
+
+WALLET = "/v1/customers/{customer_id}/wallet"
+SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
+ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
+OPERATIONS = {
+    ("POST", "/v1/assets"): ADMIN,
+    ("GET", "/v1/assets"): EVERYBODY,
+    ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
+    ("POST", "/v1/products"): ADMIN,
+    ("GET", "/v1/products"): EVERYBODY,
+    ("GET", "/v1/products/{product_id}"): EVERYBODY,
+    ("POST", "/v1/products/{product_id}"): ADMIN,
+    ("GET", "/v1/products/{product_id}/{version}"): EVERYBODY,
+    ("PATCH", "/v1/products/{product_id}/{version}"): ADMIN,
+    ("POST", "/v1/products/{product_id}/{version}/simulate-usage"): EVERYBODY,
+    ("POST", "/v1/customers"): ADMIN,
+    ("GET", "/v1/customers"): EVERYBODY,
+    ("GET", "/v1/customers/{customer_id}"): EVERYBODY,
+    ("PATCH", "/v1/customers/{customer_id}"): ADMIN,
+    ("POST", "/v1/customers/{customer_id}/subscriptions"): ADMIN,
+    ("PATCH", SUBSCRIPTION): ADMIN,
+    ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
+    ("GET", "/v1/accounts/self"): EVERYBODY,
+    ("POST", "/v1/events"): INGEST,
+    ("GET", "/v1/events"): EVERYBODY,
+    ("GET", "/v1/events/{event_id}"): EVERYBODY,
+    ("GET", WALLET): EVERYBODY,
+    ("POST", f"{WALLET}/adjustments"): ADMIN,
+    ("POST", f"{WALLET}/charges"): ADMIN,
+    ("GET", f"{WALLET}/transactions/{{transaction_id}}"): EVERYBODY,
+    ("GET", f"{WALLET}/{{account_id}}/grants"): EVERYBODY,
+    ("GET", f"{WALLET}/{{account_id}}"): EVERYBODY,
+    ("PATCH", f"{WALLET}/{{account_id}}"): ADMIN,
+}
+ROLES = {"admin": TEST_KEY, "ingest": INGEST_KEY, "read": READ_KEY}
+
+
+@pytest.fixture(scope="module")
+def me(shared_server: RunningServer) -> Iterator[Caller]:
+    with calling(shared_server) as caller:
+        caller.made("products", product())
+        yield caller
+
+
+@pytest.fixture(scope="module")
+def ada(me: Caller) -> str:
+    """A customer with one of everything."""
+    me.made("assets", {"code": "GEMS", "name": "Gems"})
+    customer = me.customer(external_id="ada")
+    me.made(adjustments(customer), adjustment("5", transaction_id="gift"))
+    assert me.post("events", usage(customer, event("e1"))).status == 204
+    return customer
+
+
+def test_the_table_of_roles_has_every_operation(me: Caller) -> None:
+    paths = me.get("/openapi.json").body["paths"]
+    found = {(method.upper(), path) for path, entry in paths.items() for method in entry}
+    assert found == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_do_what_the_table_says_and_nothing_else(
+    shared_server: RunningServer, role: str
+) -> None:
+    with calling(shared_server, ROLES[role]) as caller:
+        for (method, path), allowed in OPERATIONS.items():
+            # The ids are nobody's and the bodies empty: what is allowed still changes nothing.
+            answer = caller.send(method, path, None if method == "GET" else {})
+            if role in allowed:
+                assert answer.status in (200, 404, 422), (method, path, answer.body)
+            else:
+                assert is_problem(answer, 403), (method, path, answer.body)
+                assert repr(role) in answer.body["detail"]
+
+
+def test_nothing_of_the_api_answers_without_a_key(shared_server: RunningServer) -> None:
+    with calling(shared_server, None) as caller:
+        for method, path in [*OPERATIONS, ("GET", "/metrics")]:
+            answer = caller.send(method, path, None if method == "GET" else {})
+            assert is_problem(answer, 401), (method, path, answer.body)
+
+
+def test_a_wrong_key_is_answered_the_same_whatever_is_wrong_with_it(
+    shared_server: RunningServer,
+) -> None:
+    wait, engine = shared_server.wait, shared_server.engine
+    key, revoked = wait(engine.create_key("test", "admin", "revoked"))
+    wait(engine.revoke_key(key.id))
+    wrong = [
+        {},
+        {"x-credyt-api-key": ""},
+        {"x-credyt-api-key": "nonsense"},
+        {"x-credyt-api-key": "fg_test_" + "x" * 32},
+        {"x-credyt-api-key": TEST_KEY.replace("fg_test_", "fg_live_")},
+        {"x-credyt-api-key": TEST_KEY[:-1]},
+        {"x-credyt-api-key": TEST_KEY + "t"},
+        {"x-credyt-api-key": TEST_KEY.upper()},
+        {"x-credyt-api-key": revoked},
+        {"x-credyt-api-key": "k" * 5000},
+        {"authorization": f"Bearer {revoked}"},
+        {"authorization": "Bearer"},
+        {"authorization": f"Basic {TEST_KEY}"},
+        {"authorization": TEST_KEY},
+    ]
+    bodies = []
+    with calling(shared_server, None) as caller:
+        for headers in wrong:
+            answer = caller.send("GET", "customers/cust_1", headers=headers)
+            assert is_problem(answer, 401), (headers, answer.body)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            bodies.append({**answer.body, "request_id": ""})
+    assert all(body == bodies[0] for body in bodies)
+
+
+def test_a_key_is_taken_from_either_header(shared_server: RunningServer) -> None:
+    with calling(shared_server, None) as caller:
+        for headers in (
+            {"x-credyt-api-key": TEST_KEY},
+            {"authorization": f"Bearer {TEST_KEY}"},
+            {"authorization": f"bearer {TEST_KEY}"},
+        ):
+            answer = caller.send("GET", "accounts/self", headers=headers)
+            assert (answer.status, answer.body["environment"]) == (200, "test")
+
+
+def test_a_live_key_sees_nothing_of_the_test_environment(
+    shared_server: RunningServer, me: Caller, ada: str
+) -> None:
+    shown = me.get(f"customers/{ada}").body
+    bought = me.get("products/tokens").body["id"]
+    names = {
+        "customer_id": ada,
+        "subscription_id": shown["subscriptions"][0]["id"],
+        "product_id": bought,
+        "version": "1",
+        "event_id": "e1",
+        "transaction_id": "gift",
+        "account_id": USD,
+        "asset_code": "GEMS",
+    }
+    bodies = {
+        "adjustments": adjustment("1"),
+        "charges": {"transaction_id": "c", "asset": "USD", "amount": 1},
+        "simulate-usage": {"events": [event("s")]},
+        "subscriptions": {"products": [{"id": bought}]},
+        "{product_id}": {"prices": [], "version": 1},
+        "{version}": {"publish": True},
+        "{customer_id}": {"name": "Eve"},
+        "{subscription_id}": {"status": "inactive"},
+        "{account_id}": {"overdraft": {"policy": "reject"}},
+    }
+    before = world(me, ada)
+    with calling(shared_server, LIVE_KEY) as live:
+        for method, path in OPERATIONS:
+            if "{" not in path:
+                continue
+            body = None if method == "GET" else bodies[path.rpartition("/")[2]]
+            if body == bodies["{product_id}"]:
+                body = {"version": 1} if method == "PATCH" else {"prices": []}
+            answer = live.send(method, path.format(**names), body)
+            assert is_problem(answer, 404), (method, path, answer.body)
+        assert is_problem(live.post("events", usage(ada, event("e2"))), 404)
+        by_name = {"customer_external_id": "ada", "events": [event("e2")]}
+        assert_refused(live.post("events", by_name), "customer_external_id")
+        buyer = {"name": "Eve", "subscriptions": [{"products": [{"id": bought}]}]}
+        assert_refused(live.post("customers", buyer), "subscriptions[0].products[0].id")
+        assert_refused(live.post("products", product(asset="GEMS")), "prices[0].pricing[0].asset")
+        for path in ("products", "customers", "events", f"events?customer_id={ada}"):
+            assert live.get(path).body["total_count"] == 0
+        codes = [item["code"] for item in live.get("assets?limit=100").body["items"]]
+        assert "GEMS" not in codes
+    assert world(me, ada) == before
+
+
+def test_both_environments_have_their_own_of_the_same_names(
+    shared_server: RunningServer, me: Caller, ada: str
+) -> None:
+    with calling(shared_server, LIVE_KEY) as live:
+        live.made("products", product("2"))
+        customer = live.customer(external_id="ada")
+        assert live.post("events", usage(customer, event("e1"))).status == 204
+        assert (live.available(customer), me.available(ada)) == (-2, 4)
+        assert live.get("events/e1").body["customer_id"] == customer
+        assert me.get("events/e1").body["customer_id"] == ada
