@@ -96,7 +96,8 @@ def is_problem(answer: Answer, status: int) -> bool:
     """Whether it is a complete problem document (RFC 9457) of this status."""
     body = answer.body
     return (
-        answer.status == body["status"] == status
+        isinstance(body, dict)
+        and answer.status == body.get("status") == status
         and answer.headers["content-type"] == "application/problem+json"
         and body["type"].startswith("urn:faregate:problem:")
         and bool(body["title"] and body["detail"] and body["instance"])
