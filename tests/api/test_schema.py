@@ -121,11 +121,11 @@ def _send_many(target: Target, name: str, mode: GenerationMode, checks: list[Any
     method, path = name.split(" ")
     operation, ids = target.schema[path][method], target.ids
     names = {key: value for key, value in ids.items() if f"{{{key}}}" in path}
-    about = operation.as_strategy(mode, path_parameters=names) if names else None
     made_up = operation.as_strategy(mode)
+    about = operation.as_strategy(mode, path_parameters=names) if names else made_up
     if mode is GenerationMode.POSITIVE:
-        about = (about or made_up).map(lambda case: _really(case, ids))
-    cases = made_up if about is None else st.one_of(about, made_up)
+        about = about.map(lambda case: _really(case, ids))
+    cases = made_up if about is made_up else st.one_of(about, made_up)
 
     @seed(1)
     @settings(
