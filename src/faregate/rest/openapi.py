@@ -49,7 +49,7 @@ def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[st
     by_kind = dict(zip(unique, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        entry = paths.setdefault("/v1" + operation.path, {})
+        entry = paths.setdefault("/v1" + _path(operation), {})
         entry[operation.method.lower()] = _describe(operation, by_kind, components)
     document = {
         "openapi": "3.1.0",
@@ -91,15 +91,20 @@ def _describe(
     return described
 
 
+def _path(operation: Operation) -> str:
+    """Return the path as the document writes it: how the router reads a name is not its matter."""
+    return re.sub(r":\w+}", "}", operation.path)
+
+
 def _operation_id(operation: Operation) -> str:
-    words = re.sub(r"[^a-z]+", "_", operation.path.lower()).strip("_")
+    words = re.sub(r"[^a-z]+", "_", _path(operation).lower()).strip("_")
     return f"{operation.method.lower()}_{words}"
 
 
 def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in re.findall(r"{(\w+)}", operation.path)
+        for name in re.findall(r"{(\w+)}", _path(operation))
     ]
     if operation.query is not None:
         schema = components[operation.query.__name__]
