@@ -23,6 +23,7 @@ from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, Running
 WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
+READ_ALL = {"admin", "read"}
 OPERATIONS = {
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
@@ -35,7 +36,7 @@ OPERATIONS = {
     ("PATCH", "/v1/products/{product_id}/{version}"): ADMIN,
     ("POST", "/v1/products/{product_id}/{version}/simulate-usage"): EVERYBODY,
     ("POST", "/v1/customers"): ADMIN,
-    ("GET", "/v1/customers"): EVERYBODY,
+    ("GET", "/v1/customers"): READ_ALL,
     ("GET", "/v1/customers/{customer_id}"): EVERYBODY,
     ("PATCH", "/v1/customers/{customer_id}"): ADMIN,
     ("POST", "/v1/customers/{customer_id}/subscriptions"): ADMIN,
@@ -43,7 +44,7 @@ OPERATIONS = {
     ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
     ("GET", "/v1/accounts/self"): EVERYBODY,
     ("POST", "/v1/events"): INGEST,
-    ("GET", "/v1/events"): EVERYBODY,
+    ("GET", "/v1/events"): READ_ALL,
     ("GET", "/v1/events/{event_id}"): EVERYBODY,
     ("GET", WALLET): EVERYBODY,
     ("POST", f"{WALLET}/adjustments"): ADMIN,

@@ -130,3 +130,9 @@ def test_a_query_has_known_parameters_within_their_bounds(me: Caller, ada: str, 
     assert_refused(me.get(f"{path}?limit=1&limit=2"), "limit")
     assert_refused(me.get(f"{path}?" + "&".join(f"a{n}=1" for n in range(60))), "query")
     assert me.get(f"{path}?limit=100&offset=10000000").body["items"] == []
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9000-01-01", "9999-12-31", "2026-02-30", "today"])
+def test_a_period_is_of_days_from_1970_to_8999(me: Caller, day: str) -> None:
+    assert_refused(me.get(f"events?period_from={day}"), "period_from")
+    assert_refused(me.get(f"events?period_to={day}"), "period_to")

@@ -34,7 +34,8 @@ from tests.api.caller import (
 )
 from tests.api.conftest import TEST_KEY, RunningServer
 
-from faregate.rest.app import OPERATIONS
+from faregate.rest.app import OPERATIONS, VERSION
+from faregate.rest.openapi import openapi_document
 
 EXAMPLES = {"sqlite": 24, "postgresql": 8}
 DEEP = ("POST /v1/products", "POST /v1/products/{product_id}")
@@ -48,7 +49,11 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-NAMES = [f"{operation.method} /v1{operation.path}" for operation in OPERATIONS]
+NAMES = [
+    f"{method.upper()} {path}"
+    for path, entry in openapi_document(OPERATIONS, VERSION)["paths"].items()
+    for method in entry
+]
 
 
 class Target(NamedTuple):
