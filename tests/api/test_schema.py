@@ -40,9 +40,6 @@ from faregate.rest.openapi import openapi_document
 EXAMPLES = {"sqlite": 24, "postgresql": 8}
 DEEP = ("POST /v1/products", "POST /v1/products/{product_id}")
 """Their bodies are trees that take a while to make up: they get a fourth of the examples."""
-UNDOCUMENTED = "POST /v1/events"
-"""Answers 404 where the customer is nobody, which its document does not say: it is asked about a
-customer who is there."""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -124,15 +121,6 @@ def _really(case: Case, ids: dict[str, str]) -> Case:
     return case
 
 
-def _of_somebody(case: Case, ids: dict[str, str]) -> Case:
-    body = case.body
-    if isinstance(body, dict):
-        named = body.get("customer_id")
-        if isinstance(named, str) and 0 < len(named) <= 200:
-            case.body = {**body, "customer_id": ids["customer_id"]}
-    return case
-
-
 def _send_many(target: Target, name: str, mode: GenerationMode, checks: list[Any]) -> None:
     """Send made-up requests of one operation, half of them about what is really there."""
     method, path = name.split(" ")
@@ -143,8 +131,6 @@ def _send_many(target: Target, name: str, mode: GenerationMode, checks: list[Any
     if mode is GenerationMode.POSITIVE:
         about = about.map(lambda case: _really(case, ids))
     cases = made_up if about is made_up else st.one_of(about, made_up)
-    if name == UNDOCUMENTED:
-        cases = cases.map(lambda case: _of_somebody(case, ids))
 
     @seed(1)
     @settings(

@@ -13,6 +13,19 @@ _PROCESS: Final = secrets.token_hex(6)
 _numbers: Final = count(1)
 
 
+def preferences(text: str) -> frozenset[str]:
+    """Return the preferences of a `Prefer` header (RFC 7240) as `name=value`, in small letters.
+
+    >>> sorted(preferences('handling=lenient; x=1, Return = "representation"'))
+    ['handling=lenient', 'return=representation']
+    """
+    found = []
+    for preference in text.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        found.append(f"{name.strip()}={value.strip().strip(chr(34))}".lower())
+    return frozenset(found)
+
+
 class RequestHeaders:
     """The headers that matter here, as they were sent; empty or None where they were not.
 
@@ -24,14 +37,14 @@ class RequestHeaders:
         "content_type",
         "idempotency_key",
         "length",
-        "prefer",
+        "prefers",
         "request_id",
         "secret",
     )
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.secret = b""
-        self.prefer = ""
+        self.prefers: frozenset[str] = frozenset()
         self.length: bytes | None = None
         self.content_type = b"application/json"
         self.idempotency_key: str | None = None
@@ -48,9 +61,7 @@ class RequestHeaders:
             elif name == b"content-length":
                 self.length = value
             elif name == b"prefer":
-                # RFC 7240: several Prefer headers are one, joined by commas.
-                given = value.decode("latin-1").replace(" ", "").lower()
-                self.prefer = f"{self.prefer},{given}" if self.prefer else given
+                self.prefers |= preferences(value.decode("latin-1"))
             elif name == b"idempotency-key":
                 self.idempotency_key = value.decode("latin-1")
             elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):

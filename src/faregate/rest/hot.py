@@ -53,7 +53,7 @@ class HotRoutes:
         server = self._server
         headers = RequestHeaders(scope["headers"])
         key = server.authenticator.remembered(headers.secret, time.monotonic())
-        is_unusual = headers.prefer or headers.idempotency_key is not None or scope["query_string"]
+        is_unusual = headers.prefers or headers.idempotency_key is not None or scope["query_string"]
         if key is None or key.role not in RECORD.roles or is_unusual:
             await server.run(RECORD, {}, scope, receive, send)
             return

@@ -23,6 +23,9 @@ READ: Final[frozenset[Role]] = frozenset(("admin", "ingest", "read"))
 READ_ALL: Final[frozenset[Role]] = frozenset(("admin", "read"))
 """Lists over all customers: a key that sends events has no need of them."""
 INGEST: Final[frozenset[Role]] = frozenset(("admin", "ingest"))
+LENIENT: Final = "handling=lenient"
+REPRESENTATION: Final = "return=representation"
+"""Preferences (RFC 7240) that this API knows."""
 ADMIN: Final[frozenset[Role]] = frozenset(("admin",))
 
 
@@ -42,8 +45,9 @@ class Call(msgspec.Struct, frozen=True):
     query: Any
     body: Any
     body_bytes: int
-    prefer: str
+    prefers: frozenset[str]
     idempotency_key: str | None
+    request_id: str
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -58,7 +62,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One operation of the API. `other` has further statuses and the types of their bodies."""
+    """One operation of the API. `other` has further statuses and the types of their bodies;
+    `lenient_body` is how the body is read where the caller prefers `handling=lenient`."""
 
     method: Literal["GET", "POST", "PATCH"]
     path: str
@@ -69,6 +74,7 @@ class Operation(msgspec.Struct, frozen=True):
     status: int = 200
     query: Any = None
     body: Any = None
+    lenient_body: Any = None
     answer: Any = None
     other: Mapping[int, Any] = {}
     errors: tuple[int, ...] = ()

@@ -30,7 +30,7 @@ from faregate.engine import Engine
 from faregate.platform.keys import ApiKey
 from faregate.rest.auth import Authenticator
 from faregate.rest.headers import RequestHeaders
-from faregate.rest.operations import Answer, Call, Operation
+from faregate.rest.operations import LENIENT, Answer, Call, Operation
 from faregate.rest.problems import problem_body, problem_headers
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
@@ -107,7 +107,9 @@ class Server:
             )
         body = None
         if operation.body is not None:
-            body = await read_json(operation.body, headers, receive)
+            is_lenient = operation.lenient_body is not None and LENIENT in headers.prefers
+            kind = operation.lenient_body if is_lenient else operation.body
+            body = await read_json(kind, headers, receive)
         query = None
         if operation.query is not None or scope["query_string"]:
             query = _query(operation.query, scope["query_string"])
@@ -118,8 +120,9 @@ class Server:
             query,
             body,
             headers.body_bytes,
-            headers.prefer,
+            headers.prefers,
             idempotency_key,
+            headers.request_id.decode(),
         )
 
     def problem_of(self, error: Exception, scope: Scope, request_id: bytes) -> Problem:

@@ -10,24 +10,39 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
+from faregate.core.codec import decode_request
 from faregate.core.events import (
     DEFAULT_COST_CURRENCY,
+    MAX_EVENTS,
     BookedEvent,
     Cost,
     EventResult,
     EventsBooked,
     Fee,
     Id,
+    UsageEvent,
 )
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.rest.catalog import Events
-from faregate.rest.operations import INGEST, READ, READ_ALL, Answer, Call, Limit, Offset, Operation
+from faregate.rest.operations import (
+    INGEST,
+    LENIENT,
+    READ,
+    READ_ALL,
+    REPRESENTATION,
+    Answer,
+    Call,
+    Limit,
+    Offset,
+    Operation,
+)
 from faregate.rest.problems import ProblemDetails
 
 QUEUE_BYTES: Final = 1024
+MAX_TYPES: Final = 100
 
 
 class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -36,6 +51,18 @@ class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=F
     events: Events
     customer_id: Id | None = None
     customer_external_id: Id | None = None
+
+
+class LenientRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The same request, each event still as it was sent."""
+
+    events: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_EVENTS)]
+    customer_id: Id | None = None
+    customer_external_id: Id | None = None
+
+
+class _Named(msgspec.Struct):
+    id: Any = ""
 
 
 class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -153,16 +180,69 @@ class EventQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 async def record(call: Call) -> Answer:
     """Book events; answers 204, or what the `Prefer` header asks for."""
-    is_lenient = "handling=lenient" in call.prefer
     weight = queue_weight(call.body_bytes)
-    booked = await book(call.engine, call.body, call.context, weight, is_lenient=is_lenient)
-    if not (is_lenient or "return=representation" in call.prefer):
+    if isinstance(call.body, LenientRequest):
+        results = await _book_leniently(call, call.body, weight)
+    else:
+        results = (await book(call.engine, call.body, call.context, weight)).results
+    applied = [preference for preference in (LENIENT, REPRESENTATION) if preference in call.prefers]
+    if not applied:
         return Answer(204, None)
     view = call.engine.catalog_view(call.context)
-    results = [_show_result(result, view) for result in booked.results]
-    asked = ("handling=lenient", "return=representation")
-    applied = ", ".join(preference for preference in asked if preference in call.prefer)
-    return Answer(200, UsageBooked(results), applied)
+    shown = [_show_result(result, view, call.request_id) for result in results]
+    return Answer(200, UsageBooked(shown), ", ".join(applied))
+
+
+async def _book_leniently(
+    call: Call, request: LenientRequest, weight: int
+) -> tuple[EventResult, ...]:
+    """Book each event alone; what cannot even be read as an event is refused alone, too."""
+    results: dict[int, EventResult] = {}
+    places: list[int] = []
+    events: list[UsageEvent] = []
+    for place, raw in enumerate(request.events):
+        try:
+            events.append(decode_request(UsageEvent, bytes(raw)))
+            places.append(place)
+        except FaregateError as error:
+            problem = error.problem.under(f"events[{place}]")
+            results[place] = EventResult(_id_of(raw), "refused", problem=problem)
+    customer_id = await _customer(
+        call.engine, call.context, request.customer_id, request.customer_external_id
+    )
+    if events:
+        booked = await call.engine.record_events(
+            customer_id,
+            events,
+            is_lenient=True,
+            are_checked=True,
+            weight=weight,
+            context=call.context,
+        )
+        for number, (place, result) in enumerate(zip(places, booked.results, strict=True)):
+            results[place] = _at_place(result, f"events[{number}]", f"events[{place}]")
+    return tuple(results[place] for place in range(len(request.events)))
+
+
+def _id_of(raw: msgspec.Raw) -> str:
+    """Return the id that an event which cannot be read seems to have; empty if none."""
+    try:
+        return str(msgspec.json.decode(raw, type=_Named).id)[:200]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+
+
+def _at_place(result: EventResult, before: str, after: str) -> EventResult:
+    """Return a result whose problem names another place in the batch."""
+    problem = result.problem
+    if problem is None or before == after:
+        return result
+    moved = msgspec.structs.replace(
+        problem,
+        detail=problem.detail.replace(before, after, 1),
+        errors={path.replace(before, after, 1): said for path, said in problem.errors.items()},
+    )
+    return msgspec.structs.replace(result, problem=moved)
 
 
 def queue_weight(body_bytes: int) -> int:
@@ -172,24 +252,14 @@ def queue_weight(body_bytes: int) -> int:
 
 
 async def book(
-    engine: Engine,
-    request: UsageRequest,
-    context: AccountContext,
-    weight: int,
-    *,
-    is_lenient: bool = False,
+    engine: Engine, request: UsageRequest, context: AccountContext, weight: int
 ) -> EventsBooked:
-    """Book the events of a request."""
+    """Book the events of a request, all or none."""
     customer_id = await _customer(
         engine, context, request.customer_id, request.customer_external_id
     )
     return await engine.record_events(
-        customer_id,
-        request.events,
-        is_lenient=is_lenient,
-        are_checked=True,
-        weight=weight,
-        context=context,
+        customer_id, request.events, are_checked=True, weight=weight, context=context
     )
 
 
@@ -203,13 +273,19 @@ async def _customer(
     raise FaregateError(invalid("customer_id", "or customer_external_id: give one of the two"))
 
 
-def _show_result(result: EventResult, view: CatalogView) -> BookedResult:
+def _show_result(result: EventResult, view: CatalogView, request_id: str) -> BookedResult:
     problem = result.problem
     details = None
     if problem is not None:
         kind = problem.kind
         details = ProblemDetails(
-            kind.urn, kind.title, kind.status, problem.detail, "/v1/events", "", problem.errors
+            kind.urn,
+            kind.title,
+            kind.status,
+            problem.detail,
+            "/v1/events",
+            request_id,
+            problem.errors,
         )
     balances = {
         account: to_decimal(units, view.assets[account.rpartition(":")[2]].scale)
@@ -293,7 +369,12 @@ async def _list(call: Call) -> EventPage:
         if getattr(query, field) is not None
     }
     if query.event_types is not None:
-        filters["event_types"] = [t for t in query.event_types.split(",") if t][:100]
+        types = [name for name in query.event_types.split(",") if name]
+        if not 1 <= len(types) <= MAX_TYPES:
+            raise FaregateError(
+                invalid("event_types", f"names {len(types)}: name 1 to {MAX_TYPES}, with commas")
+            )
+        filters["event_types"] = types
     if query.customer_id is not None or query.customer_external_id is not None:
         filters["customer_id"] = await _customer(
             call.engine, call.context, query.customer_id, query.customer_external_id
@@ -334,8 +415,9 @@ RECORD = Operation(
     INGEST,
     204,
     body=UsageRequest,
+    lenient_body=LenientRequest,
     other={200: UsageBooked},
-    errors=(402, 409),
+    errors=(402, 404, 409),
 )
 
 OPERATIONS = (
