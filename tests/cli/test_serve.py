@@ -83,6 +83,7 @@ def test_stopping_is_logged_as_json_without_a_traceback(database: str):
         (["--host", "no.such.host.invalid"], ["--host", "FAREGATE_HOST"]),
         (["--port", "70000"], ["--port", "FAREGATE_PORT", "65535"]),
         (["--bootstrap-key", "secret"], ["FAREGATE_BOOTSTRAP_KEY", "fg_test_"]),
+        (["--page-token", "short"], ["FAREGATE_PAGE_TOKEN", "16"]),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(
@@ -102,4 +103,17 @@ def test_a_port_that_is_taken_is_refused_by_name(database: str):
     assert done.returncode == 2
     assert "FAREGATE_PORT" in done.stderr
     assert port in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bootstrap_key_that_was_revoked_is_refused_by_name(database: str):
+    key = "fg_test_" + "b" * 32
+    with running("serve", "--database", database, "--port", "0", "--bootstrap-key", key) as server:
+        printed(server, "Live page")
+    (line,) = run("keys", "list", "--database", database).stdout.splitlines()
+    assert run("keys", "revoke", line.split("\t")[0], "--database", database).returncode == 0
+    done = run("serve", "--database", database, "--port", "0", FAREGATE_BOOTSTRAP_KEY=key)
+    assert done.returncode == 2, done.stderr
+    assert "FAREGATE_BOOTSTRAP_KEY" in done.stderr
+    assert "revoked" in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,6 +16,7 @@ from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.events import UsageEvent
 from faregate.core.prices import PriceValue
 from faregate.core.problems import INVALID, MALFORMED, FaregateError, Problem
+from faregate.core.transactions import ChargeRequest
 
 properties = settings(deadline=None, max_examples=100)
 
@@ -186,3 +187,18 @@ def test_numbers_survive_the_way_out_and_in(number: Decimal) -> None:
 def test_a_float_of_an_embedding_program_is_the_number_that_it_shows() -> None:
     event = UsageEvent("e", "t", datetime(2026, 1, 1, tzinfo=UTC), data={"ratio": 0.1})
     assert codec.checked(event).data == {"ratio": Decimal("0.1")}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_float_that_is_no_number_is_refused_because_json_would_drop_it(number: float) -> None:
+    event = UsageEvent("e", "t", datetime(2026, 1, 1, tzinfo=UTC), data={"a": [{"b": number}]})
+    with pytest.raises(FaregateError) as refused:
+        codec.checked(event)
+    assert list(refused.value.problem.errors) == ["data.a[0].b"]
+
+
+def test_a_float_is_no_amount() -> None:
+    with pytest.raises(FaregateError) as refused:
+        codec.checked(ChargeRequest("t", "USD", 0.1))  # type: ignore[arg-type]
+    assert list(refused.value.problem.errors) == ["amount"]
+    assert "Decimal('0.1')" in str(refused.value)

@@ -246,3 +246,19 @@ def test_a_version_made_the_default_after_the_clock_was_set_back_is_the_default(
                 assert [fee.units for fee in answer.fees] == [2 * 10**9]
 
     tell(story())
+
+
+def test_after_a_clock_that_was_months_ahead_charges_go_on(database_url: str):
+    async def story() -> None:
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine)
+            shop.clock.now = NOON + timedelta(days=60)
+            await give(shop.engine, customer_id, "5", "in the wrong month")
+            for _ in range(2):
+                shop.clock.now = NOON + timedelta(minutes=1)
+                assert (await book(shop.engine, customer_id, use("now", 1, NOON))).fees
+                assert await available(shop.engine, customer_id) == 104
+                await shop.restart()
+            await assert_clean(shop.engine)
+
+    tell(story())
