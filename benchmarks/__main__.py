@@ -20,6 +20,7 @@ from rich.console import Console
 from benchmarks import embedded, http
 from benchmarks.databases import KINDS, fresh_database
 from benchmarks.report import Table, engine_table, http_table
+from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
 
 console = Console(stderr=True)
@@ -72,7 +73,7 @@ def _http(kind: str, seconds: int, rounds: int, customers: int) -> Table:
     with fresh_database(kind) as url:
         ids = uvloop.run(http.prepare(url, customers))
         rates = http.measure_http(url, ids, seconds, rounds, _say(kind))
-        charges = uvloop.run(http.verify(url))
+        charges = uvloop.run(verify(url))
     return http_table(kind, rates, charges)
 
 

@@ -27,7 +27,7 @@ from faregate.store import schema
 from faregate.store.protocol import LaneRows
 
 POOL_SIZE: Final = 32
-FIRST_SEQ: Final = 1 << 47
+FIRST_SEQ: Final = 20_000_000
 """The baseline numbers its rows from here on: a sequence would cost it one more round trip."""
 _EVENT: Final = "SELECT 1 FROM events WHERE lane = 0 AND event_id = $1 AND customer_id = $2"
 _BY_CUSTOMER: Final = (
@@ -67,6 +67,11 @@ class Baseline:
         self._catalog = catalog
         self._ids = IdSource(secrets.randbits)
         self._seq = FIRST_SEQ
+
+    @property
+    def last_seq(self) -> int:
+        """The last number that it gave."""
+        return self._seq
 
     def decide(
         self, loaded: LaneRows, customer_id: str, event: UsageEvent

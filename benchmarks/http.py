@@ -50,15 +50,6 @@ async def prepare(url: str, customers: int) -> list[str]:
         return (await open_shop(engine, customers)).customers
 
 
-async def verify(url: str) -> int:
-    """Return how many charges the ledger has, after proving that it adds up."""
-    async with Engine.open(url) as engine:
-        report = await engine.verify()
-    if not report.is_clean:
-        raise SystemExit(f"verify found differences: {report.differences}")
-    return report.fees
-
-
 def measure_http(
     url: str,
     customers: Sequence[str],

@@ -75,3 +75,12 @@ def usage(run: str, number: int) -> UsageEvent:
         datetime.now(UTC),
         data={"model": "large", "output_tokens": 1000 + number % 7},
     )
+
+
+async def verify(url: str) -> int:
+    """Return how many charges the ledger has, after proving that it adds up."""
+    async with Engine.open(url) as engine:
+        report = await engine.verify()
+    if not report.is_clean:
+        raise SystemExit(f"verify found differences: {report.differences[:3]}")
+    return report.fees
