@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -109,14 +110,20 @@ def _refuse_floats(value: object, path: str, *, is_free: bool) -> None:
             raise FaregateError(invalid(path, f"is {value}, which JSON cannot say: leave it out"))
     elif isinstance(value, msgspec.Struct):
         for field in value.__struct_fields__:
-            inner = f"{path}.{field}" if path else field
-            _refuse_floats(getattr(value, field), inner, is_free=is_free)
+            item = getattr(value, field)
+            if type(item) not in _NO_FLOATS:
+                _refuse_floats(item, f"{path}.{field}" if path else field, is_free=is_free)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _refuse_floats(item, f"{path}.{key}", is_free=True)
+            if type(item) not in _NO_FLOATS:
+                _refuse_floats(item, f"{path}.{key}", is_free=True)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            _refuse_floats(item, f"{path}[{index}]", is_free=is_free)
+            if type(item) not in _NO_FLOATS:
+                _refuse_floats(item, f"{path}[{index}]", is_free=is_free)
+
+
+_NO_FLOATS: Final = frozenset((str, int, bool, type(None), datetime, Decimal, Number))
 
 
 def _without_json(request: msgspec.Struct) -> Problem:

@@ -171,8 +171,9 @@ def check_free(path: str, value: Mapping[str, Any] | None) -> Problem | None:
     """Refuse free data that is nested too deeply, or larger than `MAX_FREE_BYTES` as JSON."""
     if value is None:
         return None
-    if any(_depth_exceeds(inner, MAX_FREE_DEPTH - 1) for inner in value.values()):
-        return invalid(path, f"is nested more than {MAX_FREE_DEPTH} deep: make it flatter")
+    for inner in value.values():
+        if type(inner) in (dict, list) and _depth_exceeds(inner, MAX_FREE_DEPTH - 1):
+            return invalid(path, f"is nested more than {MAX_FREE_DEPTH} deep: make it flatter")
     size = len(encode(value))
     if size <= MAX_FREE_BYTES:
         return None
