@@ -15,8 +15,8 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faregate.rest.headers import RequestHeaders
+from faregate.rest.recording import RECORD, UsageRequest, book, queue_weight
 from faregate.rest.server import Server, read_json
-from faregate.rest.usage import RECORD, UsageRequest, book, queue_weight
 from faregate.rest.wallets import READ_ACCOUNT, READ_WALLET
 
 _CUSTOMERS: Final = "/v1/customers/"
