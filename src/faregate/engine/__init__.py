@@ -1,0 +1,25 @@
+"""The composition root: one object with every operation, its clock and its store. REST, the
+command line and a program that embeds Faregate all call the same methods, so they cannot differ.
+
+    async with Engine.open("sqlite:///faregate.db") as engine:
+        await engine.record_events("cust_…", [UsageEvent(id="1", event_type="call", …)])
+
+Every method takes an optional `context` (account and mode); without one, it acts in the first
+account's mode that `open` was given. Every refusal is a `FaregateError` and has changed nothing.
+"""
+
+from faregate.engine.access import AccessOperations
+from faregate.engine.base import Page, system_clock
+from faregate.engine.catalog import CatalogOperations
+from faregate.engine.customers import CustomerOperations
+from faregate.engine.usage import UsageOperations
+from faregate.engine.wallets import BookedFee, WalletOperations
+
+
+class Engine(
+    AccessOperations, CatalogOperations, CustomerOperations, UsageOperations, WalletOperations
+):
+    """Faregate in this process. Make one with `Engine.open`."""
+
+
+__all__ = ["BookedFee", "Engine", "Page", "system_clock"]

@@ -1,0 +1,42 @@
+"""Operations on API keys, and the proof that the books balance."""
+
+from __future__ import annotations
+
+from faregate.engine.base import EngineBase
+from faregate.ledger.verify import Progress, Report, verify
+from faregate.platform import keys
+from faregate.platform.environments import Mode
+from faregate.platform.keys import ApiKey, Role
+
+
+class AccessOperations(EngineBase):
+    """API keys, and `verify`."""
+
+    async def create_key(
+        self, mode: Mode, role: Role, name: str, secret: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """Make an API key; returns it with its secret, which is shown this once."""
+        secret = secret or keys.new_secret(mode)
+        context = self.context_of(keys.mode_of(secret))
+        async with self._store.transaction() as transaction:
+            key = await keys.store_key(
+                transaction, context, secret, role, name, self._ticked(), self._clock()
+            )
+        return key, secret
+
+    async def find_key(self, secret: str) -> ApiKey | None:
+        """Return the key with this secret, None if there is none in force."""
+        return await keys.find_key(self._store, secret) if keys.KEY.fullmatch(secret) else None
+
+    async def list_keys(self) -> list[ApiKey]:
+        """Return all keys, revoked ones too."""
+        return await keys.list_keys(self._store)
+
+    async def revoke_key(self, key_id: str) -> None:
+        """End a key."""
+        async with self._store.transaction() as transaction:
+            await keys.revoke_key(transaction, key_id, self._clock())
+
+    async def verify(self, progress: Progress | None = None) -> Report:
+        """Recompute every balance from the transfers and compare."""
+        return await verify(self._store, progress) if progress else await verify(self._store)

@@ -1,0 +1,286 @@
+"""What every operation of the engine stands on: the open store and its lanes, in whose name
+something is done, which lane a customer has, and first answers under an Idempotency-Key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+
+from faregate.catalog.memory import CatalogMemory
+from faregate.core.codec import decode, encode, same_json
+from faregate.core.ids import IdSource
+from faregate.core.instants import to_us
+from faregate.core.problems import (
+    CONFLICT,
+    NOT_FOUND,
+    UNAVAILABLE,
+    FaregateError,
+    Problem,
+)
+from faregate.core.subscriptions import CatalogView
+from faregate.core.wallet import account_id
+from faregate.customers import directory
+from faregate.ledger.lane import Lane
+from faregate.ledger.lease import new_holder
+from faregate.platform import environments
+from faregate.platform.environments import AccountContext, Mode
+from faregate.store.idempotency import first_answer, remember_answer
+from faregate.store.migrate import is_known, newest_version
+from faregate.store.open import open_store
+from faregate.store.protocol import DuplicateKey, Queries, Store, StoreUnavailable
+
+Clock = Callable[[], datetime]
+T = TypeVar("T")
+WAIT_SECONDS: Final = 15.0
+MAX_KNOWN_CUSTOMERS: Final = 200_000
+
+
+def system_clock() -> datetime:
+    """Return the present instant, in UTC."""
+    return datetime.now(UTC)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a list, and how many there are in all."""
+
+    items: list[Any]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A caller's Idempotency-Key (None: there is none), for one operation of one environment."""
+
+    operation: str
+    value: str | None
+    environment_id: int
+
+
+def page_of(items: Sequence[Any], limit: int, offset: int) -> Page:
+    """Cut a page out of a list that is in memory whole."""
+    return Page(list(items[offset : offset + limit]), len(items), limit, offset)
+
+
+class EngineBase:
+    """An open database with its lanes, its catalog and its clock."""
+
+    def __init__(self, store: Store, clock: Clock, mode: Mode) -> None:
+        self._store = store
+        self._clock = clock
+        self._mode = mode
+        self._ids = IdSource(secrets.randbits)
+        self._catalog = CatalogMemory(store)
+        self._lanes: list[Lane] = []
+        self._contexts: list[AccountContext] = []
+        self._lane_by_customer: dict[tuple[int, str], int] = {}
+        self._serves = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str,
+        *,
+        mode: Mode = "test",
+        clock: Clock = system_clock,
+        migrate: bool | None = None,
+        wait_seconds: float = WAIT_SECONDS,
+        serves: bool = True,
+    ) -> AsyncIterator[Self]:
+        """Open a database and serve it until the block ends.
+
+        With `serves` false no lane is taken: keys, catalog and reads work, also while another
+        process serves the database; what changes a wallet is refused.
+
+        SQLite is migrated by itself, PostgreSQL only if it is empty or `migrate` is true.
+        Raises `FaregateError` (503) if the database cannot be used, with the reason.
+        """
+        try:
+            store = await open_store(url)
+        except StoreUnavailable as error:
+            raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
+        engine = cls(store, clock, mode)
+        try:
+            await engine._start(migrate, wait_seconds if serves else None)
+            yield engine
+        finally:
+            for lane in engine._lanes:
+                await lane.stop()
+            await store.close()
+
+    async def _start(self, migrate: bool | None, wait_seconds: float | None) -> None:
+        version = await self._store.schema_version()
+        if version is not None and not is_known(version):
+            detail = f"the database has schema {version}, of a newer Faregate: upgrade Faregate"
+            raise FaregateError(Problem(UNAVAILABLE, detail))
+        if version != newest_version():
+            if migrate or version is None or (migrate is None and self._is_sqlite):
+                await self._store.migrate()
+            else:
+                detail = f"the schema is {version}, needed is {newest_version()}: run migrate"
+                raise FaregateError(Problem(UNAVAILABLE, detail))
+        await environments.ensure_first_account(self._store, self._ticked(), self._clock())
+        self._contexts = await environments.list_contexts(self._store)
+        self._context = self.context_of(self._mode)
+        await self._catalog.refresh()
+        self._serves = wait_seconds is not None
+        holder = new_holder()
+        for lease in await self._store.leases():
+            lane = Lane(
+                self._store,
+                lease.lane,
+                self._catalog,
+                self._clock,
+                IdSource(secrets.randbits),
+                holder,
+            )
+            self._lanes.append(lane)
+            if wait_seconds is not None:
+                await lane.start(wait_seconds)
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._store.url.startswith("sqlite")
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The lanes of this process, for their statistics."""
+        return self._lanes
+
+    @property
+    def context(self) -> AccountContext:
+        """The account and mode in which methods act that are given no other."""
+        return self._context
+
+    def context_of(self, mode: Mode) -> AccountContext:
+        """Return the first account's context in this mode."""
+        return next(c for c in self._contexts if c.environment == mode)
+
+    def now(self) -> datetime:
+        """Return the engine's present instant."""
+        return self._clock()
+
+    def _ticked(self) -> IdSource:
+        self._ids.tick(self._clock())
+        return self._ids
+
+    def _environment(self, context: AccountContext | None) -> int:
+        return (context or self.context).environment_id
+
+    async def _look(self, context: AccountContext | None) -> int:
+        """Return the environment to read in. Beside another process that serves, its newest
+        catalog and its ledger's time are read first; the one who serves knows them."""
+        if not self._serves:
+            await self._catalog.refresh()
+            for lane, lease in zip(self._lanes, await self._store.leases(), strict=True):
+                lane.follow(lease)
+        return self._environment(context)
+
+    def catalog_view(self, context: AccountContext | None = None) -> CatalogView:
+        """Return the catalog's newest snapshot."""
+        return self._catalog.view(self._environment(context))
+
+    async def is_ready(self) -> bool:
+        """Tell whether the database answers and every lane may write."""
+        try:
+            await self._store.leases()
+        except StoreUnavailable:
+            return False
+        return all(lane.has_lease for lane in self._lanes)
+
+    def _lane_for(self, environment_id: int, customer_id: str) -> Lane:
+        digest = hashlib.blake2b(f"{environment_id}:{customer_id}".encode(), digest_size=8)
+        return self._lanes[int.from_bytes(digest.digest(), "big") % len(self._lanes)]
+
+    async def _lane_of(self, environment_id: int, customer_id: str) -> Lane:
+        """Return the lane of a customer of this environment. Raises 404."""
+        key = (environment_id, customer_id)
+        number = self._lane_by_customer.get(key)
+        if number is None:
+            row = await directory.find_customer(self._store, environment_id, customer_id)
+            number = row.lane
+            if len(self._lane_by_customer) >= MAX_KNOWN_CUSTOMERS:
+                self._lane_by_customer.clear()
+            self._lane_by_customer[key] = number
+        return self._lanes[number]
+
+    def _scale(self, environment_id: int, account: str) -> int:
+        name, _, code = account.rpartition(":")
+        asset = self._catalog.view(environment_id).assets.get(code)
+        if asset is None or account != account_id(name, code) or not name:
+            detail = f"{account!r} is not an account: write name:ASSET, e.g. default:USD"
+            raise FaregateError(Problem(NOT_FOUND, detail))
+        return asset.scale
+
+    async def _first_answer(
+        self, queries: Queries, key: Key, request: msgspec.Struct, kind: type[T]
+    ) -> T | None:
+        """Return the first answer under a caller's Idempotency-Key. Raises 409 if it is reused."""
+        if key.value is None:
+            return None
+        first = await first_answer(queries, key.environment_id, key.value)
+        if first is None:
+            return None
+        operation, body, answer = first
+        if operation != key.operation:
+            differing = ["operation"]
+        else:
+            before = decode(dict[str, Any], body)
+            now = decode(dict[str, Any], encode(request))
+            differing = [
+                name
+                for name in dict.fromkeys((*before, *now))
+                if name not in before or name not in now or not same_json(before[name], now[name])
+            ]
+        if differing:
+            detail = (
+                f"Idempotency-Key {key.value!r} was used before with another "
+                f"{', '.join(differing)}: use a new key, or send the first body again"
+            )
+            errors = {name: ["differs"] for name in differing}
+            raise FaregateError(Problem(CONFLICT, detail, errors))
+        return decode(kind, answer)
+
+    async def _once(
+        self,
+        key: Key,
+        queries: Queries,
+        request: msgspec.Struct,
+        kind: type[T],
+        action: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Do something in a transaction, or return what it answered under the same key before."""
+        first = await self._first_answer(queries, key, request, kind)
+        if first is not None:
+            return first
+        try:
+            answer = await action()
+        except FaregateError:
+            # What is in its way may be the same request, which somebody else was faster to do.
+            first = await self._first_answer(self._store, key, request, kind)
+            if first is None:
+                raise
+            return first
+        if key.value is not None:
+            try:
+                await remember_answer(
+                    queries,
+                    key.environment_id,
+                    key.value,
+                    key.operation,
+                    encode(request).decode(),
+                    encode(answer).decode(),
+                    to_us(self._clock()),
+                )
+            except DuplicateKey:
+                detail = "the same request is being answered at this moment: send it again"
+                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 1)) from None
+        return answer

@@ -1,0 +1,155 @@
+"""Operations on what is sold: assets, products and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from faregate.catalog import assets, products
+from faregate.catalog.products import VersionName
+from faregate.catalog.types import (
+    AssetCreated,
+    AssetDetails,
+    CreateAsset,
+    CreateProduct,
+    CreateVersion,
+    Product,
+    ProductItem,
+    ProductVersion,
+    UpdateVersion,
+    VersionCreated,
+)
+from faregate.core.codec import checked
+from faregate.engine.base import EngineBase, Key, Page, page_of
+from faregate.platform.environments import AccountContext
+from faregate.store.protocol import Queries
+
+
+class CatalogOperations(EngineBase):
+    """Assets, products and their versions."""
+
+    @asynccontextmanager
+    async def _catalog_change(self) -> AsyncIterator[Queries]:
+        """Change the catalog: raises its epoch, so that every lane's next commit notices."""
+        async with self._store.transaction() as transaction:
+            await transaction.fetch("UPDATE catalog_epoch SET epoch = epoch + 1")
+            yield transaction
+        await self._catalog.refresh()
+
+    async def create_asset(
+        self,
+        request: CreateAsset,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
+    ) -> AssetCreated:
+        """Create a custom credit."""
+        request = checked(request)
+        assets.check_asset(request)
+        environment = self._environment(context)
+        async with self._catalog_change() as change:
+            return await self._once(
+                Key("assets", idempotency_key, environment),
+                change,
+                request,
+                AssetCreated,
+                lambda: assets.create_asset(change, environment, request, self._clock()),
+            )
+
+    async def list_assets(
+        self, limit: int = 20, offset: int = 0, *, context: AccountContext | None = None
+    ) -> Page:
+        """List custom credits, then currencies."""
+        items = assets.list_assets(self._catalog, await self._look(context))
+        return page_of(items, limit, offset)
+
+    async def get_asset(self, code: str, *, context: AccountContext | None = None) -> AssetDetails:
+        """Return an asset with its rates."""
+        environment = await self._look(context)
+        return await assets.get_asset(self._store, self._catalog, environment, code)
+
+    async def create_product(
+        self,
+        request: CreateProduct,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
+    ) -> VersionCreated:
+        """Create a product with its version 1."""
+        request = checked(request)
+        environment = self._environment(context)
+        products.check_version(self._catalog, environment, request)
+        async with self._catalog_change() as change:
+            return await self._once(
+                Key("products", idempotency_key, environment),
+                change,
+                request,
+                VersionCreated,
+                lambda: products.create_product(
+                    change, environment, request, self._ticked(), self._clock()
+                ),
+            )
+
+    async def create_version(
+        self,
+        product: str,
+        request: CreateVersion,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
+    ) -> VersionCreated:
+        """Create the next version of a product."""
+        request = checked(request)
+        environment = self._environment(context)
+        found = products.find_product(self._catalog, environment, product)
+        products.check_version(self._catalog, environment, request)
+        async with self._catalog_change() as change:
+            return await self._once(
+                Key(f"versions of {found.id}", idempotency_key, environment),
+                change,
+                request,
+                VersionCreated,
+                lambda: products.create_version(
+                    change, found, request, self._ticked(), self._clock()
+                ),
+            )
+
+    async def update_version(
+        self,
+        product: str,
+        version: VersionName,
+        request: UpdateVersion,
+        *,
+        context: AccountContext | None = None,
+    ) -> None:
+        """Publish a version, make it the default, or both."""
+        request = checked(request)
+        found = products.find_product(self._catalog, self._environment(context), product)
+        row = products.find_version(found, version)
+        async with self._catalog_change() as change:
+            await products.update_version(change, found, row, request, self._clock())
+
+    async def get_product(self, product: str, *, context: AccountContext | None = None) -> Product:
+        """Return a product by id or code."""
+        found = products.find_product(self._catalog, await self._look(context), product)
+        return products.show_product(found)
+
+    async def get_version(
+        self, product: str, version: VersionName, *, context: AccountContext | None = None
+    ) -> ProductVersion:
+        """Return one version of a product."""
+        found = products.find_product(self._catalog, await self._look(context), product)
+        return products.show_version(found, products.find_version(found, version))
+
+    async def list_products(
+        self,
+        limit: int = 20,
+        offset: int = 0,
+        code: str | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> Page:
+        """List products, the newest first."""
+        rows = reversed(self._catalog.products(await self._look(context)).values())
+        items = [ProductItem(p.id, p.code, p.name) for p in rows if code in (None, p.code)]
+        return page_of(items, limit, offset)

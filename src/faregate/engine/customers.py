@@ -1,0 +1,232 @@
+"""Operations on who pays: customers and their subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from faregate.catalog import products
+from faregate.catalog.products import VersionName
+from faregate.core.codec import checked
+from faregate.core.customers import CustomerState
+from faregate.core.decide import ChangeSubscription, Subscribe
+from faregate.core.events import (
+    check_free,
+)
+from faregate.core.problems import (
+    FaregateError,
+    invalid,
+)
+from faregate.core.subscriptions import Subscription
+from faregate.customers import directory
+from faregate.customers.directory import CustomerRow
+from faregate.customers.subscribing import new_subscription, show_subscription
+from faregate.customers.types import (
+    CreateCustomer,
+    CreateSubscription,
+    Customer,
+    CustomerCreated,
+    ShownSubscription,
+    UpdateCustomer,
+)
+from faregate.engine.base import EngineBase, Key, Page
+from faregate.ledger import reading
+from faregate.platform.environments import AccountContext
+
+
+class _MadeSubscription(msgspec.Struct, frozen=True):
+    """A new subscription, and how it is answered."""
+
+    subscription: Subscription
+    shown: ShownSubscription
+
+
+class CustomerOperations(EngineBase):
+    """Customers and their subscriptions."""
+
+    async def create_customer(
+        self,
+        request: CreateCustomer,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
+    ) -> CustomerCreated:
+        """Create a customer with subscriptions.
+
+        The subscriptions are written first, the customer last: whatever happens in between,
+        nobody ever sees a customer without them.
+        """
+        request = checked(request)
+        environment = self._environment(context)
+        key = Key("customers", idempotency_key, environment)
+        first = await self._first_answer(self._store, key, request, CustomerCreated)
+        if first is not None:
+            return first
+        too_large = check_free("metadata", request.metadata)
+        if too_large is not None:
+            raise FaregateError(too_large)
+        if request.external_id is not None:
+            try:
+                await directory.check_external_id(self._store, environment, request.external_id)
+            except FaregateError:
+                # It may have been the same request, that somebody else has just done.
+                first = await self._first_answer(self._store, key, request, CustomerCreated)
+                if first is None:
+                    raise
+                return first
+        now, ids = self._clock(), self._ticked()
+        customer_id = ids.next("cust")
+        view = self._catalog.view(environment)
+        subscriptions = tuple(
+            new_subscription(wanted, view.products, f"subscriptions[{i}].", ids, now)
+            for i, wanted in enumerate(request.subscriptions or ())
+        )
+        lane = self._lane_for(environment, customer_id)
+        if subscriptions:
+            await lane.submit(Subscribe(customer_id, subscriptions), environment)
+        shown = [show_subscription(s, view.products, now) for s in subscriptions]
+
+        async def insert() -> CustomerCreated:
+            await directory.insert_customer(
+                transaction, environment, customer_id, lane.number, request, now
+            )
+            return CustomerCreated(customer_id, shown)
+
+        async with self._store.transaction() as transaction:
+            return await self._once(key, transaction, request, CustomerCreated, insert)
+
+    async def customer_id_of(
+        self, external_id: str, *, context: AccountContext | None = None
+    ) -> str:
+        """Return the id of the customer with this external id."""
+        environment = self._environment(context)
+        return await directory.find_by_external_id(self._store, environment, external_id)
+
+    async def external_ids(
+        self, customer_ids: Sequence[str], *, context: AccountContext | None = None
+    ) -> dict[str, str | None]:
+        """Return the external ids of customers, by id."""
+        environment = self._environment(context)
+        return await directory.external_ids(self._store, environment, customer_ids)
+
+    async def update_customer(
+        self, customer_id: str, request: UpdateCustomer, *, context: AccountContext | None = None
+    ) -> None:
+        """Change a customer's name, e-mail or external id."""
+        request = checked(request)
+        async with self._store.transaction() as transaction:
+            await directory.update_customer(
+                transaction, self._environment(context), customer_id, request
+            )
+
+    async def get_customer(
+        self, customer_id: str, *, context: AccountContext | None = None
+    ) -> Customer:
+        """Return a customer with subscriptions."""
+        environment = await self._look(context)
+        row = await directory.find_customer(self._store, environment, customer_id)
+        state = await reading.read_customer(self._store, row.lane, row.id)
+        return self._show_customer(row, state, environment)
+
+    def _show_customer(
+        self, row: CustomerRow, state: CustomerState, environment_id: int
+    ) -> Customer:
+        view, now = self._catalog.view(environment_id), self._clock()
+        shown = [show_subscription(s, view.products, now) for s in state.subscriptions]
+        return Customer(
+            id=row.id,
+            name=row.name,
+            active_subscription_count=sum(s.status == "active" for s in shown),
+            created_at=row.created_at,
+            external_id=row.external_id,
+            email=row.email,
+            metadata=row.metadata,
+            subscriptions=shown,
+            external_accounts=row.external_accounts,
+        )
+
+    async def list_customers(
+        self,
+        limit: int = 20,
+        offset: int = 0,
+        filters: Mapping[str, str] | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> Page:
+        """List customers, the newest first. Filters: customer_id, external_id, email, name."""
+        environment = await self._look(context)
+        rows, total = await directory.list_customers(
+            self._store, environment, filters or {}, limit, offset, self._clock()
+        )
+        states = await reading.read_customers(self._store, [(row.lane, row.id) for row in rows])
+        items = [self._show_customer(row, states[row.id], environment) for row in rows]
+        return Page(items, total, limit, offset)
+
+    async def create_subscription(
+        self,
+        customer_id: str,
+        request: CreateSubscription,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
+    ) -> ShownSubscription:
+        """Subscribe a customer to products."""
+        request = checked(request)
+        environment = self._environment(context)
+        lane = await self._lane_of(environment, customer_id)
+        key = Key(f"subscriptions of {customer_id}", idempotency_key, environment)
+
+        async def make() -> _MadeSubscription:
+            view, now = self._catalog.view(environment), self._clock()
+            subscription = new_subscription(request, view.products, "", self._ticked(), now)
+            return _MadeSubscription(
+                subscription, show_subscription(subscription, view.products, now)
+            )
+
+        if idempotency_key is None:
+            made = await make()
+        else:
+            # What is to be written is kept first: a repeat after a fault writes just that, if it
+            # was not written.
+            async with self._store.transaction() as transaction:
+                made = await self._once(key, transaction, request, _MadeSubscription, make)
+        await lane.submit(Subscribe(customer_id, (made.subscription,)), environment)
+        return made.shown
+
+    async def set_subscription_status(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        *,
+        is_active: bool,
+        context: AccountContext | None = None,
+    ) -> Subscription:
+        """Switch a subscription on or off, from now."""
+        environment = self._environment(context)
+        lane = await self._lane_of(environment, customer_id)
+        command = ChangeSubscription(customer_id, subscription_id, is_active)
+        return cast(Subscription, await lane.submit(command, environment))
+
+    async def set_subscription_version(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        product: str,
+        version: VersionName,
+        *,
+        context: AccountContext | None = None,
+    ) -> Subscription:
+        """Bind a subscription's product to another version, from now."""
+        environment = self._environment(context)
+        found = products.find_product(self._catalog, environment, product)
+        number: int | None = None
+        if version != "default":
+            row = products.find_version(found, version)
+            if row.status != "published":
+                raise FaregateError(invalid("version", f"{version} is {row.status}: publish it"))
+            number = row.version
+        lane = await self._lane_of(environment, customer_id)
+        command = ChangeSubscription(customer_id, subscription_id, None, found.id, number)
+        return cast(Subscription, await lane.submit(command, environment))

@@ -1,0 +1,184 @@
+"""Operations on usage events: recording them, simulating them, looking at them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, cast
+
+from faregate.catalog import products
+from faregate.catalog.products import VersionName
+from faregate.core.codec import checked
+from faregate.core.decide import Answer
+from faregate.core.events import (
+    MAX_EVENTS,
+    BookedEvent,
+    EventsBooked,
+    RecordEvents,
+    UsageEvent,
+)
+from faregate.core.instants import is_in_range
+from faregate.core.pricing import SimulatedFee, simulate
+from faregate.core.problems import (
+    CONFLICT,
+    NOT_FOUND,
+    FaregateError,
+    Problem,
+    invalid,
+)
+from faregate.engine.base import EngineBase, Page
+from faregate.ledger import reading, totals
+from faregate.ledger.reading import ListedEvent
+from faregate.ledger.totals import Charged
+from faregate.platform.environments import AccountContext
+
+
+class UsageOperations(EngineBase):
+    """Usage events."""
+
+    async def record_events(
+        self,
+        customer_id: str,
+        events: Sequence[UsageEvent],
+        *,
+        is_lenient: bool = False,
+        are_checked: bool = False,
+        weight: int = 0,
+        context: AccountContext | None = None,
+    ) -> EventsBooked:
+        """Price and charge a customer's usage events, in order, each once.
+
+        All or nothing, unless `is_lenient`: then each event's own status is in the answer.
+        `are_checked` says that the events were decoded from JSON, which checks them already.
+        `weight` is what they count for in the lane's bounded queue, at least 1 each.
+        """
+        if not 1 <= len(events) <= MAX_EVENTS:
+            raise FaregateError(invalid("events", f"has {len(events)}: send 1 to {MAX_EVENTS}"))
+        if not are_checked:
+            events = [_checked_event(event, index) for index, event in enumerate(events)]
+        weight = max(weight, len(events))
+        answer = self.try_record(customer_id, tuple(events), is_lenient, weight, context)
+        if answer is None:
+            await self._lane_of(self._environment(context), customer_id)
+            answer = self.try_record(customer_id, tuple(events), is_lenient, weight, context)
+        if answer is None:
+            raise AssertionError("the customer's lane was just looked up")
+        return cast(EventsBooked, await answer)
+
+    def try_record(
+        self,
+        customer_id: str,
+        events: tuple[UsageEvent, ...],
+        is_lenient: bool,
+        weight: int,
+        context: AccountContext | None,
+    ) -> asyncio.Future[Answer] | None:
+        """Queue checked events of a customer whose lane is known; None if it is to be looked up.
+
+        The short way in for those who call very often: what comes back is the lane's own future.
+        Raises `FaregateError` (429, 503) as `Lane.submit` does.
+        """
+        environment = (context or self._context).environment_id
+        number = self._lane_by_customer.get((environment, customer_id))
+        if number is None:
+            return None
+        command = RecordEvents(customer_id, events, is_lenient, self._clock())
+        return self._lanes[number].submit(command, environment, weight)
+
+    async def simulate_usage(
+        self,
+        product: str,
+        version: VersionName,
+        events: Sequence[UsageEvent],
+        *,
+        context: AccountContext | None = None,
+    ) -> tuple[list[SimulatedFee], list[str]]:
+        """Price made-up events under one version, a draft too; changes nothing.
+
+        Returns the fees and, per event that gave none, a warning.
+        """
+        environment = await self._look(context)
+        found = products.find_product(self._catalog, environment, product)
+        row = products.find_version(found, version)
+        compiled = self._catalog.compile(found, row, self._catalog.view(environment).assets)
+        outcome = simulate(compiled, events)
+        if isinstance(outcome, Problem):
+            raise FaregateError(outcome)
+        return outcome
+
+    async def get_event(
+        self,
+        event_id: str,
+        customer_id: str | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> tuple[str, BookedEvent]:
+        """Return (customer id, event). Raises 409 if several customers have used the id."""
+        environment = await self._look(context)
+        if customer_id is None:
+            owners = await reading.owners_of_event(self._store, environment, event_id)
+            if len(owners) > 1:
+                detail = f"several customers have an event {event_id!r}: add ?customer_id="
+                raise FaregateError(Problem(CONFLICT, detail, {"customer_id": ["is needed"]}))
+            customer_id = owners[0] if owners else ""
+        else:
+            await self._lane_of(environment, customer_id)
+        if customer_id:
+            lane = await self._lane_of(environment, customer_id)
+            booked = await reading.read_event(self._store, lane.number, (event_id, customer_id))
+            if booked is not None:
+                return customer_id, booked
+        raise FaregateError(Problem(NOT_FOUND, f"there is no event {event_id!r}"))
+
+    async def list_events(
+        self,
+        limit: int = 20,
+        offset: int = 0,
+        filters: Mapping[str, Any] | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> Page:
+        """List events, the newest first. Filters as in `reading.list_events`; dates as days."""
+        wanted = dict(filters or {})
+        for field, bound, days in (
+            ("period_from", "occurred_from", 0),
+            ("period_to", "occurred_before", 1),
+        ):
+            day = wanted.get(field)
+            if isinstance(day, date):
+                if not is_in_range(datetime.combine(day, time(), UTC)):
+                    raise FaregateError(invalid(field, f"is {day}: send a day from 1970 to 8999"))
+                wanted[bound] = datetime.combine(day + timedelta(days=days), time(), UTC)
+        environment = await self._look(context)
+        lanes = [lane.number for lane in self._lanes]
+        customer_id = wanted.get("customer_id")
+        if customer_id is not None:
+            try:
+                lanes = [(await self._lane_of(environment, customer_id)).number]
+            except FaregateError:
+                return Page([], 0, limit, offset)
+        found: list[ListedEvent]
+        found, total = await reading.list_events(
+            self._store, environment, lanes, wanted, limit, offset
+        )
+        return Page(found, total, limit, offset)
+
+    async def charged_since(
+        self, before: Mapping[int, int], *, context: AccountContext | None = None
+    ) -> Charged:
+        """Return what was charged since an earlier call's `upto` (empty: ever)."""
+        return await totals.charged_since(self._store, self._environment(context), before)
+
+    async def latest_events(
+        self, limit: int = 20, *, context: AccountContext | None = None
+    ) -> list[ListedEvent]:
+        """Return the newest events, the newest first, without counting how many there are."""
+        return await totals.latest_events(self._store, self._environment(context), limit)
+
+
+def _checked_event(event: UsageEvent, index: int) -> UsageEvent:
+    try:
+        return checked(event)
+    except FaregateError as error:
+        raise FaregateError(error.problem.under(f"events[{index}]")) from None
