@@ -10,6 +10,7 @@ def database(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'faregate.db'}"
 
 
+@pytest.mark.slow
 def test_a_key_is_made_listed_and_revoked(database: str):
     made = run("keys", "create", "--mode", "live", "--name", "app", "--database", database)
     secret = made.stdout.strip()
@@ -41,6 +42,7 @@ def test_the_version_is_printed():
     assert run("--version").stdout.strip() == "0.1.0"
 
 
+@pytest.mark.slow
 def test_the_demo_replays_the_hour_and_the_books_balance_until_a_row_is_changed():
     done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", "--keep")
     assert done.returncode == 0, done.stderr
@@ -70,6 +72,7 @@ def test_the_demo_replays_the_hour_and_the_books_balance_until_a_row_is_changed(
         path.parent.rmdir()
 
 
+@pytest.mark.slow
 def test_the_demo_leaves_nothing_behind(tmp_path: Path):
     done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr

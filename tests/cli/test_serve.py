@@ -43,6 +43,7 @@ def test_a_new_database_gets_a_test_key_that_works_and_is_printed_once(database:
         assert again.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_key_of_the_environment_is_made_once_and_no_other(database: str):
     settings = {"FAREGATE_DATABASE_URL": database, "FAREGATE_BOOTSTRAP_KEY": KEY}
     for _ in range(2):
@@ -55,6 +56,7 @@ def test_the_key_of_the_environment_is_made_once_and_no_other(database: str):
     assert "\tlive\tadmin\t" in listed[0]
 
 
+@pytest.mark.slow
 def test_keys_and_verify_work_beside_a_running_server(database: str):
     with running("serve", "--database", database, "--port", "0") as server:
         api = printed(server, "API")
@@ -106,6 +108,7 @@ def test_a_port_that_is_taken_is_refused_by_name(database: str):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_bootstrap_key_that_was_revoked_is_refused_by_name(database: str):
     key = "fg_test_" + "b" * 32
     with running("serve", "--database", database, "--port", "0", "--bootstrap-key", key) as server:
