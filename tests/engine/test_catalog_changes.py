@@ -54,3 +54,16 @@ def test_an_engine_that_only_reads_sees_what_the_other_one_publishes(
             assert [account.available for account in wallet.accounts] == [100]
 
     tell(story())
+
+
+def test_an_older_reading_of_the_catalog_that_ends_last_changes_nothing(database_url: str):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            async with engine._store.snapshot() as older:
+                await sell_tokens(engine)
+                epoch = engine._catalog.epoch
+                await engine._catalog._read(older.fetch)
+            assert engine._catalog.epoch == epoch
+            assert (await engine.get_product("tokens")).code == "tokens"
+
+    tell(story())

@@ -67,3 +67,17 @@ def test_the_folder_of_a_new_file_is_made(tmp_path: Path):
 
     asyncio.run(story())
     assert (tmp_path / "new" / "folder" / "faregate.db").exists()
+
+
+def test_a_postgresql_that_does_not_wait_for_the_disk_is_refused(postgres_url: str):
+    async def story() -> None:
+        store = await open_store(postgres_url)
+        try:
+            await store.fetch("ALTER DATABASE postgres SET synchronous_commit = off")
+            with pytest.raises(StoreUnavailable, match="synchronous_commit is off"):
+                await open_store(postgres_url)
+        finally:
+            await store.fetch("ALTER DATABASE postgres RESET synchronous_commit")
+            await store.close()
+
+    asyncio.run(story())

@@ -66,11 +66,14 @@ class CatalogMemory:
         """Return an environment's products by id, the oldest first."""
         return self._products.get(environment_id, {})
 
-    async def refresh(self) -> None:
-        """Read the catalog again, if it has changed, as of one instant."""
-        newest = await self._store.fetch("SELECT epoch FROM catalog_epoch")
-        if int(newest[0][0]) != self.epoch:
-            async with self._store.snapshot() as snapshot:
+    async def refresh(self, *, for_lane: bool = False) -> None:
+        """Read the catalog again, if it has changed, as of one instant.
+
+        `for_lane` says that charges wait for it.
+        """
+        async with self._store.snapshot(for_lane=for_lane) as snapshot:
+            newest = await snapshot.fetch("SELECT epoch FROM catalog_epoch")
+            if int(newest[0][0]) > self.epoch:
                 await self._read(snapshot.fetch)
 
     async def _read(self, fetch: Callable[[str], Awaitable[Rows]]) -> None:
@@ -109,6 +112,8 @@ class CatalogMemory:
                 versions[product_id],
                 defaults[product_id],
             )
+        if epoch <= self.epoch:
+            return  # Another refresh has read something newer meanwhile.
         environments = set(assets) | set(products)
         self._products = products
         self._views = {

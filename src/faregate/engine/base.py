@@ -112,9 +112,11 @@ class EngineBase:
             await engine._start(migrate, wait_seconds if serves else None)
             yield engine
         finally:
-            for lane in engine._lanes:
-                await lane.stop()
-            await store.close()
+            try:
+                for lane in engine._lanes:
+                    await lane.stop()
+            finally:
+                await store.close()
 
     async def _start(self, migrate: bool | None, wait_seconds: float | None) -> None:
         version = await self._store.schema_version()

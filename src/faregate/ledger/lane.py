@@ -72,8 +72,8 @@ class CatalogSource(Protocol):
         """Return the newest snapshot that this process knows."""
         ...
 
-    async def refresh(self) -> None:
-        """Read the catalog again."""
+    async def refresh(self, *, for_lane: bool = False) -> None:
+        """Read the catalog again; charges wait for it if it is `for_lane`."""
         ...
 
 
@@ -155,10 +155,11 @@ class Lane:
         """Finish what is queued, let go of the lease."""
         self._is_closing = True
         self._wake.set()
+        # Whoever is told not to wait any longer must not take the lane's work down with it.
         if self._task is not None:
-            await self._task
+            await asyncio.shield(self._task)
         if self._indexing is not None:
-            await self._indexing
+            await asyncio.shield(self._indexing)
         if self._lease is not None:
             lease, self._lease = self._lease, None
             try:
@@ -174,7 +175,7 @@ class Lane:
         The future raises `FaregateError` if the command is refused. Raises it at once (429) if
         the queue is full, (503) if the lane is closing.
         """
-        if self._is_closing or self._task is None:
+        if self._is_closing or self._task is None or self._task.done():
             raise unavailable("this process does not serve the database, or is stopping")
         if self._queued + weight > MAX_QUEUED:
             self.statistics.refused_overload += 1
@@ -215,24 +216,34 @@ class Lane:
         if flight is None:
             is_half_enough = self._queued >= 2 * WORTH_A_COMMIT
             await self._fill(batch, self._queued // 2 if is_half_enough else MAX_BATCH)
-        elif self._lease is flight.lease:
-            await self._fill(batch, MAX_BATCH)
-        if flight is not None and not flight.task.done():
-            if not (self._has_room(batch) and self._lease is flight.lease):
+        elif not flight.task.done():
+            if self._lease is flight.lease and self._has_room(batch):
+                await self._fill(batch, MAX_BATCH)
+            else:
                 self._wake.clear()
                 await self._wake.wait()
             return flight, batch
-        if flight is not None:
-            if not await self._land(flight):
-                return None, self._put_back(batch)
+        elif not await self._land(flight):
+            return None, self._put_back(batch)
+        elif batch.weight >= WORTH_A_COMMIT:
+            # The disk first: callers are answered while it works.
             batch.before = None
+            launched = self._launch(batch)
+            self._answer(flight.batch)
+            return launched
+        else:
+            batch.before = None
+            self._answer(flight.batch)
         if batch.weight < WORTH_A_COMMIT:
             await asyncio.sleep(0)
             await self._fill(batch, MAX_BATCH)
         if batch.pendings and self._lease is None:
             return None, self._put_back(batch)
         if batch.pendings:
-            return self._launch(batch)
+            launched = self._launch(batch)
+            # Let the commit begin before more is decided.
+            await asyncio.sleep(0)
+            return launched
         await self._idle()
         return None, batch
 
@@ -341,15 +352,16 @@ class Lane:
         """Send a batch off; returns it with the one that is decided meanwhile."""
         if self._read_ids:
             self._read_ids -= 1
-        task = asyncio.ensure_future(self._commit(batch))
+        task = asyncio.ensure_future(self._commit(batch, self._lease))
         task.add_done_callback(lambda _: self._wake.set())
         return _Flight(batch, task, self._lease), Batch(self._memory, batch)
 
     async def _land(self, flight: _Flight) -> bool:
-        """Answer a batch whose commit has come back.
+        """See what became of a batch whose commit has come back.
 
-        False: what was decided on top of it does not stand, because it was not written as it was
-        decided, or because the lane was let go of meanwhile.
+        True: it is durable, and to be answered. False: what was decided on top of it does not
+        stand, because it was not written as it was decided, or because the lane was let go of
+        meanwhile; its callers have been told.
         """
         batch = flight.batch
         try:
@@ -360,14 +372,13 @@ class Lane:
         except StoreUnavailable as error:
             self._not_confirmed(batch.pendings, error)
             return False
-        self._answer(batch)
         if self._lease is not flight.lease:
+            self._answer(batch)
             return False
         self._remember(batch)
         return True
 
-    async def _commit(self, batch: Batch) -> None:
-        lease = self._lease
+    async def _commit(self, batch: Batch, lease: Lease | None) -> None:
         if lease is None:
             raise StoreUnavailable("the lane has no lease")
         started = asyncio.get_running_loop().time()
@@ -384,16 +395,15 @@ class Lane:
         )
         self.statistics.commit_took(asyncio.get_running_loop().time() - started)
 
-    async def _commit_again(self, pendings: list[Pending], reason: Exception | None = None) -> None:
+    async def _commit_again(self, pendings: list[Pending], reason: Exception | None = None) -> bool:
         """Decide commands anew, with nothing else on its way, and commit until it holds.
 
-        `reason` says why nothing was written the last time.
+        `reason` says why nothing was written the last time. False: the database does not confirm.
         """
         try:
             for _ in range(MAX_ATTEMPTS):
                 if isinstance(reason, BadRows):
-                    await self._commit_each(pendings, reason)
-                    return
+                    return await self._commit_each(pendings, reason)
                 if reason is not None:
                     await self._recover(reason)
                 if self._lease is None:
@@ -401,26 +411,34 @@ class Lane:
                 batch = Batch(self._memory, None)
                 await self._decide(batch, pendings)
                 try:
-                    await self._commit(batch)
+                    await self._commit(batch, self._lease)
                 except (BadRows, DuplicateKey, FenceFailed) as error:
                     reason = error
                 else:
                     self._answer(batch)
                     self._remember(batch)
-                    return
+                    return True
             raise StoreUnavailable("the batch could not be decided: its keys keep changing")
         except FaregateError as error:
             self._not_confirmed(pendings, error)
+            return False
 
-    async def _commit_each(self, pendings: list[Pending], reason: BadRows) -> None:
-        """Commit commands one by one, so that only the one fails whose rows are refused."""
+    async def _commit_each(self, pendings: list[Pending], reason: BadRows) -> bool:
+        """Commit commands one by one, so that only the one fails whose rows are refused.
+
+        When the database does not answer any more, the rest is not tried one by one as well.
+        """
         if len(pendings) == 1:
             log.error("rows refused", lane=self.number, reason=str(reason))
             detail = "an unexpected fault; nothing was applied"
             _fail(pendings, FaregateError(Problem(INTERNAL, detail)))
-        else:
-            for pending in pendings:
-                await self._commit_again([pending])
+            return True
+        for number, pending in enumerate(pendings, 1):
+            if not await self._commit_again([pending]):
+                rest = pendings[number:]
+                self._not_confirmed(rest, unavailable("the database did not confirm a commit"))
+                return False
+        return True
 
     async def _recover(self, reason: Exception) -> None:
         """Find out why nothing was written: a repeat, a newer catalog, or a lost lane."""
@@ -431,7 +449,7 @@ class Lane:
         lease = next(lease for lease in await self._store.leases() if lease.lane == self.number)
         if self._lease is None or lease.epoch != self._lease.epoch:
             await self._take_lease(0)
-        await self._catalog.refresh()
+        await self._catalog.refresh(for_lane=True)
 
     def _remember(self, batch: Batch) -> None:
         self._last_seq = batch.rows.last_seq
@@ -496,7 +514,8 @@ class Lane:
             upto = await index_events(self._store, lease, self._indexed_seq, self._last_seq)
             if self._lease is lease:
                 self._indexed_seq = upto
-        except (StoreUnavailable, FenceFailed) as error:
+        except Exception as error:
+            # Costs nothing but time: readers look at what is not indexed by themselves.
             log.warning("events not indexed", lane=self.number, reason=str(error))
         finally:
             self._indexing = None

@@ -38,11 +38,11 @@ class HotRoutes:
                 return
             if method == "GET" and path.startswith(_CUSTOMERS):
                 parts = path.split("/")
-                if len(parts) == 5 and parts[4] == "wallet":
+                if len(parts) == 5 and parts[3] and parts[4] == "wallet":
                     names = {"customer_id": parts[3]}
                     await self._server.run(READ_WALLET, names, scope, receive, send)
                     return
-                if len(parts) == 6 and parts[4] == "wallet":
+                if len(parts) == 6 and parts[3] and parts[4] == "wallet" and parts[5]:
                     names = {"customer_id": parts[3], "account_id": parts[5]}
                     await self._server.run(READ_ACCOUNT, names, scope, receive, send)
                     return

@@ -50,9 +50,10 @@ class JoinedColumns:
                 else ",".join(map(str, values))
             )
             return True
+        # The server takes the mark for None in every column, also where none of ours is None.
+        if self.null in values:
+            return False
         if None in values:
-            if self.null in values:
-                return False
             values = [self.null if value is None else value for value in values]
         text = self.separator + self.separator.join(values)
         self.columns.append(text)

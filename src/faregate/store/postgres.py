@@ -136,9 +136,14 @@ class PostgresStore:
                 )
                 for size in (POOL_SIZE, LANE_POOL_SIZE)
             ]
-            await pools[0].fetch("SELECT 1")
+            is_durable = await pools[0].fetchval("SHOW synchronous_commit") != "off"
         except (asyncpg.PostgresError, ValueError, *_BROKEN) as error:
             raise _unavailable(error) from error
+        if not is_durable:
+            raise StoreUnavailable(
+                "synchronous_commit is off for this user or server, so a commit could be lost "
+                "after it was answered: set it to on (ALTER ROLE … SET synchronous_commit = on)"
+            )
         return cls(url, *pools)
 
     async def close(self) -> None:
@@ -193,11 +198,11 @@ class PostgresStore:
             raise _unavailable(error, is_unknown=True) from error
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Queries]:
+    async def snapshot(self, *, for_lane: bool = False) -> AsyncIterator[Queries]:
         """Begin a read that sees one instant of the database and disturbs no writer."""
         try:
             async with (
-                self._connection(self._pool) as connection,
+                self._connection(self._lane_pool if for_lane else self._pool) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 yield _PostgresQueries(connection)
@@ -206,7 +211,9 @@ class PostgresStore:
 
     async def leases(self) -> list[Lease]:
         """Return every lane's row."""
-        rows = await self.fetch(f"SELECT {_LEASE_COLUMNS} FROM lanes ORDER BY lane")
+        sql = f"SELECT {_LEASE_COLUMNS} FROM lanes ORDER BY lane"
+        async with self._connection(self._lane_pool) as connection:
+            rows = await _PostgresQueries(connection).fetch(sql)
         return [Lease(*row) for row in rows]
 
     async def take_lease(self, seen: Lease, holder: str, lease_until_us: int) -> Lease | None:

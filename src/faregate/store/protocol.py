@@ -122,8 +122,11 @@ class Store(Queries, Protocol):
         """Begin a durable transaction for catalog and directory rows."""
         ...
 
-    def snapshot(self) -> AbstractAsyncContextManager[Queries]:
-        """Begin a read that sees one instant of the database and disturbs no writer."""
+    def snapshot(self, *, for_lane: bool = False) -> AbstractAsyncContextManager[Queries]:
+        """Begin a read that sees one instant of the database and disturbs no writer.
+
+        `for_lane` as in `load`.
+        """
         ...
 
     async def take_lease(self, seen: Lease, holder: str, lease_until_us: int) -> Lease | None:

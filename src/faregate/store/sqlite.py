@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -79,14 +79,16 @@ def _use_grants(writer: sqlite3.Connection, lane: int, rows: Sequence[tuple[Any,
 
 
 def _connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    wait_seconds = 5 if is_reader else 0
+    connection = sqlite3.connect(
+        path, timeout=wait_seconds, isolation_level=None, check_same_thread=False
+    )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
     connection.execute("PRAGMA temp_store=MEMORY")
     if is_reader:
         connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA busy_timeout=5000")
     return connection
 
 
@@ -118,7 +120,10 @@ async def _in_thread(executor: ThreadPoolExecutor, work: Callable[..., T], *argu
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await asyncio.wait([future])
+        # Some cancel again and again until the task ends.
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
         raise
 
 
@@ -207,9 +212,12 @@ class SqliteStore:
                 self._rollback()
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Queries]:
+    async def snapshot(self, *, for_lane: bool = False) -> AsyncIterator[Queries]:
         """Begin a read that sees one instant of the database and disturbs no writer."""
-        connection = _connect(self._path, is_reader=True)
+        try:
+            connection = _connect(self._path, is_reader=True)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error)) from error
         try:
             connection.execute("BEGIN")
             yield _ThreadedQueries(connection, self._slow_reader)
