@@ -94,6 +94,29 @@ def test_a_debit_takes_from_the_grants_in_their_order_of_use_then_from_the_overd
     assert [(g.id, g.remaining_units) for g in moved.grants] == [("grt_b", 0), ("grt_a", 0)]
 
 
+def test_every_transfer_of_a_debit_says_what_for_and_when() -> None:
+    moved = take(account(grant(3, "grt_a"), grant(4, "grt_b")), 9, T0 + MINUTE)
+    assert [(t.units, t.asset, t.reference, t.at) for t in moved.transfers] == [
+        (units, "USD", "fee_1", T0 + MINUTE) for units in (3, 4, 2)
+    ]
+
+
+def test_what_the_ledger_cannot_hold_is_refused_with_the_field_and_the_reason() -> None:
+    deep = replace(account(), overdraft_units=MAX_UNITS)
+    full = account(grant(MAX_UNITS))
+    problems = [
+        (refusal(full, MAX_UNITS + 1), "more than the ledger can hold in one movement"),
+        (refusal(deep, 1), "below what the ledger can hold"),
+        (check_credit(full, 1), "beyond what the ledger can hold"),
+    ]
+    for problem, reason in problems:
+        assert problem is not None
+        assert problem.kind is INVALID
+        assert list(problem.errors) == ["amount"]
+        assert reason in problem.errors["amount"][0]
+    assert take(full, MAX_UNITS).account.available_units == 0
+
+
 def test_a_debit_of_nothing_moves_nothing_whatever_the_policy() -> None:
     policies: tuple[OverdraftPolicy, ...] = ("allow", "limit", "reject")
     for policy in policies:
