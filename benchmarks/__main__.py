@@ -18,7 +18,7 @@ import uvloop
 from rich.console import Console
 
 from benchmarks import embedded, http
-from benchmarks.databases import KINDS, fresh_database
+from benchmarks.databases import KINDS, fresh_database, fresh_databases
 from benchmarks.report import Table, engine_table, http_table
 from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
@@ -64,8 +64,8 @@ def _say(kind: str) -> embedded.Say:
 def _engine(kind: str, plan: embedded.Plan) -> Table:
     # As the server does it, which this level leaves out.
     tune_garbage_collection()
-    with fresh_database(kind) as url:
-        rates, charges = uvloop.run(embedded.measure_engine(url, plan, _say(kind)))
+    with fresh_databases(kind) as (url, baseline_url):
+        rates, charges = uvloop.run(embedded.measure_engine(url, baseline_url, plan, _say(kind)))
     return engine_table(kind, rates, charges)
 
 

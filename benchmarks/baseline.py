@@ -27,8 +27,6 @@ from faregate.store import schema
 from faregate.store.protocol import LaneRows
 
 POOL_SIZE: Final = 32
-FIRST_SEQ: Final = 20_000_000
-"""The baseline numbers its rows from here on: a sequence would cost it one more round trip."""
 _EVENT: Final = "SELECT 1 FROM events WHERE lane = 0 AND event_id = $1 AND customer_id = $2"
 _BY_CUSTOMER: Final = (
     (schema.GRANTS, " AND is_used_up = 0"),
@@ -63,10 +61,11 @@ _INSERTS: Final = {table.name: _insert(table) for table in schema.HOT_TABLES}
 class Baseline:
     """What both databases share: the rules, and where rows are numbered."""
 
-    def __init__(self, catalog: CatalogView) -> None:
+    def __init__(self, catalog: CatalogView, last_seq: int) -> None:
         self._catalog = catalog
         self._ids = IdSource(secrets.randbits)
-        self._seq = FIRST_SEQ
+        # It numbers its rows by itself: a sequence would cost it one more round trip.
+        self._seq = last_seq
 
     @property
     def last_seq(self) -> int:
@@ -100,8 +99,8 @@ class Baseline:
 class SqliteBaseline(Baseline):
     """One connection, one transaction per call."""
 
-    def __init__(self, catalog: CatalogView, path: str) -> None:
-        super().__init__(catalog)
+    def __init__(self, catalog: CatalogView, last_seq: int, path: str) -> None:
+        super().__init__(catalog, last_seq)
         self._thread = ThreadPoolExecutor(1)
         self._path = path
         self._thread.submit(self._connect).result()
@@ -147,15 +146,15 @@ class SqliteBaseline(Baseline):
 class PostgresBaseline(Baseline):
     """A pool of connections, one transaction per call, the customer's account locked."""
 
-    def __init__(self, catalog: CatalogView, pool: Any) -> None:
-        super().__init__(catalog)
+    def __init__(self, catalog: CatalogView, last_seq: int, pool: Any) -> None:
+        super().__init__(catalog, last_seq)
         self._pool = pool
 
     @classmethod
-    async def open(cls, catalog: CatalogView, url: str) -> PostgresBaseline:
+    async def open(cls, catalog: CatalogView, last_seq: int, url: str) -> PostgresBaseline:
         """Connect."""
         pool = await asyncpg.create_pool(url, min_size=POOL_SIZE, max_size=POOL_SIZE)
-        return cls(catalog, pool)
+        return cls(catalog, last_seq, pool)
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -7,8 +7,9 @@ from typing import Final
 
 from benchmarks.baseline import PostgresBaseline, SqliteBaseline
 from benchmarks.measuring import Call, Rate, measure, middle
-from benchmarks.shop import Shop, open_shop, usage, verify
+from benchmarks.shop import open_shop, usage, verify
 from faregate import Engine
+from faregate.core.subscriptions import CatalogView
 from faregate.store.open import open_store
 
 CALLERS: Final = (1, 64)
@@ -33,60 +34,77 @@ class Plan:
         self.customers = customers
 
 
-async def measure_engine(url: str, plan: Plan, say: Say) -> tuple[dict[Cell, Rate], int]:
+async def measure_engine(
+    url: str, baseline_url: str, plan: Plan, say: Say
+) -> tuple[dict[Cell, Rate], int]:
     """Measure every cell, in turn, so that a slow minute of the machine hits all alike.
 
-    Returns the medians, and how many charges the ledger has, which `verify` found clean.
+    Each side has a database of its own, on the same disk. Returns the medians, and how many
+    charges there are in both, which `verify` found clean.
     """
     rounds: dict[Cell, list[Rate]] = {cell: [] for cell in CELLS}
+    async with Engine.open(baseline_url) as other:
+        theirs = await open_shop(other, plan.customers)
+        catalog = other.catalog_view()
+    baseline = await _open_baseline(catalog, baseline_url)
     async with Engine.open(url) as engine:
-        shop = await open_shop(engine, plan.customers)
-        baseline = await _open_baseline(engine, url)
+        ours = await open_shop(engine, plan.customers)
         try:
             for turn in range(plan.rounds):
                 for cell in CELLS:
                     subject, callers, wallets = cell
                     say(f"{subject}, {callers} callers, {wallets}")
-                    call = _call(engine, baseline, shop, cell, f"{turn}-{wallets}-{callers:02d}")
+                    run = f"{turn}-{wallets}-{callers:02d}"
+                    if subject == "engine":
+                        call = _by_engine(engine, _chosen(ours, wallets), run)
+                    else:
+                        call = _by_baseline(baseline, _chosen(theirs, wallets), run)
                     rounds[cell].append(await measure(call, callers, plan.seconds))
         finally:
             await baseline.close()
     say("verify")
-    await _give_out(url, baseline.last_seq)
-    return {cell: middle(rates) for cell, rates in rounds.items()}, await verify(url)
+    # The lane has given out the numbers of the baseline's rows.
+    await _lane(baseline_url, "UPDATE lanes SET last_seq = $1 RETURNING lane", baseline.last_seq)
+    charges = await verify(url) + await verify(baseline_url)
+    return {cell: middle(rates) for cell, rates in rounds.items()}, charges
 
 
-async def _give_out(url: str, last_seq: int) -> None:
-    """Say that the lane has given out the numbers of the baseline's rows."""
+async def _lane(url: str, sql: str, *values: int) -> int:
     store = await open_store(url)
-    async with store.transaction() as transaction:
-        await transaction.fetch("UPDATE lanes SET last_seq = $1 RETURNING lane", last_seq)
-    await store.close()
+    try:
+        async with store.transaction() as transaction:
+            return int((await transaction.fetch(sql, *values))[0][0])
+    finally:
+        await store.close()
 
 
-async def _open_baseline(engine: Engine, url: str) -> SqliteBaseline | PostgresBaseline:
-    catalog = engine.catalog_view()
+async def _open_baseline(catalog: CatalogView, url: str) -> SqliteBaseline | PostgresBaseline:
+    last_seq = await _lane(url, "SELECT last_seq FROM lanes")
     if url.startswith("sqlite:///"):
-        return SqliteBaseline(catalog, url.removeprefix("sqlite:///"))
-    return await PostgresBaseline.open(catalog, url)
+        return SqliteBaseline(catalog, last_seq, url.removeprefix("sqlite:///"))
+    return await PostgresBaseline.open(catalog, last_seq, url)
 
 
-def _call(
-    engine: Engine, baseline: SqliteBaseline | PostgresBaseline, shop: Shop, cell: Cell, run: str
+def _chosen(customers: list[str], wallets: str) -> Sequence[str]:
+    return customers[:1] if wallets == "hot" else customers
+
+
+def _by_engine(engine: Engine, chosen: Sequence[str], run: str) -> Call:
+    async def charge(number: int) -> None:
+        customer_id = chosen[number % len(chosen)]
+        booked = await engine.record_events(customer_id, [usage(run, number)])
+        if not booked.results[0].fees:
+            raise AssertionError("a charge has a fee")
+
+    return charge
+
+
+def _by_baseline(
+    baseline: SqliteBaseline | PostgresBaseline, chosen: Sequence[str], run: str
 ) -> Call:
-    subject, _, wallets = cell
-    everyone: Sequence[str] = shop.customers if subject == "engine" else shop.baseline
-    chosen = everyone[:1] if wallets == "hot" else everyone
-    size = len(chosen)
-
-    async def charge_by_engine(number: int) -> None:
-        booked = await engine.record_events(chosen[number % size], [usage(run, number)])
+    async def charge(number: int) -> None:
+        booked = await baseline.charge(chosen[number % len(chosen)], usage(run, number))
         if not booked.results[0].fees:
             raise AssertionError("a charge has a fee")
 
-    async def charge_by_baseline(number: int) -> None:
-        booked = await baseline.charge(chosen[number % size], usage(run, number))
-        if not booked.results[0].fees:
-            raise AssertionError("a charge has a fee")
-
-    return charge_by_engine if subject == "engine" else charge_by_baseline
+    return charge

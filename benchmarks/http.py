@@ -47,7 +47,7 @@ async def prepare(url: str, customers: int) -> list[str]:
     """Make the shop and the key; returns the customers' ids."""
     async with Engine.open(url) as engine:
         await engine.create_key("test", "admin", "benchmark", KEY)
-        return (await open_shop(engine, customers)).customers
+        return await open_shop(engine, customers)
 
 
 def measure_http(

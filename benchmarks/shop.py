@@ -1,13 +1,12 @@
 """The shop that every measurement uses: one price per token, and customers with three grants, who
-never run dry. Half of the customers belong to the baseline, so that a lane remembers none whom
-the baseline charges.
+never run dry.
 """
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from faregate import Engine
 from faregate.catalog.types import CreateProduct
@@ -43,15 +42,8 @@ PRODUCT: Final = {
 CUSTOMER: Final = {"name": "Ada", "subscriptions": [{"products": [{"code": "tokens"}]}]}
 
 
-class Shop(NamedTuple):
-    """Customers' ids: those whom Faregate charges, and the baseline's."""
-
-    customers: list[str]
-    baseline: list[str]
-
-
-async def open_shop(engine: Engine, customers: int) -> Shop:
-    """Make the product and two times so many customers."""
+async def open_shop(engine: Engine, customers: int) -> list[str]:
+    """Make the product and so many customers; returns their ids."""
     await engine.create_product(from_dict(CreateProduct, PRODUCT))
     room = asyncio.Semaphore(32)
 
@@ -63,8 +55,7 @@ async def open_shop(engine: Engine, customers: int) -> Shop:
                 await engine.adjust(created.id, request)
             return created.id
 
-    ids = await asyncio.gather(*(make(number) for number in range(2 * customers)))
-    return Shop(list(ids[:customers]), list(ids[customers:]))
+    return list(await asyncio.gather(*(make(number) for number in range(customers))))
 
 
 def usage(run: str, number: int) -> UsageEvent:
