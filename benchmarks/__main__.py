@@ -23,6 +23,9 @@ from benchmarks.report import Table, engine_table, http_table
 from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
 
+MARK = "<!-- what follows is written by the benchmark -->"
+"""In a page that has this line, what stands before it is kept."""
+
 console = Console(stderr=True)
 
 
@@ -51,7 +54,8 @@ def main(
         table.show(Console())
     if markdown is not None:
         parts = [_machine(), *(table.markdown() for table in tables)]
-        markdown.write_text("\n\n".join(parts) + "\n")
+        before = markdown.read_text().partition(MARK)[0] if markdown.exists() else ""
+        markdown.write_text("\n\n".join([before + MARK, *parts]) + "\n")
 
 
 def _say(kind: str) -> embedded.Say:
