@@ -72,12 +72,12 @@ class CatalogMemory:
         `for_lane` says that charges wait for it.
         """
         async with self._store.snapshot(for_lane=for_lane) as snapshot:
-            newest = await snapshot.fetch("SELECT epoch FROM catalog_epoch")
-            if int(newest[0][0]) > self.epoch:
-                await self._read(snapshot.fetch)
+            await self._read(snapshot.fetch)
 
     async def _read(self, fetch: Callable[[str], Awaitable[Rows]]) -> None:
         epoch = int((await fetch("SELECT epoch FROM catalog_epoch"))[0][0])
+        if epoch <= self.epoch:
+            return
         assets: dict[int, dict[str, Asset]] = defaultdict(lambda: dict(CURRENCIES))
         for environment_id, code, name, decimals, label, symbol in await fetch(
             "SELECT environment_id, code, name, decimals, label, symbol FROM assets"

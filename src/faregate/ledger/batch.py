@@ -10,7 +10,6 @@ import asyncio
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
 import structlog
@@ -26,7 +25,6 @@ from faregate.ledger import rows
 from faregate.ledger.memory import EventKey, Memory
 from faregate.store.protocol import Pair, Store
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 

@@ -25,15 +25,18 @@ class Authenticator:
 
     def remembered(self, secret: bytes, now: float) -> ApiKey | None:
         """Return the key with this secret if it was found a moment ago."""
-        found = self._known.get(hashlib.sha256(secret).digest())
+        return self._remembered(hashlib.sha256(secret).digest(), now)
+
+    def _remembered(self, hashed: bytes, now: float) -> ApiKey | None:
+        found = self._known.get(hashed)
         return found[0] if found is not None and now < found[1] else None
 
     async def authenticate(self, secret: bytes, now: float) -> ApiKey:
         """Return the caller's key. Raises `FaregateError` (401), the same for every reason."""
-        known = self.remembered(secret, now)
+        hashed = hashlib.sha256(secret).digest()
+        known = self._remembered(hashed, now)
         if known is not None:
             return known
-        hashed = hashlib.sha256(secret).digest()
         key = await self._engine.find_key(secret.decode("latin-1"))
         if key is None:
             self._known.pop(hashed, None)

@@ -22,14 +22,17 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True, frozen=True):
     errors: dict[str, list[str]] = {}
 
 
+def problem_details(problem: Problem, path: str, request_id: str) -> ProblemDetails:
+    """Return a problem as the API shows it."""
+    kind = problem.kind
+    return ProblemDetails(
+        kind.urn, kind.title, kind.status, problem.detail, path, request_id, problem.errors
+    )
+
+
 def problem_body(problem: Problem, path: str, request_id: str) -> bytes:
     """Write a problem as JSON."""
-    kind = problem.kind
-    return encode(
-        ProblemDetails(
-            kind.urn, kind.title, kind.status, problem.detail, path, request_id, problem.errors
-        )
-    )
+    return encode(problem_details(problem, path, request_id))
 
 
 def problem_headers(problem: Problem) -> list[tuple[bytes, bytes]]:

@@ -30,7 +30,7 @@ from faregate.rest.operations import (
     Call,
     Operation,
 )
-from faregate.rest.problems import ProblemDetails
+from faregate.rest.problems import ProblemDetails, problem_details
 from faregate.rest.usage import EventFee, customer_of, show_fee
 
 QUEUE_BYTES: Final = 1024
@@ -162,19 +162,9 @@ async def book(
 
 
 def _show_result(result: EventResult, view: CatalogView, request_id: str) -> BookedResult:
-    problem = result.problem
     details = None
-    if problem is not None:
-        kind = problem.kind
-        details = ProblemDetails(
-            kind.urn,
-            kind.title,
-            kind.status,
-            problem.detail,
-            "/v1/events",
-            request_id,
-            problem.errors,
-        )
+    if result.problem is not None:
+        details = problem_details(result.problem, "/v1/events", request_id)
     balances = {
         account: to_decimal(units, view.assets[account.rpartition(":")[2]].scale)
         for account, units in result.balances.items()

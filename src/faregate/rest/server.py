@@ -52,7 +52,6 @@ class Server:
         self.engine = engine
         self.authenticator = Authenticator(engine)
         self.answers: dict[int, int] = {}
-        self._clock = time.monotonic
 
     async def run(
         self,
@@ -82,7 +81,7 @@ class Server:
 
     async def caller(self, headers: RequestHeaders, operation: Operation) -> ApiKey:
         """Return the caller's key. Raises `FaregateError` (401, 403)."""
-        key = await self.authenticator.authenticate(headers.secret, self._clock())
+        key = await self.authenticator.authenticate(headers.secret, time.monotonic())
         if key.role not in operation.roles:
             allowed = ", ".join(sorted(operation.roles))
             detail = f"the key's role is {key.role!r}, this needs one of: {allowed}"

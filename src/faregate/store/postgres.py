@@ -170,7 +170,10 @@ class PostgresStore:
 
     async def fetch(self, sql: str, *parameters: Any) -> Rows:
         """Return all rows of a short read."""
-        async with self._connection(self._pool) as connection:
+        return await self._fetch(self._pool, sql, *parameters)
+
+    async def _fetch(self, pool: Any, sql: str, *parameters: Any) -> Rows:
+        async with self._connection(pool) as connection:
             return await _PostgresQueries(connection).fetch(sql, *parameters)
 
     @asynccontextmanager
@@ -212,8 +215,7 @@ class PostgresStore:
     async def leases(self) -> list[Lease]:
         """Return every lane's row."""
         sql = f"SELECT {_LEASE_COLUMNS} FROM lanes ORDER BY lane"
-        async with self._connection(self._lane_pool) as connection:
-            rows = await _PostgresQueries(connection).fetch(sql)
+        rows = await self._fetch(self._lane_pool, sql)
         return [Lease(*row) for row in rows]
 
     async def take_lease(self, seen: Lease, holder: str, lease_until_us: int) -> Lease | None:
@@ -222,10 +224,8 @@ class PostgresStore:
             UPDATE lanes SET epoch = epoch + 1, holder = $1, lease_until_us = $2
             WHERE lane = $3 AND epoch = $4 AND lease_until_us = $5 RETURNING {_LEASE_COLUMNS}
         """
-        async with self._connection(self._lane_pool) as connection:
-            rows = await _PostgresQueries(connection).fetch(
-                sql, holder, lease_until_us, seen.lane, seen.epoch, seen.lease_until_us
-            )
+        given = (holder, lease_until_us, seen.lane, seen.epoch, seen.lease_until_us)
+        rows = await self._fetch(self._lane_pool, sql, *given)
         return Lease(*rows[0]) if rows else None
 
     async def load(
