@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from faregate import Engine
+from faregate.cli.server import address_of, listen, uvicorn_config
 from faregate.rest.app import create_app
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class RunningServer(NamedTuple):
     url: str
     engine: Engine
     loop: asyncio.AbstractEventLoop
+    uvicorn: uvicorn.Server
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the engine on its own loop."""
@@ -39,7 +41,6 @@ def running_server(database_url: str) -> Iterator[RunningServer]:
     started: dict[str, RunningServer] = {}
     failed: list[BaseException] = []
     ready = threading.Event()
-    stop: list[uvicorn.Server] = []
 
     async def serve() -> None:
         async with Engine.open(database_url) as engine:
@@ -48,17 +49,14 @@ def running_server(database_url: str) -> Iterator[RunningServer]:
                 await engine.create_key("live", "admin", "tests", LIVE_KEY)
                 await engine.create_key("test", "ingest", "tests", INGEST_KEY)
                 await engine.create_key("test", "read", "tests", READ_KEY)
-            config = uvicorn.Config(
-                create_app(engine), host="127.0.0.1", port=0, log_level="warning", lifespan="off"
-            )
-            server = uvicorn.Server(config)
-            stop.append(server)
-            task = asyncio.create_task(server.serve())
+            listener = listen("127.0.0.1", 0)
+            server = uvicorn.Server(uvicorn_config(create_app(engine)))
+            task = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            url = f"http://127.0.0.1:{port}"
-            started["server"] = RunningServer(url, engine, asyncio.get_running_loop())
+            url = address_of(listener)
+            loop = asyncio.get_running_loop()
+            started["server"] = RunningServer(url, engine, loop, server)
             ready.set()
             await task
 
@@ -77,7 +75,7 @@ def running_server(database_url: str) -> Iterator[RunningServer]:
     try:
         yield started["server"]
     finally:
-        stop[0].should_exit = True
+        started["server"].uvicorn.should_exit = True
         thread.join(30)
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from faregate.cli.settings import Mode, refuse
 from faregate.engine import Engine
 from faregate.rest.app import create_app
+from faregate.rest.direct import DirectProtocol
 from faregate.web import create_web
 
 GRACE_SECONDS: Final = 10
@@ -58,7 +59,7 @@ def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=DirectProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

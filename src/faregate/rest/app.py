@@ -96,7 +96,7 @@ class Pages:
             await self._web(scope, receive, send)
         else:
             await self._server.refuse(
-                Problem(NOT_FOUND, f"there is no path {path!r}: see /docs"),
+                FaregateError(Problem(NOT_FOUND, f"there is no path {path!r}: see /docs")),
                 scope,
                 send,
                 RequestHeaders(scope["headers"]).request_id,
@@ -131,7 +131,7 @@ class Pages:
         try:
             await self._server.authenticator.authenticate(asked.secret, time.monotonic())
         except FaregateError as error:
-            await self._server.refuse(error.problem, scope, send, asked.request_id)
+            await self._server.refuse(error, scope, send, asked.request_id)
             return
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await self._send(scope, send, 200, headers, metrics_text(self._server))
@@ -172,7 +172,8 @@ class _Api:
             return
         detail = f"{scope['method']} {scope['path']} is no operation of this API: see /docs"
         request_id = RequestHeaders(scope["headers"]).request_id
-        await self._server.refuse(Problem(NOT_FOUND, detail), scope, send, request_id)
+        error = FaregateError(Problem(NOT_FOUND, detail))
+        await self._server.refuse(error, scope, send, request_id)
 
 
 async def _refuse_method(server: Server, allowed: Sequence[str], scope: Scope, send: Send) -> None:

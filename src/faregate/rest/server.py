@@ -68,7 +68,7 @@ class Server:
             call = await self._call(operation, path, headers, scope, receive)
             answer = await operation.handler(call)
         except Exception as error:
-            await self.refuse(self.problem_of(error, scope, request_id), scope, send, request_id)
+            await self.refuse(error, scope, send, request_id)
             return
         status, body, applied = operation.status, answer, ""
         if type(answer) is Answer:
@@ -124,7 +124,7 @@ class Server:
             headers.request_id.decode(),
         )
 
-    def problem_of(self, error: Exception, scope: Scope, request_id: bytes) -> Problem:
+    def problem_of(self, error: BaseException, path: str, request_id: bytes) -> Problem:
         """Return what a caller is told of an error; a fault of ours goes to the log."""
         if isinstance(error, FaregateError):
             return error.problem
@@ -132,36 +132,53 @@ class Server:
         log.error(
             "operation failed",
             request_id=request_id.decode(),
-            path=scope["path"],
+            path=path,
             trace="".join(traceback.format_exception(error)),
         )
         detail = "an unexpected fault: see the server's log under this request id"
         return Problem(INTERNAL, detail)
 
-    async def refuse(self, problem: Problem, scope: Scope, send: Send, request_id: bytes) -> None:
-        """Answer with a problem document."""
+    def refusal(
+        self, error: BaseException, path: str, request_id: bytes
+    ) -> tuple[int, Headers, bytes]:
+        """Return the answer to a request that failed: a problem document. Logs what is serious."""
+        problem = self.problem_of(error, path, request_id)
         status = problem.kind.status
         if status >= 500 or status == 429:
             log.warning(
                 "refused",
                 status=status,
                 detail=problem.detail,
-                path=scope["path"],
+                path=path,
                 request_id=request_id.decode(),
             )
-        body = problem_body(problem, scope["path"], request_id.decode())
-        await self.send(send, status, problem_headers(problem), body, request_id)
+        body = problem_body(problem, path, request_id.decode())
+        return self.answered(status, problem_headers(problem), body, request_id)
+
+    def answered(
+        self, status: int, headers: Headers, body: bytes, request_id: bytes
+    ) -> tuple[int, Headers, bytes]:
+        """Count an answer; returns it with the headers that every answer has."""
+        self.answers[status] = self.answers.get(status, 0) + 1
+        headers = [*headers, (b"x-request-id", request_id), _NO_STORE]
+        if status != 204:
+            headers.append((b"content-length", str(len(body)).encode()))
+        return status, headers, body
+
+    async def refuse(self, error: Exception, scope: Scope, send: Send, request_id: bytes) -> None:
+        """Answer with a problem document."""
+        await _send(send, *self.refusal(error, scope["path"], request_id))
 
     async def send(
         self, send: Send, status: int, headers: Headers, body: bytes, request_id: bytes
     ) -> None:
         """Send an answer."""
-        self.answers[status] = self.answers.get(status, 0) + 1
-        headers = [*headers, (b"x-request-id", request_id), _NO_STORE]
-        if status != 204:
-            headers.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await _send(send, *self.answered(status, headers, body, request_id))
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def read_json(kind: type[T], headers: RequestHeaders, receive: Receive) -> T:
