@@ -9,6 +9,7 @@ database with one writer.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from faregate.store.protocol import FenceFailed, Lease, Store
@@ -37,7 +38,7 @@ async def index_events(store: Store, lease: Lease, indexed_seq: int, last_seq: i
         )
     firsts = list(dict.fromkeys(row[0] for row in rows[::SLICE]))
     last = rows[-1][0] if rows else ""
-    for first, following in zip(firsts, [*firsts[1:], None], strict=True):
+    for first, following in pairwise([*firsts, None]):
         until = "customer_id <= $5" if following is None else "customer_id < $5"
         async with store.transaction() as transaction:
             await transaction.fetch(
