@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from faregate.core.accounts import Transfer
 from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.customers import CustomerState
@@ -41,7 +42,6 @@ from faregate.core.transactions import (
     Charge,
     ChargeRequest,
 )
-from faregate.core.wallet import Transfer
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

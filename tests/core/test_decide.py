@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faregate.core.accounts import restore_account
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.decide import (
     NOTHING_KNOWN,
@@ -20,7 +21,6 @@ from faregate.core.decide import (
 )
 from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, NOT_FOUND
 from faregate.core.subscriptions import Stretch
-from faregate.core.wallet import restore_account
 
 from .builders import (
     CUSTOMER,

@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from faregate.core.amounts import MAX_UNITS
-from faregate.core.grants import PURPOSES, Grant, order_of_use
-from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, Problem
-from faregate.core.wallet import (
+from faregate.core.accounts import (
     BREAKAGE,
     REVENUE,
     Account,
@@ -21,13 +18,14 @@ from faregate.core.wallet import (
     OverdraftPolicy,
     Transfer,
     account_id,
-    advance,
-    check_credit,
-    credit,
-    debit,
     open_account,
     restore_account,
 )
+from faregate.core.amounts import MAX_UNITS
+from faregate.core.grants import PURPOSES, Grant, order_of_use
+from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, Problem
+from faregate.core.timeline import advance
+from faregate.core.wallet import check_credit, credit, debit
 
 from .builders import DAY, MINUTE, T0, grant, ledger
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from faregate.store.open import open_store
-from faregate.store.protocol import DuplicateKey, FenceFailed, LaneCommit, Store
+from faregate.store.protocol import DuplicateKey, FenceFailed, LaneCommit, Store, Wanted
 
 FAR_US = 4_000_000_000_000_000
 FEE = ("fee_1", "cust_1", "event", "prc_1", 0, "USD", "default:USD", 5, "1", 7)
@@ -52,7 +52,7 @@ def test_a_commit_writes_its_rows_and_where_the_lane_stands(database_url: str):
                 "grants": [GRANT],
             }
             await store.commit(commit)
-            loaded = await store.load(commit.lane, ["cust_1"], [("event", "cust_1")], [])
+            loaded = await store.load(commit.lane, Wanted(["cust_1"], [("event", "cust_1")]))
             assert [tuple(row) for row in loaded.events] == [event("event")]
             assert [tuple(row) for row in loaded.fees] == [FEE]
             assert [tuple(row) for row in loaded.grants] == [GRANT]
@@ -72,7 +72,7 @@ def test_a_grant_that_is_written_again_replaces_what_was_left_of_it(database_url
             await store.commit(commit)
             assert await written(store) == {"events": 0, "fees": 0, "transfers": 0, "grants": 1}
             # A grant that is used up is not loaded any more.
-            assert (await store.load(commit.lane, ["cust_1"], [], [])).grants in ((), [])
+            assert (await store.load(commit.lane, Wanted(["cust_1"]))).grants in ((), [])
 
     asyncio.run(story())
 

@@ -10,9 +10,12 @@ from datetime import datetime
 
 import msgspec
 
+from faregate.core.accounts import Account, Movement, Transfer, open_account
 from faregate.core.grants import Grant
+from faregate.core.holds import Hold
+from faregate.core.slices import Slices
 from faregate.core.subscriptions import Subscription
-from faregate.core.wallet import Account, Transfer, advance, open_account
+from faregate.core.timeline import advance
 
 CarryKey = tuple[str, str]
 """A price's id and an asset's code."""
@@ -34,12 +37,21 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
         """Return the account, or an empty one that was never used."""
         return self.accounts.get(identifier) or open_account(identifier)
 
+    def open_hold(self, hold_id: str) -> Hold | None:
+        """Return a hold that was open at the last command."""
+        for account in self.accounts.values():
+            for hold in account.holds:
+                if hold.id == hold_id:
+                    return hold
+        return None
+
 
 class Changes:
     """What a command has changed so far; it becomes a `Decision` or is dropped.
 
     Collects what must be written: transfers in their order, and of everything else the newest
-    version only.
+    version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
+    that events are slices of one use.
     """
 
     __slots__ = (
@@ -47,6 +59,10 @@ class Changes:
         "carries",
         "changed_accounts",
         "grants",
+        "hold",
+        "holds",
+        "revived",
+        "slices",
         "state",
         "transfers",
     )
@@ -58,6 +74,10 @@ class Changes:
         self.carries: dict[CarryKey, int] = {}
         self.grants: dict[str, tuple[str, Grant]] = {}
         self.transfers: list[Transfer] = []
+        self.holds: dict[str, Hold] = {}
+        self.revived: frozenset[str] = frozenset()
+        self.hold: Hold | None = None
+        self.slices: Slices | None = None
 
     def advanced(self, identifier: str, now: datetime) -> Account:
         """Return the account brought forward to `now`."""
@@ -66,21 +86,24 @@ class Changes:
             return open_account(identifier)
         if account.next_change_at is not None and account.next_change_at <= now:
             moved = advance(account, now)
-            self.put(moved.account, moved.transfers, moved.grants)
+            self.put(moved)
             return moved.account
         return account
 
-    def put(
-        self, account: Account, transfers: tuple[Transfer, ...], grants: tuple[Grant, ...]
-    ) -> None:
-        """Record an account's new version with the transfers and grants that made it."""
+    def put(self, moved: Movement) -> None:
+        """Record an account's new version, with what made it."""
+        account = moved.account
         before = self.accounts.get(account.id)
         self.accounts[account.id] = account
         if before is None or before.overdraft_units != account.overdraft_units:
             self.changed_accounts[account.id] = account
-        self.transfers += transfers
-        for grant in grants:
+        self.transfers += moved.transfers
+        for grant in moved.grants:
             self.grants[grant.id] = (account.id, grant)
+        for hold in moved.holds:
+            self.holds[hold.id] = hold
+        if moved.revived:
+            self.revived |= moved.revived
 
     def carry(self, key: CarryKey) -> int:
         """Return what rounding left over of this price so far."""
@@ -104,11 +127,21 @@ class Changes:
             dict(self.carries),
             dict(self.grants),
             list(self.transfers),
+            dict(self.holds),
+            self.revived,
         )
 
     def restore(self, before: tuple[object, ...]) -> None:
         """Forget everything since that snapshot."""
-        self.accounts, self.changed_accounts, self.carries, self.grants, self.transfers = before  # type: ignore[assignment]
+        (
+            self.accounts,
+            self.changed_accounts,
+            self.carries,
+            self.grants,
+            self.transfers,
+            self.holds,
+            self.revived,
+        ) = before  # type: ignore[assignment]
 
     def new_state(self, subscriptions: tuple[Subscription, ...] | None = None) -> CustomerState:
         """Return the customer's state with all changes in it."""

@@ -13,12 +13,27 @@ from datetime import datetime
 
 import msgspec
 
+from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
+from faregate.core.authorizing import authorize
 from faregate.core.customers import CarryKey, Changes, CustomerState
 from faregate.core.events import BookedEvent, EventsBooked, RecordEvents, decide_events
+from faregate.core.gate import (
+    Authorize,
+    Capture,
+    ExtendHold,
+    GateCommand,
+    Gated,
+    HoldAnswer,
+    SettledHold,
+    UpdateHold,
+    VoidHold,
+)
 from faregate.core.grants import Grant
+from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
 from faregate.core.problems import NOT_FOUND, Problem, invalid
+from faregate.core.settling import capture, extend, update, void
 from faregate.core.subscriptions import Binding, CatalogView, Stretch, Subscription
 from faregate.core.transactions import (
     Adjust,
@@ -26,7 +41,6 @@ from faregate.core.transactions import (
     Charge,
     decide_transaction,
 )
-from faregate.core.wallet import Account, OverdraftPolicy, Transfer
 
 
 class Subscribe(msgspec.Struct, frozen=True):
@@ -58,15 +72,20 @@ class SetOverdraft(msgspec.Struct, frozen=True):
     limit_units: int = 0
 
 
-Command = RecordEvents | Adjust | Charge | Subscribe | ChangeSubscription | SetOverdraft
-Answer = EventsBooked | BookedTransaction | Subscription | Account | None
+Command = (
+    RecordEvents | GateCommand | Adjust | Charge | Subscribe | ChangeSubscription | SetOverdraft
+)
+Answer = EventsBooked | HoldAnswer | BookedTransaction | Subscription | Account | None
+Transaction = BookedTransaction | SettledHold
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """What is booked already under the keys that a command carries."""
+    """What is booked already under the keys that a command carries. Holds are those that no longer
+    count as open, by their id; for `Authorize` all, by their transaction id."""
 
     events: Mapping[str, BookedEvent] = {}
-    transactions: Mapping[str, BookedTransaction] = {}
+    transactions: Mapping[str, Transaction] = {}
+    holds: Mapping[str, Hold] = {}
 
 
 NOTHING_KNOWN = Known()
@@ -86,8 +105,10 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     accounts: Mapping[str, Account] = {}
     carries: Mapping[CarryKey, int] = {}
     events: list[BookedEvent] = []
-    transaction: BookedTransaction | None = None
+    transaction: Transaction | None = None
     subscriptions: tuple[Subscription, ...] = ()
+    holds: Mapping[str, Hold] = {}
+    revived: frozenset[str] = frozenset()
 
 
 def decide(
@@ -105,6 +126,13 @@ def decide(
             return Decision(state, events)
         changes, booked, new = events
         return _decision(changes, booked, events=new)
+    if isinstance(command, (Authorize, Capture, UpdateHold, ExtendHold, VoidHold)):
+        gated = _at_the_gate(state, known, command, catalog, now, ids)
+        if isinstance(gated, Problem):
+            return Decision(state, gated)
+        if not (gated.changes.holds or gated.settled):
+            return Decision(state, gated.answer)
+        return _decision(gated.changes, gated.answer, gated.events, gated.settled)
     if isinstance(command, (Adjust, Charge)):
         outcome = decide_transaction(state, known.transactions, command, catalog, now, ids)
         if isinstance(outcome, Problem):
@@ -124,7 +152,7 @@ def _decision(
     changes: Changes,
     answer: Answer,
     events: list[BookedEvent] | None = None,
-    transaction: BookedTransaction | None = None,
+    transaction: Transaction | None = None,
 ) -> Decision:
     return Decision(
         changes.new_state(),
@@ -135,7 +163,30 @@ def _decision(
         changes.carries,
         events or [],
         transaction,
+        (),
+        changes.holds,
+        changes.revived,
     )
+
+
+def _at_the_gate(
+    state: CustomerState,
+    known: Known,
+    command: GateCommand,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Gated | Problem:
+    if isinstance(command, Authorize):
+        return authorize(state, known.holds, command, catalog, now, ids)
+    if isinstance(command, ExtendHold):
+        return extend(state, known.holds, command, now)
+    if isinstance(command, VoidHold):
+        return void(state, known.holds, command, now)
+    prior = known.transactions.get(command.request.transaction_id)
+    if isinstance(command, Capture):
+        return capture(state, known.holds, prior, known.events, command, catalog, now, ids)
+    return update(state, known.holds, prior, known.events, command, catalog, now, ids)
 
 
 def _subscribe(state: CustomerState, command: Subscribe) -> Decision:
@@ -195,6 +246,6 @@ def _set_overdraft(state: CustomerState, command: SetOverdraft, now: datetime) -
     account = msgspec.structs.replace(
         before, overdraft_policy=command.policy, overdraft_limit_units=limit
     )
-    changes.put(account, (), ())
+    changes.put(Movement(account))
     changes.changed_accounts[account.id] = account
     return _decision(changes, account)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
 from faregate.core.assets import Asset
 from faregate.core.codec import encode, same_json
@@ -32,7 +33,7 @@ from faregate.core.pricing import (
 )
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
-from faregate.core.wallet import REVENUE, debit
+from faregate.core.wallet import debit, debit_hold
 
 GRACE_PERIOD: Final = timedelta(days=34)
 """How old an event may be."""
@@ -144,13 +145,26 @@ def decide_events(
     event that is refused, unless the command is lenient.
     """
     changes = Changes(state)
+    outcome = book_events(changes, known, command, catalog, now, ids)
+    return outcome if isinstance(outcome, Problem) else (changes, *outcome)
+
+
+def book_events(
+    changes: Changes,
+    known: Mapping[str, BookedEvent],
+    command: RecordEvents,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> tuple[EventsBooked, list[BookedEvent]] | Problem:
+    """Book a batch of events among the changes of a command, as `decide_events` says."""
     received_at = command.received_at or now
     results: list[EventResult] = []
     booked: dict[str, BookedEvent] = {}
     for index, event in enumerate(command.events):
         prior = known.get(event.id) or booked.get(event.id)
         if prior is not None:
-            outcome = _repeat(prior, event)
+            outcome = repeated(prior, event)
         elif command.is_lenient:
             outcome = _book_alone(changes, event, received_at, catalog, now, ids)
         else:
@@ -164,7 +178,7 @@ def decide_events(
         results.append(outcome)
         if prior is None:
             booked[event.id] = BookedEvent(event, outcome, now)
-    return changes, EventsBooked(tuple(results)), list(booked.values())
+    return EventsBooked(tuple(results)), list(booked.values())
 
 
 def check_free(path: str, value: Mapping[str, Any] | None) -> Problem | None:
@@ -216,7 +230,8 @@ def _check_costs(costs: list[Cost], assets: Mapping[str, Asset]) -> Problem | No
     return invalid("costs", f"have {size} bytes as JSON: send at most {MAX_FREE_BYTES}")
 
 
-def _repeat(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
+def repeated(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
+    """Return the first answer to an event that is booked, or the conflict where it differs."""
     first = prior.event
     differing = [
         field
@@ -281,8 +296,12 @@ def _book(
     if not prices:
         warnings.append(f"no price for event_type={event.event_type}: no fee")
     for compiled in prices:
-        priced = _choose_asset(compiled, changes)
-        match = price_event(compiled, priced, data)
+        priced = choose_asset(compiled, changes)
+        slices = changes.slices
+        if slices is None or slices.event_type != event.event_type:
+            match = price_event(compiled, priced, data)
+        else:
+            match = slices.price(compiled, priced, data, keeps=True)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
@@ -297,7 +316,7 @@ def _book(
     return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
 
 
-def _choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:
+def choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:
     """Choose the first listed asset in which the customer has an account, else the first."""
     if len(compiled.assets) > 1:
         for priced in compiled.assets:
@@ -320,10 +339,14 @@ def _collect(
     units, carry = fee_units(match.numerator, priced.denominator, carried)
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
-    moved = debit(account, units, REVENUE, fee_id, now, priced.asset.scale)
+    hold = changes.hold
+    if hold is None or hold.account_id != account.id:
+        moved = debit(account, units, REVENUE, fee_id, now, priced.asset.scale)
+    else:
+        moved = debit_hold(account, hold.id, units, REVENUE, fee_id, now, priced.asset.scale)
     if isinstance(moved, Problem):
         return moved
-    changes.put(moved.account, moved.transfers, moved.grants)
+    changes.put(moved)
     if carry != carried:
         changes.carries[key] = carry
     return Fee(

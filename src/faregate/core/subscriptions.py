@@ -136,6 +136,17 @@ class CatalogView(msgspec.Struct, frozen=True):
                     found.extend(version.prices.get(event_type, ()))
         return found
 
+    def sells(self, subscriptions: tuple[Subscription, ...], event_type: str) -> bool:
+        """Tell whether events of this type would have a price if all subscriptions were active."""
+        for subscription in subscriptions:
+            for binding in subscription.current_bindings():
+                product = self.products.get(binding.product_id)
+                if product is not None and any(
+                    event_type in version.prices for version in product.versions.values()
+                ):
+                    return True
+        return False
+
 
 def _in_force(bindings: tuple[Binding, ...], at: datetime) -> tuple[Binding, ...]:
     """Return for each product the last binding that had begun; before the first, the first."""

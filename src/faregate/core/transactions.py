@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_id
 from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_free
@@ -22,15 +23,7 @@ from faregate.core.instants import is_in_range
 from faregate.core.prices import ACCOUNT_NAME, Key
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
-from faregate.core.wallet import (
-    DEFAULT_ACCOUNT,
-    REVENUE,
-    Movement,
-    account_id,
-    check_credit,
-    credit,
-    debit,
-)
+from faregate.core.wallet import check_credit, credit, debit
 
 AccountName = Annotated[str, Meta(pattern=rf"^{ACCOUNT_NAME.pattern}\Z")]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -103,7 +96,7 @@ class BookedTransaction(msgspec.Struct, frozen=True):
 
 def decide_transaction(
     state: CustomerState,
-    known: Mapping[str, BookedTransaction],
+    known: Mapping[str, Any],
     command: Adjust | Charge,
     catalog: CatalogView,
     now: datetime,
@@ -142,13 +135,11 @@ def decide_transaction(
         units = -units
     if isinstance(moved, Problem):
         return moved
-    changes.put(moved.account, moved.transfers, moved.grants)
+    changes.put(moved)
     return changes, BookedTransaction(transaction_id, request, identifier, units, now), True
 
 
-def _conflict(
-    prior: BookedTransaction, request: AdjustmentRequest | ChargeRequest
-) -> Problem | None:
+def _conflict(prior: Any, request: AdjustmentRequest | ChargeRequest) -> Problem | None:
     first = prior.request
     if type(first) is not type(request):
         detail = f"transaction_id {request.transaction_id!r} was used for the {prior.kind} "

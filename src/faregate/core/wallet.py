@@ -1,200 +1,20 @@
-"""A customer's wallet: one account per asset (and name), and how its balance changes.
-
-    balance = sum of the grants in force - overdraft used
-
-Nothing changes a balance but *transfers*: each moves units of one asset from one ledger account
-to another, so all transfers of an asset sum to zero by construction. Ledger accounts are
-
-    grt_...               what is left of a grant (the customer's)
-    overdraft:default:USD what the customer has used beyond the grants (the customer's, <= 0)
-    revenue               fees and charges earned (the operator's)
-    breakage              what expired unused (the operator's)
-    adjustments:gift ...  where adjustments come from and go to, by reason (the operator's)
-
-Time is handled by `advance`: it brings an account forward to `now`, applying in their order the
-instants at which grants began (a beginning grant first repays the overdraft) and expired (what
-is left breaks). It gives the same result however often, and however late, somebody looks, so no
-job has to run on time.
+"""How commands change an account: credit adds a grant, a debit takes units from the grants in
+their order of use and then from the overdraft, a hold sets units aside, and what is captured of a
+hold is paid out of it first.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from datetime import datetime
-from typing import Final, Literal
 
-import msgspec
 from msgspec import structs
 
+from faregate.core.accounts import Account, Movement, Transfer, begins, settled
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
-from faregate.core.grants import Grant, burn, order_of_use, with_remaining
+from faregate.core.grants import Grant, burn
+from faregate.core.holds import Hold, HoldPart, joined, take
 from faregate.core.problems import INSUFFICIENT_FUNDS, Problem, invalid
-
-REVENUE: Final = "revenue"
-BREAKAGE: Final = "breakage"
-DEFAULT_ACCOUNT: Final = "default"
-
-OverdraftPolicy = Literal["allow", "limit", "reject"]
-
-
-class Transfer(msgspec.Struct, frozen=True, gc=False):
-    """One movement of value: `units` (> 0) leave `from_account` and reach `to_account`.
-
-    `reference` names what caused it: a fee, a charge, an adjustment, or the grant that began or
-    expired.
-    """
-
-    asset: str
-    from_account: str
-    to_account: str
-    units: int
-    reference: str
-    at: datetime
-
-
-class Account(msgspec.Struct, frozen=True, gc=False):
-    """One asset's balance inside a wallet, as of the instant it was last advanced to.
-
-    `grants` are in force, with something left, in their order of use; `scheduled` begin later.
-    `available_units` is their sum less `overdraft_units`. Before `next_change_at` (None: ever)
-    the passing of time changes nothing.
-    """
-
-    id: str
-    name: str
-    asset: str
-    grants: tuple[Grant, ...] = ()
-    scheduled: tuple[Grant, ...] = ()
-    overdraft_units: int = 0
-    overdraft_policy: OverdraftPolicy = "allow"
-    overdraft_limit_units: int = 0
-    available_units: int = 0
-    next_change_at: datetime | None = None
-
-    @property
-    def overdraft_account(self) -> str:
-        """The ledger account that holds what was used beyond the grants."""
-        return f"overdraft:{self.id}"
-
-
-class Movement(msgspec.Struct, frozen=True, gc=False):
-    """What one step did to an account: the account after it, its transfers, the grants changed."""
-
-    account: Account
-    transfers: tuple[Transfer, ...] = ()
-    grants: tuple[Grant, ...] = ()
-
-
-def account_id(name: str, asset: str) -> str:
-    """Return the public id of a wallet account: `default:USD`."""
-    return f"{name}:{asset}"
-
-
-def open_account(identifier: str) -> Account:
-    """Make an empty account from its id."""
-    name, _, asset = identifier.rpartition(":")
-    return Account(identifier, name, asset)
-
-
-def restore_account(
-    identifier: str,
-    grants: list[Grant],
-    overdraft_units: int,
-    policy: OverdraftPolicy,
-    limit_units: int,
-) -> Account:
-    """Rebuild an account from what was stored: every grant that still has something left."""
-    name, _, asset = identifier.rpartition(":")
-    # A stored grant counts as scheduled until `advance` has looked at it; one that had begun
-    # before simply begins again, which repays an overdraft only if it still could.
-    scheduled = tuple(sorted(grants, key=_begins))
-    first = scheduled[0].effective_at if scheduled else None
-    return Account(
-        id=identifier,
-        name=name,
-        asset=asset,
-        scheduled=scheduled,
-        overdraft_units=overdraft_units,
-        overdraft_policy=policy,
-        overdraft_limit_units=limit_units,
-        available_units=-overdraft_units,
-        next_change_at=first,
-    )
-
-
-def _begins(grant: Grant) -> tuple[datetime, str]:
-    return (grant.effective_at, grant.id)
-
-
-def _settled(
-    account: Account,
-    grants: tuple[Grant, ...],
-    scheduled: tuple[Grant, ...],
-    overdraft_units: int,
-) -> Account:
-    """Return the account with these grants and overdraft, its derived fields computed anew."""
-    instants = [g.expires_at for g in grants if g.expires_at is not None]
-    if scheduled:
-        instants.append(scheduled[0].effective_at)
-    return Account(
-        account.id,
-        account.name,
-        account.asset,
-        grants,
-        scheduled,
-        overdraft_units,
-        account.overdraft_policy,
-        account.overdraft_limit_units,
-        sum([g.remaining_units for g in grants]) - overdraft_units,
-        min(instants) if instants else None,
-    )
-
-
-def advance(account: Account, now: datetime) -> Movement:
-    """Bring the account forward to `now`: let grants begin and expire, each at its instant.
-
-    At one and the same instant grants expire first and then others begin. Transfers carry the
-    instant at which they took effect, not the one at which somebody looked.
-    """
-    if account.next_change_at is None or now < account.next_change_at:
-        return Movement(account)
-    transfers: list[Transfer] = []
-    changed: dict[str, Grant] = {}
-    while account.next_change_at is not None and account.next_change_at <= now:
-        account = _step(account, account.next_change_at, transfers, changed)
-    return Movement(account, tuple(transfers), tuple(changed.values()))
-
-
-def _step(
-    account: Account, at: datetime, transfers: list[Transfer], changed: dict[str, Grant]
-) -> Account:
-    """Apply everything that happens at exactly this instant."""
-    kept: list[Grant] = []
-    for grant in account.grants:
-        if grant.expires_at is None or at < grant.expires_at:
-            kept.append(grant)
-            continue
-        transfers.append(
-            Transfer(account.asset, grant.id, BREAKAGE, grant.remaining_units, grant.id, at)
-        )
-        changed[grant.id] = with_remaining(grant, 0)
-    overdraft = account.overdraft_units
-    begun = 0
-    for grant in account.scheduled:
-        if at < grant.effective_at:
-            break
-        begun += 1
-        repaid = min(overdraft, grant.remaining_units)
-        if repaid:
-            overdraft -= repaid
-            transfers.append(
-                Transfer(account.asset, grant.id, account.overdraft_account, repaid, grant.id, at)
-            )
-            grant = with_remaining(grant, grant.remaining_units - repaid)
-            changed[grant.id] = grant
-        if grant.remaining_units:
-            insort(kept, grant, key=order_of_use)
-    return _settled(account, tuple(kept), account.scheduled[begun:], overdraft)
+from faregate.core.timeline import Draft, advance
 
 
 def credit(account: Account, grant: Grant, source: str, reference: str, at: datetime) -> Movement:
@@ -206,18 +26,21 @@ def credit(account: Account, grant: Grant, source: str, reference: str, at: date
     added = Transfer(account.asset, source, grant.id, grant.amount_units, reference, at)
     scheduled = (*account.scheduled, grant)
     if account.scheduled:
-        scheduled = tuple(sorted(scheduled, key=_begins))
-    waiting = _settled(account, account.grants, scheduled, account.overdraft_units)
+        scheduled = tuple(sorted(scheduled, key=begins))
+    waiting = settled(account, account.grants, scheduled, account.overdraft_units, account.holds)
     # A backdated grant counts from its beginning, but moves money only from now on.
     begun = advance(waiting, at)
     transfers = tuple([t if t.at >= at else structs.replace(t, at=at) for t in begun.transfers])
     changed = {grant.id: grant} | {g.id: g for g in begun.grants}
-    return Movement(begun.account, (added, *transfers), tuple(changed.values()))
+    return Movement(
+        begun.account, (added, *transfers), tuple(changed.values()), begun.holds, begun.revived
+    )
 
 
 def check_credit(account: Account, units: int) -> Problem | None:
     """Refuse a credit that would lift the account's balance beyond what the ledger can hold."""
     held = sum(grant.remaining_units for grant in account.grants + account.scheduled)
+    held += account.pending_out_units
     if held + units > MAX_UNITS:
         return invalid("amount", "would lift the balance beyond what the ledger can hold")
     return None
@@ -261,6 +84,7 @@ def debit(
         # May now be too early, if the grant that was to expire next is used up. Then `advance`
         # looks once for nothing.
         account.next_change_at,
+        account.holds,
     )
     return Movement(after, tuple(transfers), tuple([grant for grant, _ in uses]))
 
@@ -281,4 +105,108 @@ def _check_overdraft(account: Account, units: int, overdraft: int, scale: int) -
         INSUFFICIENT_FUNDS,
         f"{amount} {account.asset} is needed and {account.id} has {available} ({floor}): "
         f"top up at least {plain(to_decimal(overdraft - allowed, scale))} {account.asset}",
+    )
+
+
+def fundable(account: Account) -> int:
+    """Return how many units a hold may set aside: what is there, and a limited overdraft.
+
+    An overdraft that is allowed without limit is for what has already happened; a promise for what
+    is about to happen needs credit behind it. Use on an account that was advanced.
+    """
+    room = account.overdraft_limit_units if account.overdraft_policy == "limit" else 0
+    return max(0, account.available_units + room)
+
+
+def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movement:
+    """Take units, at most `fundable`, out of the grants in their order of use, then out of the
+    overdraft, and add them to a hold (a new one, or one of the account's).
+
+    Use on an account that was advanced to `at`.
+    """
+    grants, uses, missing = burn(account.grants, units)
+    asset = account.asset
+    transfers = [Transfer(asset, g.id, hold.id, taken, hold.id, at) for g, taken in uses]
+    parts = [HoldPart(grant, taken) for grant, taken in uses]
+    if missing:
+        source = account.overdraft_account
+        transfers.append(Transfer(asset, source, hold.id, missing, hold.id, at))
+        parts.append(HoldPart(None, missing))
+    kept = tuple(parts)
+    if hold.parts:
+        kept = joined(hold.parts, kept)
+    hold = structs.replace(hold, parts=kept, amount_units=hold.amount_units + units)
+    others = tuple([h for h in account.holds if h.id != hold.id])
+    overdraft = account.overdraft_units + missing
+    after = settled(account, grants, account.scheduled, overdraft, (*others, hold))
+    return Movement(after, tuple(transfers), tuple([g for g, _ in uses]), (hold,))
+
+
+def pay(
+    draft: Draft, hold_id: str, units: int, destination: str, reference: str, at: datetime
+) -> int:
+    """Pay units out of an open hold, then out of those that it draws from.
+
+    What was set aside beyond the grants is paid by grants that have come meanwhile. Returns the
+    units that the holds do not have. All of the holds count what was paid as captured on them.
+    """
+    name: str | None = hold_id
+    missing = units
+    while name is not None and missing:
+        hold = draft.holds.get(name)
+        if hold is None:
+            break
+        rest, taken, missing = take(hold.parts, missing)
+        draft.put(structs.replace(hold, parts=rest))
+        for part in taken:
+            owed = part.units
+            if part.grant is None:
+                grants, uses, owed = burn(tuple(draft.grants), part.units)
+                draft.grants = list(grants)
+                for grant, used in uses:
+                    draft.move(grant.id, destination, used, reference, at)
+                    draft.step.grants[grant.id] = grant
+                back = part.units - owed
+                if back:
+                    draft.give_back(name, (HoldPart(None, back),), at)
+            if owed:
+                draft.move(name, destination, owed, reference, at)
+        name = hold.parent_id
+    return missing
+
+
+def debit_hold(
+    account: Account,
+    hold_id: str,
+    units: int,
+    destination: str,
+    reference: str,
+    at: datetime,
+    scale: int,
+) -> Movement | Problem:
+    """Take units out of an open hold and those that it draws from, and the rest as `debit` does.
+
+    All of the holds count the units as captured. Use on an account advanced to `at`.
+    """
+    if not units:
+        return Movement(account)
+    draft = Draft(account)
+    missing = pay(draft, hold_id, units, destination, reference, at)
+    name: str | None = hold_id
+    while name is not None and name in draft.holds:
+        hold = draft.holds[name]
+        draft.put(structs.replace(hold, captured_units=hold.captured_units + units))
+        name = hold.parent_id
+    moved = draft.movement()
+    if not missing:
+        return moved
+    rest = debit(moved.account, missing, destination, reference, at, scale)
+    if isinstance(rest, Problem):
+        return rest
+    return Movement(
+        rest.account,
+        moved.transfers + rest.transfers,
+        tuple({grant.id: grant for grant in moved.grants + rest.grants}.values()),
+        moved.holds,
+        moved.revived,
     )

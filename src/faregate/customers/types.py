@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.accounts import OverdraftPolicy
 from faregate.core.amounts import Number
 from faregate.core.events import Id
+from faregate.core.holds import DeclineCode, HoldStatus
 from faregate.core.prices import Key, Text
 from faregate.core.transactions import Instant, Metadata
-from faregate.core.wallet import OverdraftPolicy
 
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\Z")]
 Version = int | Literal["default"]
@@ -121,6 +122,43 @@ class WalletAccount(msgspec.Struct, frozen=True):
     pending_in: Decimal
     pending_out: Decimal
     overdraft: Overdraft
+
+
+class LimitInTheWay(msgspec.Struct, omit_defaults=True, frozen=True):
+    """The limit for which a hold was declined: `used` of `amount`, until it begins anew."""
+
+    id: str
+    amount: Decimal
+    used: Decimal
+    resets_at: datetime | None = None
+
+
+class Hold(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A hold as the API shows it, in whole assets.
+
+    `amount` is all that was set aside for it, `held_amount` what is set aside now; `available` and
+    `pending_out` are its account's.
+    """
+
+    id: str
+    transaction_id: str
+    status: HoldStatus
+    asset: str
+    account_id: str
+    amount: Decimal
+    held_amount: Decimal
+    captured_amount: Decimal
+    available: Decimal
+    pending_out: Decimal
+    created_at: datetime
+    expires_at: datetime
+    event_type: str | None = None
+    subject: str | None = None
+    parent_id: str | None = None
+    decline_code: DeclineCode | None = None
+    detail: str | None = None
+    limit: LimitInTheWay | None = None
+    top_up_needed: Decimal | None = None
 
 
 class Overdraft(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):

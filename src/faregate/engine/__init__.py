@@ -12,12 +12,18 @@ from faregate.engine.access import AccessOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.customers import CustomerOperations
+from faregate.engine.holds import HoldOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
 
 
 class Engine(
-    AccessOperations, CatalogOperations, CustomerOperations, UsageOperations, WalletOperations
+    AccessOperations,
+    CatalogOperations,
+    CustomerOperations,
+    UsageOperations,
+    HoldOperations,
+    WalletOperations,
 ):
     """Faregate in this process. Make one with `Engine.open`."""
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from faregate.catalog.memory import CatalogMemory
+from faregate.core.accounts import account_id
 from faregate.core.codec import decode, encode, same_json
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
@@ -25,7 +26,6 @@ from faregate.core.problems import (
     Problem,
 )
 from faregate.core.subscriptions import CatalogView
-from faregate.core.wallet import account_id
 from faregate.customers import directory
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder

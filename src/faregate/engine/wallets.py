@@ -8,9 +8,10 @@ from typing import cast
 
 import msgspec
 
+from faregate.core.accounts import Account, open_account
 from faregate.core.amounts import AmountError, to_decimal, to_units
 from faregate.core.codec import checked
-from faregate.core.decide import SetOverdraft
+from faregate.core.decide import SetOverdraft, Transaction
 from faregate.core.events import (
     Fee,
 )
@@ -29,7 +30,6 @@ from faregate.core.transactions import (
     Charge,
     ChargeRequest,
 )
-from faregate.core.wallet import Account, open_account
 from faregate.customers.types import (
     Overdraft,
     ShownGrant,
@@ -77,8 +77,9 @@ class WalletOperations(EngineBase):
 
     async def get_transaction(
         self, customer_id: str, identifier: str, *, context: AccountContext | None = None
-    ) -> BookedTransaction | BookedFee:
-        """Find an adjustment, a charge or an event's fee, by its id or the caller's own."""
+    ) -> Transaction | BookedFee:
+        """Find an adjustment, a charge, what was captured, or an event's fee, by its id or the
+        caller's own."""
         lane = await self._lane_of(await self._look(context), customer_id)
         if identifier.startswith("fee_"):
             fee = await reading.read_fee(self._store, lane.number, customer_id, identifier)
@@ -174,7 +175,7 @@ def _show_account(account: Account, scale: int) -> WalletAccount:
         account.asset,
         to_decimal(account.available_units, scale),
         to_decimal(0, scale),
-        to_decimal(0, scale),
+        to_decimal(account.pending_out_units, scale),
         msgspec.convert(
             {"policy": account.overdraft_policy, **({"limit": limit} if is_limited else {})},
             Overdraft,

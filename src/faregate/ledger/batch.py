@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 import structlog
 
 from faregate.core.customers import CustomerState
-from faregate.core.decide import NOTHING_KNOWN, Answer, Command, Decision, Known, decide
+from faregate.core.decide import (
+    NOTHING_KNOWN,
+    Answer,
+    Command,
+    Decision,
+    Known,
+    Transaction,
+    decide,
+)
 from faregate.core.events import BookedEvent, RecordEvents
+from faregate.core.gate import Authorize, Capture, ExtendHold, UpdateHold, VoidHold
+from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.subscriptions import CatalogView
-from faregate.core.transactions import Adjust, BookedTransaction, Charge
+from faregate.core.transactions import Adjust, Charge
 from faregate.ledger import rows
-from faregate.ledger.memory import EventKey, Memory
-from faregate.store.protocol import Pair, Store
+from faregate.ledger.memory import Key, Memory
+from faregate.store.protocol import Store, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +41,7 @@ log = structlog.get_logger(__name__)
 class Pending:
     """A command that waits for its answer."""
 
-    __slots__ = ("command", "environment_id", "future", "keys", "weight")
+    __slots__ = ("command", "environment_id", "events", "future", "transaction", "weight")
 
     def __init__(
         self, command: Command, environment_id: int, future: asyncio.Future[Answer], weight: int
@@ -40,18 +50,33 @@ class Pending:
         self.environment_id = environment_id
         self.future = future
         self.weight = weight
-        self.keys: list[EventKey] = (
-            [(event.id, command.customer_id) for event in command.events]
-            if type(command) is RecordEvents
-            else []
-        )
+        customer_id = command.customer_id
+        self.events: list[Key] = []
+        self.transaction: Key | None = None
+        if type(command) is RecordEvents:
+            self.events = [(event.id, customer_id) for event in command.events]
+        elif isinstance(command, (Capture, UpdateHold, Adjust, Charge)):
+            self.transaction = (command.request.transaction_id, customer_id)
+            if isinstance(command, Capture):
+                self.events = [(event.id, customer_id) for event in command.request.events or ()]
+            elif isinstance(command, UpdateHold):
+                used = command.request.used.events or ()
+                self.events = [(event.id, customer_id) for event in used]
 
 
 class Booked(msgspec.Struct):
-    """Events and transactions that are booked, by (their id or transaction id, customer)."""
+    """What is booked, by (the caller's id, customer); holds also by (their own id, customer)."""
 
-    events: dict[EventKey, BookedEvent] = {}
-    transactions: dict[Pair, BookedTransaction] = {}
+    events: dict[Key, BookedEvent] = {}
+    transactions: dict[Key, Transaction] = {}
+    holds: dict[Key, Hold] = {}
+    holds_asked: dict[Key, Hold] = {}
+
+    def keys(self) -> Iterator[Key]:
+        """Walk the callers' ids."""
+        yield from self.events
+        yield from self.transactions
+        yield from self.holds_asked
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -107,34 +132,49 @@ class Batch:
     ) -> Booked:
         """Read the states that are not in memory, and what is booked under the commands' keys.
 
-        Of events only those are looked up that may be booked: all if `reads_ids`, else those that
-        the lane remembers.
+        Of the callers' ids only those are looked up that may be booked: all if `reads_ids`, else
+        those that the lane remembers.
         """
         missing: dict[str, None] = {}
-        events: dict[EventKey, None] = {}
-        transactions: dict[Pair, None] = {}
+        events: dict[Key, None] = {}
+        transactions: dict[Key, None] = {}
+        holds: dict[Key, None] = {}
+        asked: dict[Key, None] = {}
         is_recent = self._memory.is_recent
         for pending in pendings:
             command = pending.command
             customer_id = command.customer_id
-            if self._find_state(customer_id) is None:
+            state = self._find_state(customer_id)
+            if state is None:
                 missing[customer_id] = None
-            for key in pending.keys:
+            for key in pending.events:
                 if reads_ids or is_recent(key):
                     events[key] = None
-            if isinstance(command, (Adjust, Charge)):
-                transactions[command.request.transaction_id, customer_id] = None
-        if not (missing or events or transactions):
+            if pending.transaction is not None and (reads_ids or is_recent(pending.transaction)):
+                transactions[pending.transaction] = None
+            if isinstance(command, Authorize):
+                for request in command.requests:
+                    key = (request.transaction_id, customer_id)
+                    if reads_ids or is_recent(key):
+                        asked[key] = None
+            elif isinstance(command, (Capture, UpdateHold, ExtendHold, VoidHold)) and (
+                state is None or state.open_hold(command.hold_id) is None
+            ):
+                holds[command.hold_id, customer_id] = None
+        if not (missing or events or transactions or holds or asked):
             return Booked()
-        customers = list(missing)
-        loaded = await store.load(lane, customers, list(events), list(transactions), for_lane=True)
-        self._memory.states.update(rows.read_customers(customers, loaded))
+        wanted = Wanted(list(missing), list(events), list(transactions), list(holds), list(asked))
+        loaded = await store.load(lane, wanted, for_lane=True)
+        self._memory.states.update(rows.read_customers(list(missing), loaded))
+        found = [(row[1], rows.read_hold(row)) for row in loaded.holds]
         return Booked(
             {
                 (booked.event.id, customer_id): booked
                 for customer_id, booked in rows.read_events(loaded.events, loaded.fees)
             },
             {(row[0], row[1]): rows.read_transaction(row) for row in loaded.transactions},
+            {(hold.id, customer_id): hold for customer_id, hold in found},
+            {(hold.transaction_id, customer_id): hold for customer_id, hold in found},
         )
 
     def decide(
@@ -164,21 +204,34 @@ class Batch:
 
     def _known(self, pending: Pending, loaded: Booked) -> Known:
         """Find what is booked under a command's keys: read, in the batch before, or in this one."""
-        command = pending.command
-        if isinstance(command, (Adjust, Charge)):
-            identifier = command.request.transaction_id
-            key = (identifier, command.customer_id)
-            for booked in self._booked(loaded):
-                if key in booked.transactions:
-                    return Known(transactions={identifier: booked.transactions[key]})
-            return NOTHING_KNOWN
+        sources = self._booked(loaded)
         events: dict[str, BookedEvent] = {}
-        for source in self._booked(loaded):
+        for source in sources:
             if source.events:
-                for key in pending.keys:
+                for key in pending.events:
                     if key in source.events:
                         events[key[0]] = source.events[key]
-        return Known(events) if events else NOTHING_KNOWN
+        command = pending.command
+        if type(command) is RecordEvents:
+            return Known(events) if events else NOTHING_KNOWN
+        transactions: dict[str, Transaction] = {}
+        holds: dict[str, Hold] = {}
+        customer_id = command.customer_id
+        # What is newer stands last: a hold changes.
+        for source in sources:
+            key = pending.transaction or ("", "")
+            if key in source.transactions:
+                transactions[key[0]] = source.transactions[key]
+            if isinstance(command, Authorize):
+                for request in command.requests:
+                    key = (request.transaction_id, customer_id)
+                    if key in source.holds_asked:
+                        holds[key[0]] = source.holds_asked[key]
+            elif isinstance(command, (Capture, UpdateHold, ExtendHold, VoidHold)):
+                key = (command.hold_id, customer_id)
+                if key in source.holds:
+                    holds[key[0]] = source.holds[key]
+        return Known(events, transactions, holds)
 
     def _booked(self, loaded: Booked) -> tuple[Booked, ...]:
         if self.before is None:
@@ -191,6 +244,9 @@ class Batch:
         self.rows.add(decision, environment_id, moment.now, moment.us)
         for event in decision.events:
             self.booked.events[event.event.id, customer_id] = event
+        for hold in decision.holds.values():
+            self.booked.holds[hold.id, customer_id] = hold
+            self.booked.holds_asked[hold.transaction_id, customer_id] = hold
         transaction = decision.transaction
         if transaction is not None:
             key = (transaction.request.transaction_id, customer_id)

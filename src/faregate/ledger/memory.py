@@ -17,12 +17,12 @@ from faregate.core.customers import CustomerState
 MAX_CUSTOMERS: Final = 50_000
 MAX_RECENT_IDS: Final = 200_000
 
-EventKey = tuple[str, str]
-"""An event's id and its customer's."""
+Key = tuple[str, str]
+"""The caller's id of an event, a transaction or a hold, and its customer's id."""
 
 
 class Memory:
-    """States by customer, and the keys of recent events in two generations: when the young one is
+    """States by customer, and the recent keys in two generations: when the young one is
     full it becomes the old one, whose keys are forgotten at once. (Forgetting one by one, a dict
     is searched from its emptied beginning each time.)"""
 
@@ -30,8 +30,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.states: dict[str, CustomerState] = {}
-        self._young: set[EventKey] = set()
-        self._old: set[EventKey] = set()
+        self._young: set[Key] = set()
+        self._old: set[Key] = set()
 
     def forget(self) -> None:
         """Forget everything: somebody else may have changed it."""
@@ -39,14 +39,14 @@ class Memory:
         self._young.clear()
         self._old.clear()
 
-    def is_recent(self, key: EventKey) -> bool:
-        """Tell whether an event with this key was booked lately."""
+    def is_recent(self, key: Key) -> bool:
+        """Tell whether something with this key was booked lately."""
         return key in self._young or key in self._old
 
-    def learn(self, states: Mapping[str, CustomerState], events: Iterable[EventKey]) -> None:
+    def learn(self, states: Mapping[str, CustomerState], keys: Iterable[Key]) -> None:
         """Take over what a durable batch has changed."""
         self.states.update(states)
-        self._young.update(events)
+        self._young.update(keys)
         if len(self._young) >= MAX_RECENT_IDS // 2:
             self._old, self._young = self._young, set()
         if len(self.states) > MAX_CUSTOMERS:

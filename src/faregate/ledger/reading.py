@@ -10,15 +10,17 @@ from typing import Any, Final
 
 import msgspec
 
+from faregate.core.accounts import Account
 from faregate.core.customers import CustomerState
+from faregate.core.decide import Transaction
 from faregate.core.events import BookedEvent, Fee
 from faregate.core.grants import Grant, with_remaining
+from faregate.core.holds import Hold
 from faregate.core.instants import from_us, to_us
-from faregate.core.transactions import BookedTransaction
-from faregate.core.wallet import Account, advance
+from faregate.core.timeline import advance
 from faregate.ledger import rows
 from faregate.store import schema
-from faregate.store.protocol import Pair, Queries, Row, Store
+from faregate.store.protocol import Pair, Queries, Row, Store, Wanted
 
 
 class ListedEvent(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class ListedEvent(msgspec.Struct, frozen=True):
 
 async def read_customer(store: Store, lane: int, customer_id: str) -> CustomerState:
     """Return a customer's committed state, not brought forward."""
-    loaded = await store.load(lane, [customer_id], [], [])
+    loaded = await store.load(lane, Wanted([customer_id]))
     return rows.read_customers([customer_id], loaded)[customer_id]
 
 
@@ -51,7 +53,7 @@ async def read_customers(
         by_lane.setdefault(lane, []).append(customer_id)
     found: dict[str, CustomerState] = {}
     for lane, ids in by_lane.items():
-        found.update(rows.read_customers(ids, await store.load(lane, ids, [], [])))
+        found.update(rows.read_customers(ids, await store.load(lane, Wanted(ids))))
     return found
 
 
@@ -63,9 +65,70 @@ async def read_accounts(
     return {key: advance(account, now).account for key, account in state.accounts.items()}
 
 
+def as_of(state: CustomerState, now: datetime) -> tuple[dict[str, Account], dict[str, Hold]]:
+    """Bring a customer's accounts forward to `now`; returns them, and the holds that this has
+    changed or left open, by id."""
+    accounts: dict[str, Account] = {}
+    holds: dict[str, Hold] = {}
+    for key, account in state.accounts.items():
+        moved = advance(account, now)
+        accounts[key] = moved.account
+        holds |= {hold.id: hold for hold in (*moved.account.holds, *moved.holds)}
+    return accounts, holds
+
+
+async def read_hold(
+    store: Store, lane: int, customer_id: str, hold_id: str
+) -> tuple[CustomerState, Hold | None]:
+    """Return a customer's committed state and one of their holds, neither brought forward."""
+    wanted = Wanted([customer_id], holds=[(hold_id, customer_id)])
+    loaded = await store.load(lane, wanted)
+    state = rows.read_customers([customer_id], loaded)[customer_id]
+    return state, rows.read_hold(loaded.holds[0]) if loaded.holds else None
+
+
+async def list_holds(
+    store: Store,
+    lane: int,
+    customer_id: str,
+    now: datetime,
+    status: str | None,
+    subject: str | None,
+    limit: int,
+    offset: int,
+) -> tuple[list[Hold], int]:
+    """Return a page of a customer's holds, the newest first, and how many there are in all.
+
+    What the clock has ended counts as expired, also where nobody has written it down yet.
+    """
+    where = "lane = $1 AND customer_id = $2"
+    values: list[Any] = [lane, customer_id]
+    if status in ("authorized", "expired"):
+        values.append(to_us(now))
+        is_open = "status = 'authorized' AND expires_at"
+        where += {
+            "authorized": f" AND {is_open} > $3",
+            "expired": f" AND (status = 'expired' OR ({is_open} <= $3))",
+        }[status]
+    elif status is not None:
+        values.append(status)
+        where += " AND status = $3"
+    if subject is not None:
+        values.append(subject)
+        where += f" AND subject = ${len(values)}"
+    counted = await store.fetch(f"SELECT count(*) FROM holds WHERE {where}", *values)
+    columns = schema.names(schema.HOLDS)
+    found = await store.fetch(
+        f"SELECT {columns} FROM holds WHERE {where} ORDER BY hold_id DESC "
+        f"LIMIT {limit} OFFSET {offset}",
+        *values,
+    )
+    return [rows.read_hold(row) for row in found], counted[0][0]
+
+
 async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
     """Find an event by (event id, customer id)."""
-    loaded = await store.load(lane, [], [key], [])
+    loaded = await store.load(lane, Wanted(events=[key]))
     found = rows.read_events(loaded.events, loaded.fees)
     return found[0][1] if found else None
 
@@ -83,7 +146,7 @@ async def owners_of_event(queries: Queries, environment_id: int, event_id: str) 
 
 async def read_transaction(
     store: Store, lane: int, customer_id: str, identifier: str
-) -> BookedTransaction | None:
+) -> Transaction | None:
     """Find an adjustment or charge by its own id or the caller's transaction id."""
     columns = schema.names(schema.TRANSACTIONS)
     found = await store.fetch(
@@ -93,7 +156,7 @@ async def read_transaction(
         customer_id,
     )
     if not found:
-        loaded = await store.load(lane, [], [], [(identifier, customer_id)])
+        loaded = await store.load(lane, Wanted(transactions=[(identifier, customer_id)]))
         found = loaded.transactions
     return rows.read_transaction(found[0]) if found else None
 

@@ -10,15 +10,19 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from msgspec import structs
+
+from faregate.core.accounts import Account, restore_account
 from faregate.core.codec import decode, encode
 from faregate.core.customers import CustomerState
-from faregate.core.decide import Decision
+from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, Cost, EventResult, Fee, UsageEvent
+from faregate.core.gate import HoldCaptured, HoldUpdated, SettledHold, Settlement
 from faregate.core.grants import Grant
+from faregate.core.holds import Hold
 from faregate.core.instants import from_us, to_us
 from faregate.core.subscriptions import Binding, Stretch, Subscription
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
-from faregate.core.wallet import Account, restore_account
 from faregate.store.protocol import LaneRows, Row, Rows
 from faregate.store.schema import GRANT_USES
 
@@ -36,6 +40,7 @@ class BatchRows:
         "_accounts",
         "_carries",
         "_grants",
+        "_holds",
         "_seq",
         "_uses",
         "events",
@@ -54,6 +59,7 @@ class BatchRows:
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
         self._grants: dict[str, tuple[str, str, Grant]] = {}
         self._uses: dict[str, tuple[str, str, Grant]] = {}
+        self._holds: dict[str, tuple[str, Hold]] = {}
         self._accounts: dict[tuple[str, str], tuple[str, Account]] = {}
         self._carries: dict[tuple[str, str, str], tuple[str, str, str, str]] = {}
 
@@ -82,12 +88,13 @@ class BatchRows:
                     at_us,
                 )
             )
-        # Only a transaction makes grants.
-        may_be_new = decision.transaction is not None
+        # Only an adjustment makes grants.
+        may_be_new = isinstance(decision.transaction, BookedTransaction)
         grants = self._grants
         for account_id, grant in decision.grants.values():
             row = (customer_id, account_id, grant)
-            if grant.remaining_units and not may_be_new and grant.id not in grants:
+            is_in_use = grant.remaining_units and grant.id not in decision.revived
+            if is_in_use and not may_be_new and grant.id not in grants:
                 self._uses[grant.id] = row
             else:
                 grants[grant.id] = row
@@ -99,6 +106,8 @@ class BatchRows:
             self._carries[customer_id, price_id, asset] = carry
         for subscription in decision.subscriptions:
             self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
+        for hold in decision.holds.values():
+            self._holds[hold.id] = (customer_id, hold)
         if decision.transaction is not None:
             self.transactions.append(_transaction_row(customer_id, decision.transaction))
 
@@ -162,6 +171,7 @@ class BatchRows:
             "wallet_accounts": [_account_row(*row) for row in self._accounts.values()],
             "carries": list(self._carries.values()),
             "subscriptions": list(self.subscriptions.values()),
+            "holds": [_hold_row(*row) for row in self._holds.values()],
         }
 
 
@@ -207,7 +217,27 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
     )
 
 
-def _transaction_row(customer_id: str, booked: BookedTransaction) -> tuple[Any, ...]:
+def _hold_row(customer_id: str, hold: Hold) -> tuple[Any, ...]:
+    return (
+        hold.id,
+        customer_id,
+        hold.transaction_id,
+        hold.account_id,
+        hold.status,
+        1 if hold.status == "authorized" else 0,
+        hold.subject,
+        hold.amount_units,
+        hold.captured_units,
+        hold.held_units,
+        to_us(hold.created_at),
+        to_us(hold.expires_at),
+        hold.request,
+        encode(structs.replace(hold, request="")).decode(),
+    )
+
+
+def _transaction_row(customer_id: str, booked: Transaction) -> tuple[Any, ...]:
+    answer = encode(booked.answer).decode() if isinstance(booked, SettledHold) else None
     return (
         booked.request.transaction_id,
         customer_id,
@@ -217,7 +247,13 @@ def _transaction_row(customer_id: str, booked: BookedTransaction) -> tuple[Any, 
         booked.units,
         encode(booked.request).decode(),
         to_us(booked.created_at),
+        answer,
     )
+
+
+def read_hold(row: Row) -> Hold:
+    """Read a row of `holds`."""
+    return structs.replace(decode(Hold, row[-1]), request=row[-2])
 
 
 def read_grant(row: Row) -> Grant:
@@ -247,9 +283,19 @@ def read_subscription(row: Row) -> Subscription:
     )
 
 
-def read_transaction(row: Row) -> BookedTransaction:
+def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
-    _, _, identifier, kind, account_id, units, request, created = row
+    _, _, identifier, kind, account_id, units, request, created, answer = row
+    if answer is not None:
+        kept: Any = HoldCaptured if kind == "capture" else HoldUpdated
+        return SettledHold(
+            identifier,
+            decode(Settlement, request),
+            account_id,
+            units,
+            from_us(created),
+            decode(kept, answer),
+        )
     shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
     return BookedTransaction(
         identifier, decode(shape, request), account_id, units, from_us(created)
@@ -302,11 +348,19 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
     accounts: dict[str, dict[str, Account]] = defaultdict(dict)
     subscriptions: dict[str, list[Subscription]] = defaultdict(list)
     carries: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+    holds: dict[tuple[str, str], list[Hold]] = defaultdict(list)
+    for row in loaded.open_holds:
+        holds[row[1], row[3]].append(read_hold(row))
     for row in loaded.grants:
         grants[row[0], row[2]].append(read_grant(row))
     for customer_id, identifier, overdraft, policy, limit in loaded.accounts:
         accounts[customer_id][identifier] = restore_account(
-            identifier, grants[customer_id, identifier], overdraft, policy, limit
+            identifier,
+            grants[customer_id, identifier],
+            overdraft,
+            policy,
+            limit,
+            holds[customer_id, identifier],
         )
     for row in loaded.subscriptions:
         subscriptions[row[0]].append(read_subscription(row))

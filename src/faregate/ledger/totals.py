@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from faregate.core.wallet import REVENUE
+from faregate.core.accounts import REVENUE
 from faregate.ledger.reading import EVENT_COLUMNS, ListedEvent, read_listed
 from faregate.store.protocol import Store
 from faregate.store.schema import first_seq

@@ -1,6 +1,6 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
-them and compared: what is left of each grant, each overdraft, what each fee and transaction moved
-and in which account, and what each event says that it cost.
+them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
+each fee and transaction moved and in which account, and what each event says that it cost.
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from faregate.core.codec import decode
+from faregate.core.holds import Hold
 from faregate.store.protocol import Queries, Row, Store
 from faregate.store.schema import first_seq
 
@@ -42,6 +44,7 @@ class Report(msgspec.Struct):
     fees: int = 0
     events: int = 0
     transactions: int = 0
+    holds: int = 0
     differences: list[Difference] = msgspec.field(default_factory=list)
 
     @property
@@ -104,11 +107,14 @@ class _LaneCheck:
     async def run(self, progress: Callable[[int], None]) -> None:
         async for row in self._pages("grants", "customer_id", "grant_id", "account_id"):
             self._wallet_account[row[1]] = row[2]
+        async for row in self._pages("holds", "hold_id", "customer_id", "account_id"):
+            self._wallet_account[row[0]] = row[2]
         async for start, end in self._ranges():
             await self._add_transfers(start, end)
             progress(min(end, self._last_seq) - first_seq(self._lane))
         await self._check_grants()
         await self._check_overdrafts()
+        await self._check_holds()
         await self._check_fees()
         await self._check_transactions()
         for (customer_id, reference, _), units in self._moved.items():
@@ -123,7 +129,7 @@ class _LaneCheck:
 
     def _wallet_account_of(self, ledger_account: str) -> str | None:
         """Return the wallet's account that a ledger account belongs to; None: the operator's."""
-        if ledger_account.startswith("grt_"):
+        if ledger_account.startswith(("grt_", "hld_")):
             return self._wallet_account.get(ledger_account, "")
         if ledger_account.startswith(_OVERDRAFT):
             return ledger_account.removeprefix(_OVERDRAFT)
@@ -180,6 +186,22 @@ class _LaneCheck:
             if computed != overdraft:
                 self._report.differ("overdraft", customer_id, account_id, overdraft, computed)
         self._check_left_over(_OVERDRAFT, "overdraft without a row", -1)
+
+    async def _check_holds(self) -> None:
+        columns = "account_id, status, is_open, amount_units, captured_units, held_units, hold"
+        async for row in self._pages("holds", "hold_id", "customer_id", columns):
+            hold_id, customer_id, account_id, status, is_open, amount, captured, held, text = row
+            self._report.holds += 1
+            computed = self._balances.pop((customer_id, hold_id, _asset_of(account_id)), 0)
+            if computed != held:
+                self._report.differ("hold", customer_id, hold_id, held, computed)
+            hold = decode(Hold, text)
+            kept = (hold.status, hold.amount_units, hold.captured_units, hold.held_units)
+            stands = kept == (status, amount, captured, held)
+            is_right = is_open == (status == "authorized") and (is_open or not held)
+            if not (stands and is_right and 0 <= held <= amount and captured >= 0):
+                self._report.differ("hold out of bounds", customer_id, hold_id, held, amount)
+        self._check_left_over("hld_", "hold without a row", 1)
 
     def _check_left_over(self, prefix: str, kind: str, sign: int) -> None:
         for (customer_id, name, _), computed in self._balances.items():

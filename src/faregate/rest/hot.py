@@ -45,7 +45,7 @@ class HotRoutes:
                     names = {"customer_id": parts[3]}
                     await self.server.run(READ_WALLET, names, scope, receive, send)
                     return
-                if len(parts) == 6 and parts[3] and parts[4] == "wallet" and parts[5]:
+                if len(parts) == 6 and parts[3] and parts[4] == "wallet" and ":" in parts[5]:
                     names = {"customer_id": parts[3], "account_id": parts[5]}
                     await self.server.run(READ_ACCOUNT, names, scope, receive, send)
                     return

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from faregate.core.amounts import to_decimal
+from faregate.core.gate import SettledHold
 from faregate.core.grants import Grant
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest, Instant
 from faregate.customers.types import Overdraft, ShownGrant, Wallet, WalletAccount
@@ -128,6 +129,10 @@ async def _transaction(call: Call) -> Transaction:
         amount = to_decimal(fee.units, assets[fee.asset].scale)
         at = found.created_at
         return Transaction(fee.id, "fee", fee.account_id, fee.asset, amount, at, at)
+    if isinstance(found, SettledHold):
+        asset = found.account_id.rpartition(":")[2]
+        amount, at = to_decimal(-found.units, assets[asset].scale), found.created_at
+        return Transaction(found.id, "fee", found.account_id, asset, amount, at, at)
     request, is_adjustment = found.request, found.kind == "adjustment"
     units = found.units if is_adjustment else -found.units
     return Transaction(

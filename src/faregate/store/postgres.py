@@ -27,6 +27,7 @@ from faregate.store.protocol import (
     Queries,
     Rows,
     StoreUnavailable,
+    Wanted,
 )
 
 POOL_SIZE: Final = 8
@@ -75,7 +76,7 @@ def _commit_sql(tables: UsedColumns) -> str:
 def _state_sql() -> str:
     """Write the statement that reads customers' states, each table's rows as one JSON array."""
     parts = [
-        f"(SELECT json_agg(json_build_array({schema.names(table)}) ORDER BY {table.key[1]})::text "
+        f"(SELECT json_agg(json_build_array({schema.names(table)}) ORDER BY {table.key[-1]})::text "
         f"FROM {table.name} WHERE lane = $1 AND customer_id = ANY($2::text[]){also})"
         for table, also in schema.CUSTOMER_STATE
     ]
@@ -228,42 +229,38 @@ class PostgresStore:
         rows = await self._fetch(self._lane_pool, sql, *given)
         return Lease(*rows[0]) if rows else None
 
-    async def load(
-        self,
-        lane: int,
-        customers: Sequence[str],
-        events: Sequence[Pair],
-        transactions: Sequence[Pair],
-        *,
-        for_lane: bool = False,
-    ) -> LaneRows:
-        """Read the states of customers, and events and transactions by (id, customer)."""
+    async def load(self, lane: int, wanted: Wanted, *, for_lane: bool = False) -> LaneRows:
+        """Read states and rows of a lane."""
         async with self._connection(self._lane_pool if for_lane else self._pool) as connection:
             queries = _PostgresQueries(connection)
-            return await self._load(queries, lane, customers, events, transactions)
+            return await self._load(queries, lane, wanted)
 
-    async def _load(
-        self,
-        queries: Queries,
-        lane: int,
-        customers: Sequence[str],
-        events: Sequence[Pair],
-        transactions: Sequence[Pair],
-    ) -> LaneRows:
+    async def _load(self, queries: Queries, lane: int, wanted: Wanted) -> LaneRows:
         loaded = LaneRows()
-        if customers:
+        if wanted.customers:
             # One statement: one round trip, and grants, overdrafts and the rest of one instant.
-            found = await queries.fetch(_STATE, lane, list(customers))
-            loaded.grants, loaded.accounts, loaded.carries, loaded.subscriptions = [
-                () if rows is None else msgspec.json.decode(rows) for rows in found[0]
-            ]
-        if events:
-            loaded.events = await self._by_pair(queries, schema.EVENTS, "event_id", lane, events)
-            loaded.fees = await self._fees(queries, lane, loaded.events)
-        if transactions:
-            loaded.transactions = await self._by_pair(
-                queries, schema.TRANSACTIONS, "transaction_id", lane, transactions
+            found = await queries.fetch(_STATE, lane, list(wanted.customers))
+            (
+                loaded.grants,
+                loaded.accounts,
+                loaded.carries,
+                loaded.subscriptions,
+                loaded.open_holds,
+            ) = [() if rows is None else msgspec.json.decode(rows) for rows in found[0]]
+        if wanted.events:
+            loaded.events = await self._by_pair(
+                queries, schema.EVENTS, "event_id", lane, wanted.events
             )
+            loaded.fees = await self._fees(queries, lane, loaded.events)
+        if wanted.transactions:
+            loaded.transactions = await self._by_pair(
+                queries, schema.TRANSACTIONS, "transaction_id", lane, wanted.transactions
+            )
+        holds: list[Any] = []
+        for key, pairs in (("hold_id", wanted.holds), ("transaction_id", wanted.holds_asked)):
+            if pairs:
+                holds += await self._by_pair(queries, schema.HOLDS, key, lane, pairs)
+        loaded.holds = holds
         return loaded
 
     async def _by_pair(

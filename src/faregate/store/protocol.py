@@ -85,12 +85,26 @@ class LaneRows(msgspec.Struct):
     accounts: Rows = ()
     carries: Rows = ()
     subscriptions: Rows = ()
+    open_holds: Rows = ()
     events: Rows = ()
     fees: Rows = ()
     transactions: Rows = ()
+    holds: Rows = ()
 
 
 Pair = tuple[str, str]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What to read of a lane: the states of customers, and what is kept under keys, each with its
+    customer: events by their ids, transactions by the caller's ids, holds by their own and by the
+    caller's."""
+
+    customers: Sequence[str] = ()
+    events: Sequence[Pair] = ()
+    transactions: Sequence[Pair] = ()
+    holds: Sequence[Pair] = ()
+    holds_asked: Sequence[Pair] = ()
 
 
 class Queries(Protocol):
@@ -137,16 +151,8 @@ class Store(Queries, Protocol):
         """Return every lane's row."""
         ...
 
-    async def load(
-        self,
-        lane: int,
-        customers: Sequence[str],
-        events: Sequence[Pair],
-        transactions: Sequence[Pair],
-        *,
-        for_lane: bool = False,
-    ) -> LaneRows:
-        """Read the states of customers, and events and transactions by (id, customer).
+    async def load(self, lane: int, wanted: Wanted, *, for_lane: bool = False) -> LaneRows:
+        """Read states and rows of a lane.
 
         `for_lane` says that charges wait for it: it must not queue behind other readers.
         """

@@ -86,6 +86,36 @@ TRANSACTIONS: Final = HotTable(
         ("units", "bigint"),
         ("request", "text"),
         ("created_at", "bigint"),
+        ("answer", "text"),
+    ),
+)
+HOLDS: Final = HotTable(
+    "holds",
+    (
+        ("hold_id", "text"),
+        ("customer_id", "text"),
+        ("transaction_id", "text"),
+        ("account_id", "text"),
+        ("status", "text"),
+        ("is_open", "bigint"),
+        ("subject", "text"),
+        ("amount_units", "bigint"),
+        ("captured_units", "bigint"),
+        ("held_units", "bigint"),
+        ("created_at", "bigint"),
+        ("expires_at", "bigint"),
+        ("request", "text"),
+        ("hold", "text"),
+    ),
+    key=("hold_id",),
+    update=(
+        "status",
+        "is_open",
+        "amount_units",
+        "captured_units",
+        "held_units",
+        "expires_at",
+        "hold",
     ),
 )
 GRANTS: Final = HotTable(
@@ -153,6 +183,7 @@ CUSTOMER_STATE: Final = (
     (ACCOUNTS, ""),
     (CARRIES, ""),
     (SUBSCRIPTIONS, ""),
+    (HOLDS, " AND is_open = 1"),
 )
 """What makes up a customer's state: tables, each with what else its rows must fulfil."""
 
@@ -165,6 +196,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     ACCOUNTS,
     CARRIES,
     SUBSCRIPTIONS,
+    HOLDS,
 )
 
 

@@ -32,6 +32,7 @@ from faregate.store.protocol import (
     Queries,
     Rows,
     StoreUnavailable,
+    Wanted,
 )
 
 T = TypeVar("T")
@@ -260,29 +261,30 @@ class SqliteStore:
             )
         return Lease(*rows[0]) if rows else None
 
-    async def load(
-        self,
-        lane: int,
-        customers: Sequence[str],
-        events: Sequence[Pair],
-        transactions: Sequence[Pair],
-        *,
-        for_lane: bool = False,
-    ) -> LaneRows:
-        """Read the states of customers, and events and transactions by (id, customer)."""
+    async def load(self, lane: int, wanted: Wanted, *, for_lane: bool = False) -> LaneRows:
+        """Read states and rows of a lane."""
         loaded = LaneRows()
         try:
-            if customers:
-                loaded.grants, loaded.accounts, loaded.carries, loaded.subscriptions = self._states(
-                    lane, customers
-                )
-            if events:
-                loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, events)
+            if wanted.customers:
+                (
+                    loaded.grants,
+                    loaded.accounts,
+                    loaded.carries,
+                    loaded.subscriptions,
+                    loaded.open_holds,
+                ) = self._states(lane, wanted.customers)
+            if wanted.events:
+                loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, wanted.events)
                 loaded.fees = self._fees(lane, loaded.events)
-            if transactions:
+            if wanted.transactions:
                 loaded.transactions = self._by_pair(
-                    schema.TRANSACTIONS, "transaction_id", lane, transactions
+                    schema.TRANSACTIONS, "transaction_id", lane, wanted.transactions
                 )
+            if wanted.holds or wanted.holds_asked:
+                loaded.holds = [
+                    *self._by_pair(schema.HOLDS, "hold_id", lane, wanted.holds),
+                    *self._by_pair(schema.HOLDS, "transaction_id", lane, wanted.holds_asked),
+                ]
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
         return loaded
@@ -307,7 +309,7 @@ class SqliteStore:
             marks = ", ".join("?" * len(chunk))
             sql = (
                 f"SELECT {schema.names(table)} FROM {table.name} "
-                f"WHERE lane = ? AND customer_id IN ({marks}){also} ORDER BY {table.key[1]}"
+                f"WHERE lane = ? AND customer_id IN ({marks}){also} ORDER BY {table.key[-1]}"
             )
             rows += self._reader.execute(sql, (lane, *chunk))
         return rows

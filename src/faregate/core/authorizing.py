@@ -1,0 +1,242 @@
+"""How a hold is granted: what is about to run is priced, and the amount set aside if it is there,
+out of the wallet or out of another hold. If it is not, the hold is declined and says what would
+make it pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import structs
+
+from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
+from faregate.core.codec import decode, encode, same_json
+from faregate.core.customers import Changes, CustomerState
+from faregate.core.estimates import Estimate, estimate
+from faregate.core.events import check_free
+from faregate.core.gate import (
+    Authorize,
+    Authorized,
+    Gated,
+    HoldView,
+    add_to,
+    find_open,
+    first_view,
+    lacking_funds,
+    read_amount,
+)
+from faregate.core.hold_requests import HoldRequest
+from faregate.core.holds import MAX_DEPTH, MAX_OPEN_HOLDS, Decline, FirstAnswer, Hold
+from faregate.core.ids import IdSource
+from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.subscriptions import CatalogView
+from faregate.core.wallet import fundable
+
+
+def authorize(
+    state: CustomerState,
+    known: Mapping[str, Hold],
+    command: Authorize,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Gated | Problem:
+    """Decide holds. `known` has those that exist under the requests' transaction ids."""
+    changes = Changes(state)
+    views: list[HoldView] = []
+    made: dict[str, Hold] = {}
+    for index, request in enumerate(command.requests):
+        prior = known.get(request.transaction_id) or made.get(request.transaction_id)
+        if prior is not None:
+            refusal = _differs(prior, request)
+            if refusal is not None:
+                return refusal.under(f"holds[{index}]") if command.is_batch else refusal
+            views.append(first_view(prior))
+            continue
+        hold = _authorize(changes, request, catalog, now, ids)
+        if isinstance(hold, Problem):
+            return hold.under(f"holds[{index}]") if command.is_batch else hold
+        made[request.transaction_id] = hold
+        views.append(first_view(hold))
+    return Gated(changes, Authorized(tuple(views)))
+
+
+def _differs(prior: Hold, request: HoldRequest) -> Problem | None:
+    text = encode(request).decode()
+    if text == prior.request:
+        return None
+    first, again = decode(dict[str, Any], prior.request), decode(dict[str, Any], text)
+    differing = [
+        name
+        for name in dict.fromkeys((*first, *again))
+        if name not in first or name not in again or not same_json(first[name], again[name])
+    ]
+    if not differing:
+        return None
+    detail = (
+        f"transaction_id {request.transaction_id!r} was used before with another "
+        f"{', '.join(differing)}: use a new one for a new hold"
+    )
+    return Problem(CONFLICT, detail, {name: ["differs"] for name in differing})
+
+
+def _authorize(
+    changes: Changes, request: HoldRequest, catalog: CatalogView, now: datetime, ids: IdSource
+) -> Hold | Problem:
+    refusal = check_free("metadata", request.metadata) or check_free("data", request.data)
+    if refusal is not None:
+        return refusal
+    parent = _parent(changes, request, now)
+    if isinstance(parent, Problem):
+        return parent
+    wanted = _wanted(changes, request, catalog, now)
+    if isinstance(wanted, Problem):
+        return wanted
+    if isinstance(wanted, Decline):
+        fallback = parent.account_id if parent is not None else _named_account(request, "USD")
+        return _declined(changes, request, wanted, fallback, now, ids)
+    minimum = _minimum(request, wanted)
+    if isinstance(minimum, Problem):
+        return minimum
+    identifier, units = wanted.account_id, wanted.units
+    account = changes.advanced(identifier, now)
+    if parent is not None and parent.account_id != identifier:
+        return invalid(
+            "parent_id",
+            f"{parent.id} is on {parent.account_id}, this is charged to {identifier}: "
+            "leave it out, or hold on the same account",
+        )
+    if len(account.holds) >= MAX_OPEN_HOLDS:
+        detail = f"{identifier} has {MAX_OPEN_HOLDS} open holds: capture or void some first"
+        return Problem(CONFLICT, detail)
+    available = fundable(account) if parent is None else parent.held_units
+    if units > available:
+        if request.allow_partial and available >= max(minimum, 1):
+            units = available
+        else:
+            missing = lacking_funds(units, available, account, wanted.scale, parent)
+            return _declined(changes, request, missing, identifier, now, ids)
+    hold = _new_hold(request, identifier, minimum, parent, now, ids)
+    # What a parent gives was set aside before.
+    taken = units if parent is None else 0
+    first = FirstAnswer(
+        units,
+        hold.expires_at,
+        account.available_units - taken,
+        account.pending_out_units + taken,
+    )
+    changes.put(add_to(account, parent, structs.replace(hold, first=first), units, now))
+    return changes.holds[hold.id]
+
+
+def _parent(changes: Changes, request: HoldRequest, now: datetime) -> Hold | Problem | None:
+    if request.parent_id is None:
+        return None
+    found = find_open(changes, request.parent_id, now)
+    if found is None:
+        shown = f"{request.parent_id[:100]!r} is no open hold of this customer"
+        return invalid("parent_id", f"{shown}: authorize the parent first")
+    if found.depth + 1 >= MAX_DEPTH:
+        return invalid("parent_id", f"{found.id} is {MAX_DEPTH} holds deep: draw from one above it")
+    return found
+
+
+def _named_account(request: HoldRequest, asset: str) -> str:
+    return account_id(request.account_name or DEFAULT_ACCOUNT, request.asset or asset)
+
+
+def _wanted(
+    changes: Changes, request: HoldRequest, catalog: CatalogView, now: datetime
+) -> Estimate | Decline | Problem:
+    if request.event_type is not None:
+        for field in ("max_amount", "asset", "account_name"):
+            if getattr(request, field) is not None:
+                return invalid(
+                    field, "has no meaning beside event_type, whose prices say it: leave it out"
+                )
+        is_bound = request.estimate == "upper_bound"
+        data = request.data or {}
+        return estimate(changes, request.event_type, data, is_bound, catalog, now, None)
+    if request.max_amount is None:
+        return invalid("event_type", "or max_amount is missing: say what the hold is for")
+    if request.data is not None:
+        return invalid("data", "has no meaning without event_type: leave it out")
+    if request.asset is None:
+        return invalid("asset", "is missing: say what max_amount is counted in")
+    asset = catalog.assets.get(request.asset)
+    if asset is None:
+        return invalid("asset", f"{request.asset!r} is unknown: create the asset first")
+    units = read_amount("max_amount", request.max_amount, asset.scale)
+    if isinstance(units, Problem):
+        return units
+    return Estimate(_named_account(request, asset.code), units, asset.scale)
+
+
+def _minimum(request: HoldRequest, wanted: Estimate) -> int | Problem:
+    """Return the units below which a partial hold is of no use."""
+    if request.min_amount is None:
+        return 0
+    if not request.allow_partial:
+        return invalid("min_amount", "has no meaning without allow_partial: leave it out")
+    return read_amount("min_amount", request.min_amount, wanted.scale)
+
+
+def _declined(
+    changes: Changes,
+    request: HoldRequest,
+    decline: Decline,
+    identifier: str,
+    now: datetime,
+    ids: IdSource,
+) -> Hold:
+    hold = _new_hold(request, identifier, 0, None, now, ids)
+    account = changes.advanced(identifier, now)
+    first = FirstAnswer(0, hold.expires_at, account.available_units, account.pending_out_units)
+    hold = structs.replace(
+        hold,
+        status="declined",
+        decline=decline,
+        first=first,
+        parent_id=request.parent_id,
+        settled_at=now,
+    )
+    changes.holds[hold.id] = hold
+    return hold
+
+
+def _new_hold(
+    request: HoldRequest,
+    identifier: str,
+    minimum: int,
+    parent: Hold | None,
+    now: datetime,
+    ids: IdSource,
+) -> Hold:
+    expires_at = now + timedelta(seconds=request.expires_in_seconds)
+    if parent is not None:
+        expires_at = min(expires_at, parent.expires_at)
+    return Hold(
+        id=ids.next("hld"),
+        transaction_id=request.transaction_id,
+        account_id=identifier,
+        status="authorized",
+        amount_units=0,
+        captured_units=0,
+        parts=(),
+        created_at=now,
+        expires_at=expires_at,
+        expires_in_seconds=request.expires_in_seconds,
+        first=FirstAnswer(0, expires_at, 0, 0),
+        event_type=request.event_type,
+        subject=request.subject,
+        parent_id=None if parent is None else parent.id,
+        depth=0 if parent is None else parent.depth + 1,
+        allow_partial=request.allow_partial,
+        min_units=minimum,
+        late_capture=request.late_capture,
+        final_action=request.final_action,
+        is_upper_bound=request.estimate == "upper_bound",
+        request=encode(request).decode(),
+    )

@@ -1,0 +1,81 @@
+"""What a use that is about to happen will cost, by the rules that price events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from faregate.core.amounts import MAX_UNITS
+from faregate.core.customers import Changes
+from faregate.core.events import choose_asset
+from faregate.core.holds import Decline
+from faregate.core.pricing import fee_units, price_event
+from faregate.core.problems import Problem, invalid
+from faregate.core.slices import Slices
+from faregate.core.subscriptions import CatalogView
+
+
+class Estimate(msgspec.Struct, frozen=True, gc=False):
+    """What a use is expected to cost, and on which account."""
+
+    account_id: str
+    units: int
+    scale: int
+
+
+def estimate(
+    changes: Changes,
+    event_type: str,
+    data: Mapping[str, Any],
+    is_upper_bound: bool,
+    catalog: CatalogView,
+    now: datetime,
+    slices: Slices | None,
+) -> Estimate | Decline | Problem:
+    """Price a use that is about to happen, by the prices and remainders of this customer now."""
+    subscriptions = changes.state.subscriptions
+    prices = catalog.prices_for(subscriptions, event_type, now)
+    if not prices:
+        if catalog.sells(subscriptions, event_type):
+            detail = f"no subscription with a price for {event_type!r} is active: activate one"
+            return Decline("subscription_inactive", detail)
+        detail = f"the customer has no price for event_type={event_type}: subscribe them to one"
+        return Decline("no_price", detail)
+    warnings: list[str] = []
+    found: dict[str, Estimate] = {}
+    for compiled in prices:
+        priced = choose_asset(compiled, changes)
+        field = compiled.volume_field
+        read = data
+        if is_upper_bound and field is not None and data.get(field) is None:
+            bound = data.get(f"max_{field}")
+            if bound is None:
+                return invalid(f"data.max_{field}", f"or data.{field} is missing: say how much")
+            read = {**data, field: bound}
+        if slices is None:
+            match = price_event(compiled, priced, read)
+        else:
+            match = slices.price(compiled, priced, read, keeps=False)
+        if isinstance(match, Problem):
+            return match
+        if isinstance(match, str):
+            warnings.append(match)
+            continue
+        carried = changes.carry((compiled.id, priced.asset.code))
+        units, _ = fee_units(match.numerator, priced.denominator, carried)
+        before = found.get(priced.account_id)
+        total = units + (0 if before is None else before.units)
+        found[priced.account_id] = Estimate(priced.account_id, total, priced.asset.scale)
+    if not found:
+        return Decline("no_price", "; ".join(warnings))
+    if len(found) > 1:
+        accounts = ", ".join(found)
+        detail = f"{event_type!r} is charged to several accounts ({accounts})"
+        return invalid("event_type", f"{detail}: hold max_amount of one asset instead")
+    wanted = next(iter(found.values()))
+    if wanted.units > MAX_UNITS:
+        return invalid("data", "costs more than the ledger can hold: check the prices")
+    return wanted

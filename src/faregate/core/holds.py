@@ -1,0 +1,159 @@
+"""An amount set aside before the work runs. A hold takes units out of grants, in their order of
+use, and keeps them apart: nobody else can spend them, and a grant that expires meanwhile still
+pays for what its hold captures. What is not captured goes back where it came from when the hold
+ends: by its final capture, by being voided, or by the clock, at `expires_at`.
+
+A hold may draw from another one, its parent, instead of the wallet: a run that calls many models
+has one budget that way. And it may be used in slices (a *session*): what was used is settled and
+the next slice set aside in one step, as telephone networks charge calls while they run (RFC 8506).
+
+What lives here are the values; how they move money is in `wallet` and `gate`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from faregate.core.grants import Grant
+
+DEFAULT_EXPIRY_SECONDS: Final = 900
+MAX_EXPIRY_SECONDS: Final = 86_400
+MAX_OPEN_HOLDS: Final = 1_000
+"""Holds that one account may have open at once."""
+MAX_DEPTH: Final = 5
+"""How deep holds may draw from one another: a hold without a parent has depth 0."""
+
+HoldStatus = Literal["authorized", "declined", "captured", "voided", "expired"]
+DeclineCode = Literal[
+    "insufficient_funds",
+    "limit_exceeded",
+    "no_price",
+    "subscription_inactive",
+    "customer_blocked",
+]
+FinalAction = Literal["terminate", "redirect", "restrict"]
+ExpirySeconds = Annotated[int, Meta(ge=1, le=MAX_EXPIRY_SECONDS)]
+
+
+class HoldPart(msgspec.Struct, frozen=True, gc=False):
+    """Units that are set aside, and the grant that they came from; None: from the overdraft.
+
+    The grant is kept whole, so that what is left over can go back to it when it is long used up.
+    """
+
+    grant: Grant | None
+    units: int
+
+
+class Meter(msgspec.Struct, frozen=True, gc=False):
+    """What the slices of a session have come to under one value of a price.
+
+    The session is priced as one use: a slice costs what the use costs now less what it cost
+    before. `volume` is None where no slice had one.
+    """
+
+    price_id: str
+    asset: str
+    value_index: int
+    volume: int | Decimal | None
+    numerator: int
+
+
+class Decline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a hold was not granted, and what would make it pass.
+
+    `top_up_units` is what is missing, in the hold's asset. `limit_id` names the limit in the way,
+    `resets_at` says when it begins anew.
+    """
+
+    code: DeclineCode
+    detail: str
+    top_up_units: int | None = None
+    limit_id: str | None = None
+    limit_used_units: int | None = None
+    limit_units: int | None = None
+    resets_at: datetime | None = None
+
+
+class FirstAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What was answered when the hold was asked for, for a repeat."""
+
+    amount_units: int
+    expires_at: datetime
+    available_units: int
+    pending_out_units: int
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A hold as of the last command.
+
+    `amount_units` is all that was ever set aside for it, `captured_units` what was charged on it
+    and on the holds below it, `parts` what is set aside now. `request` is the request as JSON.
+    """
+
+    id: str
+    transaction_id: str
+    account_id: str
+    status: HoldStatus
+    amount_units: int
+    captured_units: int
+    parts: tuple[HoldPart, ...]
+    created_at: datetime
+    expires_at: datetime
+    expires_in_seconds: int
+    first: FirstAnswer
+    event_type: str | None = None
+    subject: str | None = None
+    parent_id: str | None = None
+    depth: int = 0
+    allow_partial: bool = False
+    min_units: int = 0
+    late_capture: Literal["charge", "reject"] = "charge"
+    final_action: FinalAction = "terminate"
+    is_upper_bound: bool = False
+    is_session: bool = False
+    meters: tuple[Meter, ...] = ()
+    decline: Decline | None = None
+    settled_at: datetime | None = None
+    request: str = ""
+
+    @property
+    def held_units(self) -> int:
+        """Units that are set aside now."""
+        return sum([part.units for part in self.parts])
+
+
+def take(
+    parts: tuple[HoldPart, ...], units: int
+) -> tuple[tuple[HoldPart, ...], list[HoldPart], int]:
+    """Take units out of parts, the first part first.
+
+    Returns what is left of the parts, what was taken, and the units that were not there.
+    """
+    taken: list[HoldPart] = []
+    for index, part in enumerate(parts):
+        if not units:
+            return parts[index:], taken, 0
+        if units < part.units:
+            taken.append(HoldPart(part.grant, units))
+            return (HoldPart(part.grant, part.units - units), *parts[index + 1 :]), taken, 0
+        taken.append(part)
+        units -= part.units
+    return (), taken, units
+
+
+def joined(parts: tuple[HoldPart, ...], more: tuple[HoldPart, ...]) -> tuple[HoldPart, ...]:
+    """Put parts together; those of the same grant become one, in the order of the first."""
+    units: dict[str, int] = {}
+    grants: dict[str, Grant | None] = {}
+    for part in (*parts, *more):
+        key = part.grant.id if part.grant is not None else ""
+        units[key] = units.get(key, 0) + part.units
+        grants.setdefault(key, part.grant)
+    # What comes from the overdraft is used last.
+    return tuple(HoldPart(grants[key], units[key]) for key in sorted(units, key=lambda k: not k))

@@ -1,0 +1,432 @@
+"""What becomes of a hold: it is captured, goes on with the next slice, lives longer, or is let go.
+What was used is charged out of the hold first, then as any other charge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import structs
+
+from faregate.core.accounts import REVENUE
+from faregate.core.amounts import Number
+from faregate.core.customers import Changes, CustomerState
+from faregate.core.estimates import Estimate, estimate
+from faregate.core.events import (
+    BookedEvent,
+    EventResult,
+    RecordEvents,
+    UsageEvent,
+    book_events,
+    check_free,
+    repeated,
+)
+from faregate.core.gate import (
+    Capture,
+    ExtendHold,
+    Gated,
+    HoldCaptured,
+    HoldUpdated,
+    SettledHold,
+    Settlement,
+    UpdateHold,
+    VoidHold,
+    add_to,
+    find_open,
+    lacking_funds,
+    read_amount,
+    view,
+)
+from faregate.core.hold_requests import Want
+from faregate.core.holds import Decline, Hold, take
+from faregate.core.ids import IdSource
+from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
+from faregate.core.slices import Slices
+from faregate.core.subscriptions import CatalogView
+from faregate.core.timeline import Draft
+from faregate.core.wallet import debit, debit_hold, fundable
+
+
+def _find(
+    changes: Changes, known: Mapping[str, Hold], hold_id: str, now: datetime
+) -> Hold | Problem:
+    """Find a hold as it is now: open, or how it ended."""
+    found = find_open(changes, hold_id, now) or changes.holds.get(hold_id) or known.get(hold_id)
+    if found is None:
+        return Problem(NOT_FOUND, f"the customer has no hold {hold_id[:100]!r}")
+    return found
+
+
+def _ended(hold: Hold, what: str) -> Problem:
+    remedy = "send what was used as events or as a charge"
+    if hold.status == "declined":
+        remedy = "nothing was set aside: authorize again under a new transaction_id"
+    return Problem(CONFLICT, f"hold {hold.id} is {hold.status}, it cannot be {what}: {remedy}")
+
+
+class _Settling:
+    """A capture or update on its way: what was used is charged, to the hold first."""
+
+    def __init__(
+        self, changes: Changes, hold: Hold, catalog: CatalogView, now: datetime, ids: IdSource
+    ) -> None:
+        self.changes = changes
+        self.hold = hold
+        self.catalog = catalog
+        self.now = now
+        self.ids = ids
+        self.is_open = hold.status == "authorized"
+        self.scale = catalog.assets[hold.account_id.rpartition(":")[2]].scale
+        self.results: tuple[EventResult, ...] = ()
+        self.events: list[BookedEvent] = []
+        self.captured_units = 0
+        self.gained_units = 0
+        if hold.is_session and hold.event_type is not None:
+            changes.slices = Slices(hold.event_type, hold.meters)
+
+    def charge_amount(self, field: str, amount: Number, reference: str) -> Problem | None:
+        """Charge an amount of whole assets."""
+        units = read_amount(field, amount, self.scale)
+        if isinstance(units, Problem):
+            return units
+        changes, hold, now = self.changes, self.hold, self.now
+        account = changes.advanced(hold.account_id, now)
+        if self.is_open:
+            moved = debit_hold(account, hold.id, units, REVENUE, reference, now, self.scale)
+        else:
+            moved = debit(account, units, REVENUE, reference, now, self.scale)
+        if isinstance(moved, Problem):
+            return moved
+        changes.put(moved)
+        self.captured_units = units
+        self.gained_units = -units
+        return None
+
+    def charge_events(
+        self,
+        customer_id: str,
+        events: list[UsageEvent],
+        known: Mapping[str, BookedEvent],
+        received_at: datetime | None,
+    ) -> Problem | None:
+        """Book events whose fees are paid out of the hold first."""
+        changes = self.changes
+        changes.hold = self.hold if self.is_open else None
+        command = RecordEvents(customer_id, tuple(events), False, received_at)
+        booked = book_events(changes, known, command, self.catalog, self.now, self.ids)
+        changes.hold = None
+        if isinstance(booked, Problem):
+            return booked
+        self.results, self.events = booked[0].results, booked[1]
+        self.captured_units = sum(
+            fee.units
+            for result in self.results
+            if result.status == "booked"
+            for fee in result.fees
+            if fee.account_id == self.hold.account_id
+        )
+        return None
+
+    def current(self) -> Hold:
+        """Return the hold with what was charged on it."""
+        hold = self.changes.holds.get(self.hold.id, self.hold)
+        if not self.is_open:
+            # A late capture was not paid out of it, but it is what the use came to.
+            units = hold.captured_units + self.captured_units
+            hold = structs.replace(hold, captured_units=units)
+        slices = self.changes.slices
+        return hold if slices is None else structs.replace(hold, meters=slices.meters)
+
+
+def _settlement_known(
+    prior: SettledHold,
+    request: Settlement,
+    events: list[UsageEvent],
+    booked: Mapping[str, BookedEvent],
+) -> Problem | None:
+    """Tell whether a repeat is equal to what was settled first."""
+    differing = [
+        field
+        for field in Settlement.__struct_fields__
+        if getattr(prior.request, field) != getattr(request, field)
+    ]
+    if differing:
+        detail = (
+            f"transaction_id {request.transaction_id!r} was used before with another "
+            f"{', '.join(differing)}: use a new one"
+        )
+        return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+    for index, event in enumerate(events):
+        first = booked.get(event.id)
+        if first is not None:
+            again = repeated(first, event)
+            if isinstance(again, Problem):
+                return again.under(f"events[{index}]")
+    return None
+
+
+def _taken(transaction_id: str, kind: str) -> Problem:
+    detail = f"transaction_id {transaction_id!r} was used for a {kind}: use a new one"
+    return Problem(CONFLICT, detail, {"transaction_id": ["is taken"]})
+
+
+def capture(
+    state: CustomerState,
+    holds: Mapping[str, Hold],
+    prior: Any,
+    booked: Mapping[str, BookedEvent],
+    command: Capture,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Gated | Problem:
+    """Charge what was used. `prior` is what was booked under the transaction id, `booked` which
+    of the events are."""
+    request, changes = command.request, Changes(state)
+    if (request.amount is None) == (request.events is None):
+        return invalid("amount", "or events: send one of them, to say what was used")
+    events = request.events or []
+    asked = Settlement(
+        request.transaction_id,
+        command.hold_id,
+        [event.id for event in events],
+        request.amount,
+        request.final,
+    )
+    if prior is not None:
+        return _repeat_of(changes, prior, asked, events, booked, "capture")
+    hold = _find(changes, holds, command.hold_id, now)
+    if isinstance(hold, Problem):
+        return hold
+    refusal = _refuse_ended(hold, "captured")
+    if refusal is not None:
+        return refusal
+    settling = _Settling(changes, hold, catalog, now, ids)
+    identifier = ids.next("chg")
+    if request.amount is not None:
+        refusal = settling.charge_amount("amount", request.amount, identifier)
+    else:
+        received = command.received_at
+        refusal = settling.charge_events(command.customer_id, events, booked, received)
+    if refusal is not None:
+        return refusal
+    hold = settling.current()
+    account = changes.advanced(hold.account_id, now)
+    released = 0
+    if settling.is_open:
+        draft = Draft(account)
+        draft.put(hold)
+        if request.final:
+            before = account.pending_out_units
+            hold = draft.end(hold, "captured", now)
+            moved = draft.movement()
+            released = before - moved.account.pending_out_units
+        else:
+            moved = draft.movement()
+        changes.put(moved)
+        account = moved.account
+    changes.holds[hold.id] = hold
+    answer = HoldCaptured(view(hold, account), settling.results, settling.captured_units, released)
+    settled = SettledHold(identifier, asked, hold.account_id, settling.gained_units, now, answer)
+    return Gated(changes, answer, settled, settling.events)
+
+
+def _repeat_of(
+    changes: Changes,
+    prior: Any,
+    asked: Settlement,
+    events: list[UsageEvent],
+    booked: Mapping[str, BookedEvent],
+    kind: str,
+) -> Gated | Problem:
+    if not isinstance(prior, SettledHold) or prior.kind != kind:
+        return _taken(asked.transaction_id, prior.kind)
+    return _settlement_known(prior, asked, events, booked) or Gated(changes, prior.answer)
+
+
+def _refuse_ended(hold: Hold, what: str) -> Problem | None:
+    """Refuse what comes too late for this hold."""
+    if hold.status == "authorized":
+        return None
+    if hold.status == "expired":
+        if hold.late_capture == "charge":
+            return None
+        detail = (
+            f"hold {hold.id} expired at {hold.expires_at.isoformat()} and rejects late captures"
+        )
+        return Problem(CONFLICT, f"{detail}: send what was used as events or as a charge")
+    return _ended(hold, what)
+
+
+def update(
+    state: CustomerState,
+    holds: Mapping[str, Hold],
+    prior: Any,
+    booked: Mapping[str, BookedEvent],
+    command: UpdateHold,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Gated | Problem:
+    """Settle a slice and set the next one aside; arguments as for `capture`."""
+    request, changes = command.request, Changes(state)
+    used, want = request.used, request.want
+    if used.amount is not None and used.events is not None:
+        return invalid("used.events", "and used.amount: send one of them")
+    if (want.amount is None) == (want.data is None):
+        return invalid("want.amount", "or want.data: send one of them, to say what comes next")
+    refusal = check_free("want.data", want.data)
+    if refusal is not None:
+        return refusal
+    events = used.events or []
+    asked = Settlement(
+        request.transaction_id,
+        command.hold_id,
+        [event.id for event in events],
+        used.amount,
+        False,
+        want,
+    )
+    if prior is not None:
+        return _repeat_of(changes, prior, asked, events, booked, "update")
+    hold = _find(changes, holds, command.hold_id, now)
+    if isinstance(hold, Problem):
+        return hold
+    refusal = _refuse_ended(hold, "updated")
+    if refusal is not None:
+        return refusal
+    if want.data is not None and hold.event_type is None:
+        return invalid("want.data", "needs a hold with an event_type: send want.amount")
+    hold = structs.replace(hold, is_session=True)
+    settling = _Settling(changes, hold, catalog, now, ids)
+    identifier = ids.next("chg")
+    if used.amount is not None:
+        refusal = settling.charge_amount("used.amount", used.amount, identifier)
+    elif events:
+        received = command.received_at
+        refusal = settling.charge_events(command.customer_id, events, booked, received)
+        refusal = refusal and refusal.under("used")
+    if refusal is not None:
+        return refusal
+    hold = structs.replace(settling.current(), is_session=True)
+    outcome = _next_slice(changes, hold, want, catalog, now, settling.is_open)
+    if isinstance(outcome, Problem):
+        return outcome
+    hold, granted, is_final, decline = outcome
+    changes.holds[hold.id] = hold
+    answer = HoldUpdated(
+        view(hold, changes.advanced(hold.account_id, now)),
+        settling.results,
+        settling.captured_units,
+        granted,
+        is_final,
+        hold.final_action if is_final else None,
+        decline,
+    )
+    settled = SettledHold(identifier, asked, hold.account_id, settling.gained_units, now, answer)
+    return Gated(changes, answer, settled, settling.events)
+
+
+def _next_slice(
+    changes: Changes, hold: Hold, want: Want, catalog: CatalogView, now: datetime, is_open: bool
+) -> tuple[Hold, int, bool, Decline | None] | Problem:
+    """Bring what a hold has set aside to what the next slice needs.
+
+    Returns the hold, what is set aside now, whether that is less than was wanted, and why.
+    """
+    scale = catalog.assets[hold.account_id.rpartition(":")[2]].scale
+    wanted: Estimate | Decline | Problem
+    if want.amount is not None:
+        units = read_amount("want.amount", want.amount, scale)
+        wanted = units if isinstance(units, Problem) else Estimate(hold.account_id, units, scale)
+    else:
+        event_type, data = hold.event_type or "", want.data or {}
+        is_bound = hold.is_upper_bound
+        wanted = estimate(changes, event_type, data, is_bound, catalog, now, changes.slices)
+        if isinstance(wanted, Problem):
+            wanted = wanted.under("want")
+    if isinstance(wanted, Problem):
+        return wanted
+    if not is_open:
+        return hold, 0, True, None
+    account = changes.advanced(hold.account_id, now)
+    draft = Draft(account)
+    parent = draft.holds.get(hold.parent_id) if hold.parent_id is not None else None
+    expires_at = now + timedelta(seconds=hold.expires_in_seconds)
+    if parent is not None:
+        expires_at = min(expires_at, parent.expires_at)
+    hold = structs.replace(hold, expires_at=max(expires_at, hold.expires_at))
+    draft.put(hold)
+    account = draft.movement().account
+    decline: Decline | None = None
+    target = 0
+    if isinstance(wanted, Decline):
+        decline = wanted
+    elif wanted.account_id != hold.account_id:
+        return invalid("want.data", f"is charged to {wanted.account_id}, not {hold.account_id}")
+    else:
+        target = wanted.units
+    more = target - hold.held_units
+    available = fundable(account) if parent is None else parent.held_units
+    if more > available:
+        decline = lacking_funds(target, hold.held_units + available, account, scale, parent)
+        partial = hold.held_units + available
+        is_enough = hold.allow_partial and partial >= max(hold.min_units, 1)
+        more = available if is_enough else -hold.held_units
+    if more > 0:
+        moved = add_to(account, parent, hold, more, now)
+        changes.put(moved)
+    else:
+        draft = Draft(account)
+        kept_units = hold.held_units + more
+        rest, taken, _ = take(hold.parts, kept_units)
+        draft.put(structs.replace(hold, parts=tuple(taken)))
+        if more:
+            draft.release(hold, rest, now)
+        changes.put(draft.movement())
+    after = next(h for h in changes.accounts[hold.account_id].holds if h.id == hold.id)
+    return after, after.held_units, decline is not None, decline
+
+
+def extend(
+    state: CustomerState, holds: Mapping[str, Hold], command: ExtendHold, now: datetime
+) -> Gated | Problem:
+    """Let a hold expire later, though never later than the one that it draws from."""
+    changes = Changes(state)
+    hold = _find(changes, holds, command.hold_id, now)
+    if isinstance(hold, Problem):
+        return hold
+    if hold.status != "authorized":
+        return _ended(hold, "extended")
+    draft = Draft(changes.advanced(hold.account_id, now))
+    expires_at = now + timedelta(seconds=command.request.expires_in_seconds)
+    if hold.parent_id is not None and hold.parent_id in draft.holds:
+        expires_at = min(expires_at, draft.holds[hold.parent_id].expires_at)
+    hold = structs.replace(hold, expires_at=max(expires_at, hold.expires_at))
+    draft.put(hold)
+    moved = draft.movement()
+    changes.put(moved)
+    return Gated(changes, view(hold, moved.account))
+
+
+def void(
+    state: CustomerState, holds: Mapping[str, Hold], command: VoidHold, now: datetime
+) -> Gated | Problem:
+    """Let go of a hold. One that is no longer open stays as it is; one that was captured is a
+    conflict, because money has moved."""
+    changes = Changes(state)
+    hold = _find(changes, holds, command.hold_id, now)
+    if isinstance(hold, Problem):
+        return hold
+    if hold.status == "captured":
+        return _ended(hold, "voided")
+    account = changes.advanced(hold.account_id, now)
+    if hold.status == "authorized":
+        draft = Draft(account)
+        hold = draft.end(hold, "voided", now)
+        moved = draft.movement()
+        changes.put(moved)
+        account = moved.account
+    return Gated(changes, view(hold, account))

@@ -1,0 +1,179 @@
+"""How time changes an account. `advance` brings it forward to `now`, applying in their order the
+instants at which grants began (a beginning grant first repays the overdraft) and expired (what
+is left breaks), and at which holds expired (what they had set aside goes back). It gives the same
+result however often, and however late, somebody looks, so no job has to run on time.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from datetime import datetime
+
+from msgspec import structs
+
+from faregate.core.accounts import BREAKAGE, Account, Movement, Transfer, overdraft_held, settled
+from faregate.core.grants import Grant, order_of_use, with_remaining
+from faregate.core.holds import Hold, HoldPart, HoldStatus, joined
+
+
+class Step:
+    """What a step does: transfers in their order, and grants and holds in their newest version."""
+
+    __slots__ = ("grants", "holds", "revived", "transfers")
+
+    def __init__(self) -> None:
+        self.transfers: list[Transfer] = []
+        self.grants: dict[str, Grant] = {}
+        self.holds: dict[str, Hold] = {}
+        self.revived: set[str] = set()
+
+
+class Draft:
+    """An account while a step changes it, and what the step does."""
+
+    __slots__ = ("account", "grants", "holds", "overdraft_units", "scheduled", "step")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.grants = list(account.grants)
+        self.scheduled = account.scheduled
+        self.overdraft_units = account.overdraft_units
+        self.holds: dict[str, Hold] = {hold.id: hold for hold in account.holds}
+        self.step = Step()
+
+    def move(self, source: str, target: str, units: int, reference: str, at: datetime) -> None:
+        """Note a transfer."""
+        self.step.transfers.append(
+            Transfer(self.account.asset, source, target, units, reference, at)
+        )
+
+    def put(self, hold: Hold) -> None:
+        """Replace a hold by its newest version; one that has ended is no longer open."""
+        self.step.holds[hold.id] = hold
+        if hold.status == "authorized":
+            self.holds[hold.id] = hold
+        else:
+            self.holds.pop(hold.id, None)
+
+    def begin(self, grant: Grant, at: datetime) -> None:
+        """Let a grant be spent, after it has repaid what was used beyond the grants.
+
+        What holds have set aside beyond the grants is not used yet: it is not repaid.
+        """
+        if self.overdraft_units:
+            used = self.overdraft_units - overdraft_held(self.holds.values())
+            repaid = min(used, grant.remaining_units)
+            if repaid:
+                self.overdraft_units -= repaid
+                self.move(grant.id, self.account.overdraft_account, repaid, grant.id, at)
+                grant = with_remaining(grant, grant.remaining_units - repaid)
+                self.step.grants[grant.id] = grant
+        if grant.remaining_units:
+            insort(self.grants, grant, key=order_of_use)
+
+    def give_back(self, hold_id: str, parts: tuple[HoldPart, ...], at: datetime) -> None:
+        """Let parts of a hold go back to where they came from; what came from a grant that has
+        expired breaks. The hold itself no longer has them."""
+        for grant, units in [(part.grant, part.units) for part in parts]:
+            if grant is None:
+                self.move(hold_id, self.account.overdraft_account, units, hold_id, at)
+                self.overdraft_units -= units
+        for grant, units in [(part.grant, part.units) for part in parts]:
+            if grant is None:
+                continue
+            if grant.expires_at is not None and grant.expires_at <= at:
+                self.move(hold_id, BREAKAGE, units, grant.id, at)
+                continue
+            self.move(hold_id, grant.id, units, hold_id, at)
+            for index, present in enumerate(self.grants):
+                if present.id == grant.id:
+                    units += present.remaining_units
+                    del self.grants[index]
+                    break
+            else:
+                self.step.revived.add(grant.id)
+            grant = with_remaining(grant, units)
+            self.step.grants[grant.id] = grant
+            self.begin(grant, at)
+
+    def release(self, hold: Hold, parts: tuple[HoldPart, ...], at: datetime) -> None:
+        """Let parts that a hold no longer has go back to its parent, or where they came from."""
+        parent = self.holds.get(hold.parent_id) if hold.parent_id is not None else None
+        if parent is None:
+            self.give_back(hold.id, parts, at)
+        elif parts:
+            self.move(hold.id, parent.id, sum([part.units for part in parts]), hold.id, at)
+            self.put(structs.replace(parent, parts=joined(parent.parts, parts)))
+
+    def end(self, hold: Hold, status: HoldStatus, at: datetime) -> Hold:
+        """End a hold, and before it those that draw from it: what they have set aside goes back.
+
+        Returns the hold as it is then.
+        """
+        for child in list(self.holds.values()):
+            if child.parent_id == hold.id:
+                self.end(child, "voided" if status == "captured" else status, at)
+        hold = self.holds[hold.id]
+        ended = structs.replace(hold, status=status, parts=(), settled_at=at)
+        self.put(ended)
+        self.release(hold, hold.parts, at)
+        return ended
+
+    def movement(self) -> Movement:
+        """Return what the step has come to."""
+        account, step = self.account, self.step
+        holds = tuple(self.holds.values())
+        after = settled(account, tuple(self.grants), self.scheduled, self.overdraft_units, holds)
+        grants, changed = tuple(step.grants.values()), tuple(step.holds.values())
+        revived = frozenset(step.revived)
+        return Movement(after, tuple(step.transfers), grants, changed, revived)
+
+
+def advance(account: Account, now: datetime) -> Movement:
+    """Bring the account forward to `now`: let grants begin and expire, and holds expire, each at
+    its instant.
+
+    At one and the same instant grants expire first, then holds, then others begin. Transfers
+    carry the instant at which they took effect, not the one at which somebody looked.
+    """
+    if account.next_change_at is None or now < account.next_change_at:
+        return Movement(account)
+    draft = Draft(account)
+    at: datetime | None = account.next_change_at
+    while at is not None and at <= now:
+        _apply(draft, at)
+        draft.account = settled(
+            account,
+            tuple(draft.grants),
+            draft.scheduled,
+            draft.overdraft_units,
+            tuple(draft.holds.values()),
+        )
+        at = draft.account.next_change_at
+    return draft.movement()
+
+
+def _apply(draft: Draft, at: datetime) -> None:
+    """Apply everything that happens at exactly this instant."""
+    grants, draft.grants = draft.grants, []
+    for grant in grants:
+        if grant.expires_at is None or at < grant.expires_at:
+            draft.grants.append(grant)
+            continue
+        draft.move(grant.id, BREAKAGE, grant.remaining_units, grant.id, at)
+        draft.step.grants[grant.id] = with_remaining(grant, 0)
+    # Those that draw from others first, so that all of it comes back at once.
+    for hold in sorted(draft.holds.values(), key=_deepest):
+        if hold.expires_at <= at and hold.id in draft.holds:
+            draft.end(draft.holds[hold.id], "expired", at)
+    begun = 0
+    for grant in draft.scheduled:
+        if at < grant.effective_at:
+            break
+        begun += 1
+        draft.begin(grant, at)
+    draft.scheduled = draft.scheduled[begun:]
+
+
+def _deepest(hold: Hold) -> int:
+    return -hold.depth

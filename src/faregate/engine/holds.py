@@ -1,0 +1,168 @@
+"""Operations of the gate: holds, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from faregate.core.accounts import Account, open_account
+from faregate.core.codec import checked
+from faregate.core.gate import (
+    Authorize,
+    Authorized,
+    Capture,
+    ExtendHold,
+    GateCommand,
+    HoldCaptured,
+    HoldUpdated,
+    HoldView,
+    UpdateHold,
+    VoidHold,
+    view,
+)
+from faregate.core.hold_requests import (
+    MAX_HOLDS,
+    CaptureRequest,
+    ExtendRequest,
+    HoldRequest,
+    UpdateRequest,
+)
+from faregate.core.holds import HoldStatus
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
+from faregate.engine.base import EngineBase, Page
+from faregate.ledger import reading
+from faregate.platform.environments import AccountContext
+
+
+class HoldOperations(EngineBase):
+    """Ask before the work, settle after it. Requests are checked unless `is_checked` says that
+    they were decoded from JSON. All raise 404 for a customer or hold that is not there."""
+
+    async def authorize(
+        self,
+        customer_id: str,
+        request: HoldRequest,
+        *,
+        is_checked: bool = False,
+        weight: int = 0,
+        context: AccountContext | None = None,
+    ) -> HoldView:
+        """Ask for a hold. A decline is an answer: look at its `status`."""
+        command = Authorize(customer_id, (request if is_checked else checked(request),))
+        answer = cast(Authorized, await self._at_the_gate(command, max(weight, 1), context))
+        return answer.holds[0]
+
+    async def authorize_batch(
+        self,
+        customer_id: str,
+        requests: Sequence[HoldRequest],
+        *,
+        is_checked: bool = False,
+        weight: int = 0,
+        context: AccountContext | None = None,
+    ) -> tuple[HoldView, ...]:
+        """Ask for up to 100 holds of one customer, in order, each for itself. If one of them is
+        wrong, none is made."""
+        if not 1 <= len(requests) <= MAX_HOLDS:
+            raise FaregateError(invalid("holds", f"has {len(requests)}: send 1 to {MAX_HOLDS}"))
+        if not is_checked:
+            requests = [checked(request) for request in requests]
+        command = Authorize(customer_id, tuple(requests), is_batch=True)
+        weight = max(weight, len(requests))
+        return cast(Authorized, await self._at_the_gate(command, weight, context)).holds
+
+    async def _at_the_gate(
+        self, command: GateCommand, weight: int, context: AccountContext | None
+    ) -> object:
+        environment = self._environment(context)
+        lane = await self._lane_of(environment, command.customer_id)
+        return await lane.submit(command, environment, weight)
+
+    async def capture(
+        self,
+        customer_id: str,
+        hold_id: str,
+        request: CaptureRequest,
+        *,
+        is_checked: bool = False,
+        weight: int = 0,
+        context: AccountContext | None = None,
+    ) -> HoldCaptured:
+        """Charge what was really used, out of the hold first."""
+        request = request if is_checked else checked(request)
+        command = Capture(customer_id, hold_id, request, self._clock())
+        weight = max(weight, len(request.events or ()), 1)
+        return cast(HoldCaptured, await self._at_the_gate(command, weight, context))
+
+    async def update_hold(
+        self,
+        customer_id: str,
+        hold_id: str,
+        request: UpdateRequest,
+        *,
+        is_checked: bool = False,
+        weight: int = 0,
+        context: AccountContext | None = None,
+    ) -> HoldUpdated:
+        """Settle a slice of a use that goes on, and set the next one aside."""
+        request = request if is_checked else checked(request)
+        command = UpdateHold(customer_id, hold_id, request, self._clock())
+        weight = max(weight, len(request.used.events or ()), 1)
+        return cast(HoldUpdated, await self._at_the_gate(command, weight, context))
+
+    async def extend_hold(
+        self,
+        customer_id: str,
+        hold_id: str,
+        expires_in_seconds: int,
+        *,
+        context: AccountContext | None = None,
+    ) -> HoldView:
+        """Let a hold expire so many seconds from now, if that is later."""
+        request = checked(ExtendRequest(expires_in_seconds))
+        command = ExtendHold(customer_id, hold_id, request)
+        return cast(HoldView, await self._at_the_gate(command, 1, context))
+
+    async def void_hold(
+        self, customer_id: str, hold_id: str, *, context: AccountContext | None = None
+    ) -> HoldView:
+        """Let go of a hold; a repeat is harmless."""
+        command = VoidHold(customer_id, hold_id)
+        return cast(HoldView, await self._at_the_gate(command, 1, context))
+
+    async def get_hold(
+        self, customer_id: str, hold_id: str, *, context: AccountContext | None = None
+    ) -> HoldView:
+        """Return a hold as it is now."""
+        lane = await self._lane_of(await self._look(context), customer_id)
+        state, found = await reading.read_hold(self._store, lane.number, customer_id, hold_id)
+        accounts, ended = reading.as_of(state, lane.now())
+        hold = ended.get(hold_id, found)
+        if hold is None:
+            raise FaregateError(Problem(NOT_FOUND, f"the customer has no hold {hold_id[:100]!r}"))
+        return view(hold, accounts.get(hold.account_id) or open_account(hold.account_id))
+
+    async def list_holds(
+        self,
+        customer_id: str,
+        limit: int = 20,
+        offset: int = 0,
+        status: HoldStatus | None = None,
+        subject: str | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> Page:
+        """List a customer's holds, the newest first, each as it is now."""
+        lane = await self._lane_of(await self._look(context), customer_id)
+        now = lane.now()
+        found, total = await reading.list_holds(
+            self._store, lane.number, customer_id, now, status, subject, limit, offset
+        )
+        state = await reading.read_customer(self._store, lane.number, customer_id)
+        accounts, ended = reading.as_of(state, now)
+
+        def account(identifier: str) -> Account:
+            return accounts.get(identifier) or open_account(identifier)
+
+        current = [ended.get(hold.id, hold) for hold in found]
+        return Page([view(h, account(h.account_id)) for h in current], total, limit, offset)
