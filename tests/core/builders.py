@@ -13,9 +13,18 @@ from faregate.core.accounts import Transfer
 from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.customers import CustomerState
-from faregate.core.decide import Command, Decision, Known, decide
+from faregate.core.decide import Command, Decision, Known, Transaction, decide
 from faregate.core.events import BookedEvent, EventResult, EventsBooked, RecordEvents, UsageEvent
+from faregate.core.gate import Authorize, Authorized, Capture, HoldView, UpdateHold
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
+from faregate.core.hold_requests import (
+    CaptureRequest,
+    HoldRequest,
+    UpdateRequest,
+    Used,
+    Want,
+)
+from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
 from faregate.core.prices import (
     AssetPricing,
@@ -38,7 +47,6 @@ from faregate.core.subscriptions import (
 from faregate.core.transactions import (
     Adjust,
     AdjustmentRequest,
-    BookedTransaction,
     Charge,
     ChargeRequest,
 )
@@ -211,6 +219,42 @@ def charge(amount: str, transaction_id: str = "t1", asset: str = "USD", **more: 
     return Charge(CUSTOMER, ChargeRequest(transaction_id, asset, Number(amount), **more))
 
 
+def authorize(
+    amount: str | None = None, transaction_id: str = "h1", asset: str = "USD", **more: Any
+) -> Authorize:
+    """Ask for a hold of this many whole assets, or of what `event_type` and `data` come to."""
+    if amount is not None:
+        more = {"max_amount": Number(amount), "asset": asset, **more}
+    return Authorize(CUSTOMER, (HoldRequest(transaction_id, **more),))
+
+
+def capture(
+    hold_id: str,
+    amount: str | None = None,
+    *events: UsageEvent,
+    final: bool = True,
+    transaction_id: str = "c1",
+) -> Capture:
+    """Capture an amount of whole assets, or events."""
+    number = None if amount is None else Number(amount)
+    request = CaptureRequest(transaction_id, number, list(events) or None, final)
+    return Capture(CUSTOMER, hold_id, request)
+
+
+def update(
+    hold_id: str,
+    *events: UsageEvent,
+    want: str | dict[str, object],
+    used: str | None = None,
+    transaction_id: str = "u1",
+) -> UpdateHold:
+    """Settle events or an amount, and want so much, or what this data comes to."""
+    number = None if used is None else Number(used)
+    wanted = Want(Number(want)) if isinstance(want, str) else Want(data=want)
+    request = UpdateRequest(transaction_id, wanted, Used(number, list(events) or None))
+    return UpdateHold(CUSTOMER, hold_id, request)
+
+
 class Book:
     """A customer's ledger in memory: every command is decided on what the ones before left."""
 
@@ -219,15 +263,18 @@ class Book:
         self.state = customer() if state is None else state
         self.ids = id_source()
         self.events: dict[str, BookedEvent] = {}
-        self.transactions: dict[str, BookedTransaction] = {}
+        self.transactions: dict[str, Transaction] = {}
+        self.holds: dict[str, Hold] = {}
         self.transfers: list[Transfer] = []
 
     def decide(self, command: Command, now: datetime = T0) -> Decision:
         """Decide a command and remember it."""
-        known = Known(self.events, self.transactions)
+        asked = {hold.transaction_id: hold for hold in self.holds.values()}
+        known = Known(self.events, self.transactions, {**self.holds, **asked})
         decision = decide(self.state, known, command, self.catalog, now, self.ids)
         self.state = decision.state
         self.transfers += decision.transfers
+        self.holds |= decision.holds
         self.events |= {one.event.id: one for one in decision.events}
         if decision.transaction is not None:
             booked = decision.transaction
@@ -251,6 +298,7 @@ class Book:
         assert not decision.events
         assert not decision.carries
         assert decision.transaction is None
+        assert not decision.holds
         return decision.answer
 
     def book(
@@ -260,6 +308,16 @@ class Book:
         answer = self.do(record(*events, lenient=lenient), now)
         assert isinstance(answer, EventsBooked)
         return answer.results
+
+    def hold(self, command: Authorize, now: datetime = T0) -> HoldView:
+        """Ask for a hold; returns it, granted or declined."""
+        answer = self.do(command, now)
+        assert isinstance(answer, Authorized)
+        return answer.holds[0]
+
+    def pending_out(self, identifier: str = "default:USD") -> int:
+        """Return the units that an account's open holds have set aside."""
+        return self.state.account(identifier).pending_out_units
 
     def available(self, identifier: str = "default:USD") -> int:
         """Return an account's balance in units, as of the last command."""
