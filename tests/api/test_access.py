@@ -22,6 +22,7 @@ from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, Running
 
 WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
+HOLDS = f"{WALLET}/holds"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
@@ -47,6 +48,14 @@ OPERATIONS = {
     ("GET", "/v1/events"): READ_ALL,
     ("GET", "/v1/events/{event_id}"): EVERYBODY,
     ("GET", WALLET): EVERYBODY,
+    ("POST", HOLDS): INGEST,
+    ("POST", f"{HOLDS}/batch"): INGEST,
+    ("GET", HOLDS): EVERYBODY,
+    ("GET", f"{HOLDS}/{{hold_id}}"): EVERYBODY,
+    ("POST", f"{HOLDS}/{{hold_id}}/capture"): INGEST,
+    ("POST", f"{HOLDS}/{{hold_id}}/update"): INGEST,
+    ("POST", f"{HOLDS}/{{hold_id}}/extend"): INGEST,
+    ("POST", f"{HOLDS}/{{hold_id}}/void"): INGEST,
     ("POST", f"{WALLET}/adjustments"): ADMIN,
     ("POST", f"{WALLET}/charges"): ADMIN,
     ("GET", f"{WALLET}/transactions/{{transaction_id}}"): EVERYBODY,
@@ -71,6 +80,8 @@ def ada(me: Caller) -> str:
     customer = me.customer(external_id="ada")
     me.made(adjustments(customer), adjustment("5", transaction_id="gift"))
     assert me.post("events", usage(customer, event("e1"))).status == 204
+    hold = {"transaction_id": "hold", "max_amount": 1, "asset": "USD"}
+    assert me.post(f"customers/{customer}/wallet/holds", hold).status == 200
     return customer
 
 
@@ -159,7 +170,9 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "transaction_id": "gift",
         "account_id": USD,
         "asset_code": "GEMS",
+        "hold_id": me.get(f"customers/{ada}/wallet/holds").body["items"][0]["id"],
     }
+    ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
         "charges": {"transaction_id": "c", "asset": "USD", "amount": 1},
@@ -170,6 +183,12 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "{customer_id}": {"name": "Eve"},
         "{subscription_id}": {"status": "inactive"},
         "{account_id}": {"overdraft": {"policy": "reject"}},
+        "holds": ask,
+        "batch": {"holds": [ask]},
+        "capture": {"transaction_id": "x", "amount": 1},
+        "update": {"transaction_id": "x", "want": {"amount": 1}},
+        "extend": {"expires_in_seconds": 60},
+        "void": {},
     }
     before = world(me, ada)
     with calling(shared_server, LIVE_KEY) as live:
@@ -201,6 +220,6 @@ def test_both_environments_have_their_own_of_the_same_names(
         live.made("products", product("2"))
         customer = live.customer(external_id="ada")
         assert live.post("events", usage(customer, event("e1"))).status == 204
-        assert (live.available(customer), me.available(ada)) == (-2, 4)
+        assert (live.available(customer), me.available(ada)) == (-2, 3)
         assert live.get("events/e1").body["customer_id"] == customer
         assert me.get("events/e1").body["customer_id"] == ada
