@@ -9,6 +9,7 @@ Python values with `from_dict`, which checks them as the REST API does.
 from faregate.catalog.types import CreateAsset, CreateProduct, CreateVersion, UpdateVersion
 from faregate.core.codec import from_dict
 from faregate.core.events import UsageEvent
+from faregate.core.hold_requests import CaptureRequest, HoldRequest, UpdateRequest, Used, Want
 from faregate.core.problems import FaregateError
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.types import (
@@ -23,6 +24,7 @@ from faregate.sync import SyncEngine
 __version__ = "0.1.0"
 __all__ = [
     "AdjustmentRequest",
+    "CaptureRequest",
     "ChargeRequest",
     "CreateAsset",
     "CreateCustomer",
@@ -31,10 +33,14 @@ __all__ = [
     "CreateVersion",
     "Engine",
     "FaregateError",
+    "HoldRequest",
     "Overdraft",
     "SyncEngine",
     "UpdateCustomer",
+    "UpdateRequest",
     "UpdateVersion",
     "UsageEvent",
+    "Used",
+    "Want",
     "from_dict",
 ]

@@ -1,0 +1,37 @@
+"""The engine for programs without an event loop has what the other one has."""
+
+import inspect
+
+from tests.ledger.shop import NOON, Clock
+
+from faregate import (
+    AdjustmentRequest,
+    CaptureRequest,
+    CreateCustomer,
+    Engine,
+    HoldRequest,
+    SyncEngine,
+)
+from faregate.core.amounts import Number
+
+INSIDE = {"charged_since", "external_ids", "find_key", "is_ready", "latest_events"}
+"""What only the faces of this package call."""
+
+
+def test_every_operation_has_its_waiting_twin() -> None:
+    operations = {
+        name
+        for name, value in inspect.getmembers(Engine, inspect.iscoroutinefunction)
+        if not name.startswith("_")
+    }
+    assert operations - INSIDE <= set(dir(SyncEngine))
+
+
+def test_a_hold_from_asking_to_capture_without_a_loop(database_url: str) -> None:
+    with SyncEngine.open(database_url, clock=Clock(NOON)) as engine:
+        customer = engine.create_customer(CreateCustomer(name="Ada"))
+        engine.adjust(customer.id, AdjustmentRequest("t", "USD", Number("10"), "gift"))
+        hold = engine.authorize(customer.id, HoldRequest("h", max_amount=Number("4"), asset="USD"))
+        done = engine.capture(customer.id, hold.id, CaptureRequest("c", Number("1")))
+        assert (done.captured_units, done.released_units) == (10**9, 3 * 10**9)
+        assert engine.verify().is_clean
