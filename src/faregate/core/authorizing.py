@@ -60,7 +60,8 @@ def authorize(
             return hold.under(f"holds[{index}]") if command.is_batch else hold
         made[request.transaction_id] = hold
         views.append(first_view(hold))
-    return Gated(changes, Authorized(tuple(views)))
+    new = frozenset([hold.id for hold in made.values()])
+    return Gated(changes, Authorized(tuple(views)), new_holds=new)
 
 
 def _differs(prior: Hold, request: HoldRequest) -> Problem | None:

@@ -109,6 +109,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     subscriptions: tuple[Subscription, ...] = ()
     holds: Mapping[str, Hold] = {}
     revived: frozenset[str] = frozenset()
+    new_holds: frozenset[str] = frozenset()
 
 
 def decide(
@@ -132,7 +133,7 @@ def decide(
             return Decision(state, gated)
         if not (gated.changes.holds or gated.settled):
             return Decision(state, gated.answer)
-        return _decision(gated.changes, gated.answer, gated.events, gated.settled)
+        return _decision(gated.changes, gated.answer, gated.events, gated.settled, gated.new_holds)
     if isinstance(command, (Adjust, Charge)):
         outcome = decide_transaction(state, known.transactions, command, catalog, now, ids)
         if isinstance(outcome, Problem):
@@ -153,6 +154,7 @@ def _decision(
     answer: Answer,
     events: list[BookedEvent] | None = None,
     transaction: Transaction | None = None,
+    new_holds: frozenset[str] = frozenset(),
 ) -> Decision:
     return Decision(
         changes.new_state(),
@@ -166,6 +168,7 @@ def _decision(
         (),
         changes.holds,
         changes.revived,
+        new_holds,
     )
 
 

@@ -161,6 +161,7 @@ class Gated(msgspec.Struct, frozen=True, gc=False):
     answer: HoldAnswer
     settled: SettledHold | None = None
     events: list[BookedEvent] = []
+    new_holds: frozenset[str] = frozenset()
 
 
 def first_view(hold: Hold) -> HoldView:

@@ -101,7 +101,12 @@ async def list_holds(
 
     What the clock has ended counts as expired, also where nobody has written it down yet.
     """
-    where = "lane = $1 AND customer_id = $2"
+    where = (
+        "lane = $1 AND customer_id = $2 AND hold_id IN ("
+        "SELECT c.hold_id FROM customer_holds c WHERE c.lane = $1 AND c.customer_id = $2 "
+        "UNION ALL SELECT n.hold_id FROM holds n WHERE n.lane = $1 AND n.customer_id = $2 "
+        "AND n.seq > (SELECT l.indexed_seq FROM lanes l WHERE l.lane = $1))"
+    )
     values: list[Any] = [lane, customer_id]
     if status in ("authorized", "expired"):
         values.append(to_us(now))

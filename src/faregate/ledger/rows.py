@@ -24,7 +24,7 @@ from faregate.core.instants import from_us, to_us
 from faregate.core.subscriptions import Binding, Stretch, Subscription
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
 from faregate.store.protocol import LaneRows, Row, Rows
-from faregate.store.schema import GRANT_USES
+from faregate.store.schema import GRANT_USES, HOLD_CHANGES
 
 RowLists = dict[str, list[tuple[Any, ...]]]
 
@@ -40,6 +40,7 @@ class BatchRows:
         "_accounts",
         "_carries",
         "_grants",
+        "_hold_changes",
         "_holds",
         "_seq",
         "_uses",
@@ -59,7 +60,8 @@ class BatchRows:
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
         self._grants: dict[str, tuple[str, str, Grant]] = {}
         self._uses: dict[str, tuple[str, str, Grant]] = {}
-        self._holds: dict[str, tuple[str, Hold]] = {}
+        self._holds: dict[str, tuple[Any, ...]] = {}
+        self._hold_changes: dict[str, tuple[Any, ...]] = {}
         self._accounts: dict[tuple[str, str], tuple[str, Account]] = {}
         self._carries: dict[tuple[str, str, str], tuple[str, str, str, str]] = {}
 
@@ -107,9 +109,19 @@ class BatchRows:
         for subscription in decision.subscriptions:
             self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
         for hold in decision.holds.values():
-            self._holds[hold.id] = (customer_id, hold)
+            self._add_hold(customer_id, hold, is_new=hold.id in decision.new_holds)
         if decision.transaction is not None:
             self.transactions.append(_transaction_row(customer_id, decision.transaction))
+
+    def _add_hold(self, customer_id: str, hold: Hold, *, is_new: bool) -> None:
+        seq = 0
+        if is_new:
+            self._seq += 1
+            seq = self._seq
+        elif hold.id in self._holds:
+            is_new, seq = True, self._holds[hold.id][2]
+        rows = self._holds if is_new else self._hold_changes
+        rows[hold.id] = (customer_id, hold, seq)
 
     def _add_event(
         self, customer_id: str, booked: BookedEvent, environment_id: int, now_us: int
@@ -172,6 +184,7 @@ class BatchRows:
             "carries": list(self._carries.values()),
             "subscriptions": list(self.subscriptions.values()),
             "holds": [_hold_row(*row) for row in self._holds.values()],
+            HOLD_CHANGES: [_hold_row(*row) for row in self._hold_changes.values()],
         }
 
 
@@ -217,10 +230,11 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
     )
 
 
-def _hold_row(customer_id: str, hold: Hold) -> tuple[Any, ...]:
+def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:
     return (
         hold.id,
         customer_id,
+        seq,
         hold.transaction_id,
         hold.account_id,
         hold.status,
@@ -350,7 +364,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
     carries: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     holds: dict[tuple[str, str], list[Hold]] = defaultdict(list)
     for row in loaded.open_holds:
-        holds[row[1], row[3]].append(read_hold(row))
+        holds[row[1], row[4]].append(read_hold(row))
     for row in loaded.grants:
         grants[row[0], row[2]].append(read_grant(row))
     for customer_id, identifier, overdraft, policy, limit in loaded.accounts:

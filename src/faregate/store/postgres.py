@@ -295,6 +295,8 @@ class PostgresStore:
             rows = commit.rows.get(table.name, [])
             if table is schema.GRANTS:
                 rows = rows + commit.rows.get(schema.GRANT_USES, [])
+            if table is schema.HOLDS:
+                rows = rows + commit.rows.get(schema.HOLD_CHANGES, [])
             if rows:
                 used = used_columns(table, rows)
                 tables.append((table.name, used))

@@ -94,6 +94,7 @@ HOLDS: Final = HotTable(
     (
         ("hold_id", "text"),
         ("customer_id", "text"),
+        ("seq", "bigint"),
         ("transaction_id", "text"),
         ("account_id", "text"),
         ("status", "text"),
@@ -118,6 +119,8 @@ HOLDS: Final = HotTable(
         "hold",
     ),
 )
+HOLD_CHANGES: Final = "hold_changes"
+"""Rows of `holds`, whole, that are there already: only the columns that change are written."""
 GRANTS: Final = HotTable(
     "grants",
     (

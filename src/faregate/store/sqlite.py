@@ -82,6 +82,22 @@ def _use_grants(writer: sqlite3.Connection, lane: int, rows: Sequence[tuple[Any,
         raise AssertionError(f"{len(rows)} grants were used, {done.rowcount} are there")
 
 
+_CHANGE_HOLD: Final = (
+    f"UPDATE holds SET {', '.join(f'{column} = ?' for column in schema.HOLDS.update)} "
+    "WHERE lane = ? AND hold_id = ?"
+)
+_CHANGED: Final = itemgetter(
+    *[[name for name, _ in schema.HOLDS.columns].index(column) for column in schema.HOLDS.update]
+)
+
+
+def _change_holds(writer: sqlite3.Connection, lane: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write what has become of holds that are there."""
+    done = writer.executemany(_CHANGE_HOLD, [(*_CHANGED(row), lane, row[0]) for row in rows])
+    if done.rowcount != len(rows):
+        raise AssertionError(f"{len(rows)} holds were changed, {done.rowcount} are there")
+
+
 def _connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
     wait_seconds = 5 if is_reader else 0
     connection = sqlite3.connect(
@@ -358,6 +374,8 @@ class SqliteStore:
                 for table, rows in commit.rows.items():
                     if rows and table == schema.GRANT_USES:
                         _use_grants(writer, lane, rows)
+                    elif rows and table == schema.HOLD_CHANGES:
+                        _change_holds(writer, lane, rows)
                     elif rows:
                         insert = _insert(table, lane, used_columns(schema.BY_NAME[table], rows))
                         values = rows if insert.values is None else map(insert.values, rows)

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("lane", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("hold_id", text, nullable=False),
         sa.Column("customer_id", text, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("transaction_id", text, nullable=False),
         sa.Column("account_id", text, nullable=False),
         sa.Column("status", text, nullable=False),
@@ -43,4 +44,23 @@ def upgrade() -> None:
         sqlite_where=is_open,
         postgresql_where=is_open,
     )
-    op.create_index("holds_by_customer", "holds", ["lane", "customer_id", "hold_id"])
+    op.create_index("holds_by_seq", "holds", ["lane", "seq"])
+    # Which holds a customer has, written behind the commits like `customer_events`.
+    op.create_table(
+        "customer_holds",
+        sa.Column("lane", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("customer_id", text, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("hold_id", text, nullable=False),
+        sa.PrimaryKeyConstraint("lane", "customer_id", "seq"),
+        sqlite_with_rowid=False,
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        # As for events: a lane is not a handful of rows.
+        op.execute(
+            "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES "
+            "('holds', 'holds', '10000000 10000000 1'), "
+            "('holds', 'holds_by_seq', '10000000 10000000 1'), "
+            "('holds', 'holds_by_transaction', '10000000 10000000 1 1'), "
+            "('holds', 'holds_open', '10000 10000 2')"
+        )
