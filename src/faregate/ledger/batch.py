@@ -24,7 +24,7 @@ from faregate.core.decide import (
     Transaction,
     decide,
 )
-from faregate.core.events import BookedEvent, RecordEvents
+from faregate.core.events import BookedEvent, EventsBooked, RecordEvents
 from faregate.core.gate import Authorize, Capture, ExtendHold, UpdateHold, VoidHold
 from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
@@ -62,6 +62,18 @@ class Pending:
             elif isinstance(command, UpdateHold):
                 used = command.request.used.events or ()
                 self.events = [(event.id, customer_id) for event in used]
+
+    @property
+    def has_ids(self) -> bool:
+        """Tell whether the command carries ids under which it may be booked already."""
+        return bool(self.events or self.transaction or isinstance(self.command, Authorize))
+
+
+def _is_refusal(answer: Answer | Problem) -> bool:
+    """Tell whether a command is refused, or one of its events where each stands for itself."""
+    if type(answer) is EventsBooked:
+        return any(result.problem is not None for result in answer.results)
+    return isinstance(answer, Problem)
 
 
 class Booked(msgspec.Struct):
@@ -178,9 +190,20 @@ class Batch:
         )
 
     def decide(
-        self, pendings: Sequence[Pending], loaded: Booked, moment: Moment, ids: IdSource
-    ) -> None:
-        """Decide commands, each on the state that the one before has left."""
+        self,
+        pendings: Sequence[Pending],
+        loaded: Booked,
+        moment: Moment,
+        ids: IdSource,
+        *,
+        has_read_ids: bool,
+    ) -> list[Pending]:
+        """Decide commands, each on the state that the one before has left.
+
+        Returns those that would be refused although they may be repeats of what the lane no longer
+        remembers: unless all ids were looked up (`has_read_ids`), a refusal is no answer to them.
+        """
+        doubtful: list[Pending] = []
         for pending in pendings:
             command = pending.command
             state = self._find_state(command.customer_id)
@@ -196,11 +219,15 @@ class Batch:
                 log.error("command failed", customer=command.customer_id, trace=trace)
                 detail = "an unexpected fault; nothing was applied"
                 decision = Decision(state, Problem(INTERNAL, detail))
+            if not has_read_ids and pending.has_ids and _is_refusal(decision.answer):
+                doubtful.append(pending)
+                continue
             self.pendings.append(pending)
             self.answers.append(decision.answer)
             self.weight += pending.weight
             if decision.state is not state:
                 self._keep(decision, pending.environment_id, moment)
+        return doubtful
 
     def _known(self, pending: Pending, loaded: Booked) -> Known:
         """Find what is booked under a command's keys: read, in the batch before, or in this one."""

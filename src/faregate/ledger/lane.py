@@ -338,13 +338,25 @@ class Lane:
             batch.begin(self._last_seq, self._catalog.epoch)
         if not pendings:
             return
-        loaded = await batch.load(self._store, self.number, pendings, reads_ids=self._read_ids > 0)
+        doubtful = await self._decide_on(batch, pendings, reads_ids=self._read_ids > 0)
+        if doubtful:
+            try:
+                await self._decide_on(batch, doubtful, reads_ids=True)
+            except FaregateError as error:
+                self._not_confirmed(doubtful, error)
+
+    async def _decide_on(
+        self, batch: Batch, pendings: list[Pending], *, reads_ids: bool
+    ) -> list[Pending]:
+        """Decide commands on what is in memory and what has to be read; see `Batch.decide`."""
+        loaded = await batch.load(self._store, self.number, pendings, reads_ids=reads_ids)
         now_us = self._tick()
         now = from_us(now_us)
         self._ids.tick(now)
         environments = {pending.environment_id for pending in pendings}
         views = {number: self._catalog.view(number) for number in environments}
-        batch.decide(pendings, loaded, Moment(now, now_us, views), self._ids)
+        moment = Moment(now, now_us, views)
+        return batch.decide(pendings, loaded, moment, self._ids, has_read_ids=reads_ids)
 
     # -- committing ---------------------------------------------------------------------------
 
