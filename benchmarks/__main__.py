@@ -17,9 +17,9 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import embedded, http
+from benchmarks import embedded, gate, http
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
-from benchmarks.report import Table, engine_table, http_table
+from benchmarks.report import Table, engine_table, gate_table, http_table
 from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
 
@@ -32,7 +32,9 @@ console = Console(stderr=True)
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="One short round of each.")] = False,
     database: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(KINDS)}.")] = None,
-    level: Annotated[list[str] | None, typer.Option(help="engine, http, or both.")] = None,
+    level: Annotated[
+        list[str] | None, typer.Option(help="engine, gate, http (default: all).")
+    ] = None,
     seconds: Annotated[int, typer.Option(min=1, help="Of each measurement.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="The tables have the medians.")] = 3,
     customers: Annotated[int, typer.Option(min=1, help="With three grants each.")] = 1000,
@@ -41,13 +43,15 @@ def main(
     """Measure how fast Faregate charges, beside baselines that run in turn with it."""
     if quick:
         seconds, rounds = 1, 1
-    levels = level or ["engine", "http"]
+    levels = level or ["engine", "gate", "http"]
     if "http" in levels and shutil.which("wrk") is None:
         raise SystemExit("the HTTP levels need wrk (Debian: apt-get install wrk)")
     tables: list[Table] = []
     for kind in database or KINDS:
         if "engine" in levels:
             tables.append(_engine(kind, embedded.Plan(seconds, rounds, customers)))
+        if "gate" in levels:
+            tables.append(_gate(kind, embedded.Plan(seconds, rounds, customers)))
         if "http" in levels:
             tables.append(_http(kind, seconds, rounds, customers))
     for table in tables:
@@ -71,6 +75,13 @@ def _engine(kind: str, plan: embedded.Plan) -> Table:
     with fresh_databases(kind) as (url, baseline_url):
         rates, charges = uvloop.run(embedded.measure_engine(url, baseline_url, plan, _say(kind)))
     return engine_table(kind, rates, charges)
+
+
+def _gate(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    with fresh_database(kind) as url:
+        rates, charges = uvloop.run(gate.measure_gate(url, plan, _say(kind)))
+    return gate_table(kind, rates, charges)
 
 
 def _http(kind: str, seconds: int, rounds: int, customers: int) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import embedded, http
+from benchmarks import embedded, gate, http
 from benchmarks.measuring import Rate
 
 
@@ -58,8 +58,39 @@ def engine_table(kind: str, rates: Mapping[embedded.Cell, Rate], charges: int) -
     return table
 
 
+def gate_table(kind: str, rates: Mapping[gate.Cell, Rate], charges: int) -> Table:
+    """Tabulate what asking first costs, in charges of the same use."""
+    table = Table(
+        f"{kind}: asking first, beside a charge of the same use ({charges:,} charges, verified)",
+        (
+            "callers",
+            "wallets",
+            "charges/s",
+            "asked/s",
+            "p50 ms",
+            "costs",
+            "pairs/s",
+            "p50",
+            "costs",
+        ),
+    )
+    for callers in gate.CALLERS:
+        for wallets in gate.WALLETS:
+            charge = rates["charge", callers, wallets]
+            cells = [str(callers), wallets, f"{charge.per_second:,.0f}"]
+            for subject in ("authorize", "pair"):
+                rate = rates.get((subject, callers, wallets))
+                if rate is None:
+                    cells += ["", "", ""]
+                    continue
+                costs = f"{charge.per_second / rate.per_second:.2f} x"
+                cells += [f"{rate.per_second:,.0f}", f"{rate.p50_ms:.2f}", costs]
+            table.rows.append(cells)
+    return table
+
+
 def http_table(kind: str, rates: Mapping[http.Cell, Rate], charges: int) -> Table:
-    """Tabulate levels 2 and 3: events per second, beside empty answers per second."""
+    """Tabulate HTTP: events per second, beside empty answers per second."""
     table = Table(
         f"{kind}: HTTP beside empty answers of the same server ({charges:,} charges, verified)",
         ("connections", "request", "empty/s", "events/s", "p50 ms", "p99 ms", "of empty"),

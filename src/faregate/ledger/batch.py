@@ -32,7 +32,7 @@ from faregate.core.problems import INTERNAL, Problem
 from faregate.core.subscriptions import CatalogView
 from faregate.core.transactions import Adjust, Charge
 from faregate.ledger import rows
-from faregate.ledger.memory import Key, Memory
+from faregate.ledger.memory import Key, Memory, Name
 from faregate.store.protocol import Store, Wanted
 
 log = structlog.get_logger(__name__)
@@ -84,11 +84,13 @@ class Booked(msgspec.Struct):
     holds: dict[Key, Hold] = {}
     holds_asked: dict[Key, Hold] = {}
 
-    def keys(self) -> Iterator[Key]:
-        """Walk the callers' ids."""
+    def names(self) -> Iterator[Name]:
+        """Walk the callers' ids, each with what it is the id of."""
         yield from self.events
-        yield from self.transactions
-        yield from self.holds_asked
+        for key in self.transactions:
+            yield ("transaction", *key)
+        for key in self.holds_asked:
+            yield ("hold", *key)
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -162,12 +164,14 @@ class Batch:
             for key in pending.events:
                 if reads_ids or is_recent(key):
                     events[key] = None
-            if pending.transaction is not None and (reads_ids or is_recent(pending.transaction)):
+            if pending.transaction is not None and (
+                reads_ids or is_recent(("transaction", *pending.transaction))
+            ):
                 transactions[pending.transaction] = None
             if isinstance(command, Authorize):
                 for request in command.requests:
                     key = (request.transaction_id, customer_id)
-                    if reads_ids or is_recent(key):
+                    if reads_ids or is_recent(("hold", *key)):
                         asked[key] = None
             elif isinstance(command, (Capture, UpdateHold, ExtendHold, VoidHold)) and (
                 state is None or state.open_hold(command.hold_id) is None

@@ -465,7 +465,7 @@ class Lane:
 
     def _remember(self, batch: Batch) -> None:
         self._last_seq = batch.rows.last_seq
-        self._memory.learn(batch.states, batch.booked.keys())
+        self._memory.learn(batch.states, batch.booked.names())
         self._index_if(AT_LATEST)
 
     def _answer(self, batch: Batch) -> None:

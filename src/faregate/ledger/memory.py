@@ -19,19 +19,21 @@ MAX_RECENT_IDS: Final = 200_000
 
 Key = tuple[str, str]
 """The caller's id of an event, a transaction or a hold, and its customer's id."""
+Name = Key | tuple[str, str, str]
+"""The key of an event; of something else, with what it is in front."""
 
 
 class Memory:
-    """States by customer, and the recent keys in two generations: when the young one is
-    full it becomes the old one, whose keys are forgotten at once. (Forgetting one by one, a dict
+    """States by customer, and the recent names in two generations: when the young one is
+    full it becomes the old one, which is forgotten at once. (Forgetting one by one, a dict
     is searched from its emptied beginning each time.)"""
 
     __slots__ = ("_old", "_young", "states")
 
     def __init__(self) -> None:
         self.states: dict[str, CustomerState] = {}
-        self._young: set[Key] = set()
-        self._old: set[Key] = set()
+        self._young: set[Name] = set()
+        self._old: set[Name] = set()
 
     def forget(self) -> None:
         """Forget everything: somebody else may have changed it."""
@@ -39,14 +41,14 @@ class Memory:
         self._young.clear()
         self._old.clear()
 
-    def is_recent(self, key: Key) -> bool:
-        """Tell whether something with this key was booked lately."""
-        return key in self._young or key in self._old
+    def is_recent(self, name: Name) -> bool:
+        """Tell whether something with this name was booked lately."""
+        return name in self._young or name in self._old
 
-    def learn(self, states: Mapping[str, CustomerState], keys: Iterable[Key]) -> None:
+    def learn(self, states: Mapping[str, CustomerState], names: Iterable[Name]) -> None:
         """Take over what a durable batch has changed."""
         self.states.update(states)
-        self._young.update(keys)
+        self._young.update(names)
         if len(self._young) >= MAX_RECENT_IDS // 2:
             self._old, self._young = self._young, set()
         if len(self.states) > MAX_CUSTOMERS:

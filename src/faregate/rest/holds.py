@@ -256,18 +256,44 @@ async def _list(call: Call) -> HoldPage:
     return HoldPage(items, page.total_count, page.limit, page.offset)
 
 
+AUTHORIZE = Operation(
+    "POST",
+    HOLDS,
+    _authorize,
+    "Holds",
+    "Ask for a hold: may this customer run this? A decline is an answer, see its status",
+    INGEST,
+    body=HoldRequest,
+    answer=Hold,
+    errors=(404, 409),
+)
+CAPTURE = Operation(
+    "POST",
+    f"{HOLD}/capture",
+    _capture,
+    "Holds",
+    "Charge what was used, out of the hold first; what is left of it goes back",
+    INGEST,
+    body=CaptureRequest,
+    answer=HoldCaptured,
+    errors=(402, 404, 409),
+)
+UPDATE = Operation(
+    "POST",
+    f"{HOLD}/update",
+    _update,
+    "Holds",
+    "Settle a slice of a use that goes on, and set the next one aside",
+    INGEST,
+    body=UpdateRequest,
+    answer=HoldUpdated,
+    errors=(402, 404, 409),
+)
+SETTLING = {"capture": CAPTURE, "update": UPDATE}
+"""What settles a hold, by the last part of its path."""
+
 OPERATIONS = (
-    Operation(
-        "POST",
-        HOLDS,
-        _authorize,
-        "Holds",
-        "Ask for a hold: may this customer run this? A decline is an answer, see its status",
-        INGEST,
-        body=HoldRequest,
-        answer=Hold,
-        errors=(404, 409),
-    ),
+    AUTHORIZE,
     Operation(
         "POST",
         f"{HOLDS}/batch",
@@ -300,28 +326,8 @@ OPERATIONS = (
         answer=Hold,
         errors=(404,),
     ),
-    Operation(
-        "POST",
-        f"{HOLD}/capture",
-        _capture,
-        "Holds",
-        "Charge what was used, out of the hold first; what is left of it goes back",
-        INGEST,
-        body=CaptureRequest,
-        answer=HoldCaptured,
-        errors=(402, 404, 409),
-    ),
-    Operation(
-        "POST",
-        f"{HOLD}/update",
-        _update,
-        "Holds",
-        "Settle a slice of a use that goes on, and set the next one aside",
-        INGEST,
-        body=UpdateRequest,
-        answer=HoldUpdated,
-        errors=(402, 404, 409),
-    ),
+    CAPTURE,
+    UPDATE,
     Operation(
         "POST",
         f"{HOLD}/extend",

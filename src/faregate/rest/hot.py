@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faregate.core.codec import decode_request
 from faregate.core.decide import Answer
 from faregate.rest.headers import RequestHeaders
+from faregate.rest.holds import AUTHORIZE, SETTLING
+from faregate.rest.operations import Operation
 from faregate.rest.recording import RECORD, UsageRequest, queue_weight
 from faregate.rest.server import Server
 from faregate.rest.wallets import READ_ACCOUNT, READ_WALLET
@@ -26,7 +28,7 @@ _CUSTOMERS: Final = "/v1/customers/"
 
 
 class HotRoutes:
-    """Serves events and wallet reads; passes everything else on."""
+    """Serves events, holds and wallet reads; passes everything else on."""
 
     def __init__(self, server: Server, rest: ASGIApp) -> None:
         self.server = server
@@ -39,15 +41,10 @@ class HotRoutes:
             if path == "/v1/events" and method == "POST":
                 await self.server.run(RECORD, {}, scope, receive, send)
                 return
-            if method == "GET" and path.startswith(_CUSTOMERS):
-                parts = path.split("/")
-                if len(parts) == 5 and parts[3] and parts[4] == "wallet":
-                    names = {"customer_id": parts[3]}
-                    await self.server.run(READ_WALLET, names, scope, receive, send)
-                    return
-                if len(parts) == 6 and parts[3] and parts[4] == "wallet" and ":" in parts[5]:
-                    names = {"customer_id": parts[3], "account_id": parts[5]}
-                    await self.server.run(READ_ACCOUNT, names, scope, receive, send)
+            if path.startswith(_CUSTOMERS):
+                found = _by_path(method, path.split("/"))
+                if found is not None:
+                    await self.server.run(*found, scope, receive, send)
                     return
         await self._rest(scope, receive, send)
 
@@ -71,3 +68,22 @@ class HotRoutes:
         return server.engine.try_record(
             request.customer_id, request.events, False, weight, key.context
         )
+
+
+def _by_path(method: str, parts: list[str]) -> tuple[Operation, dict[str, str]] | None:
+    """Find the hot operation of `/v1/customers/{customer_id}/wallet/…`, if there is one."""
+    if len(parts) < 5 or not parts[3] or parts[4] != "wallet":
+        return None
+    names = {"customer_id": parts[3]}
+    count = len(parts)
+    if method == "GET":
+        if count == 5:
+            return READ_WALLET, names
+        if count == 6 and ":" in parts[5]:
+            return READ_ACCOUNT, {**names, "account_id": parts[5]}
+    elif method == "POST" and count > 5 and parts[5] == "holds":
+        if count == 6:
+            return AUTHORIZE, names
+        if count == 8 and parts[6] and parts[7] in SETTLING:
+            return SETTLING[parts[7]], {**names, "hold_id": parts[6]}
+    return None
