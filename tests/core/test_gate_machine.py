@@ -234,12 +234,18 @@ class Gate(RuleBasedStateMachine):
         account = self.book.state.account(USD)
         assert account.pending_out_units == held
         assert by_name[f"overdraft:{USD}"] == -account.overdraft_units <= 0
-        used = account.overdraft_units - overdraft_held(account.holds)
+        used = account.overdraft_units - overdraft_held(account.holds.values())
         assert used >= 0
         if used:
             assert not account.grants
         in_force = sum(grant.remaining_units for grant in account.grants)
         assert account.available_units == in_force - account.overdraft_units
+        instants = [h.expires_at for h in account.holds.values()]
+        instants += [g.expires_at for g in account.grants if g.expires_at is not None]
+        if instants:
+            # The account may look for a change too early, but never too late.
+            assert account.next_change_at is not None
+            assert account.next_change_at <= min(instants)
 
     def teardown(self) -> None:
         for hold in list(self.book.holds.values()):

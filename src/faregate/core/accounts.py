@@ -17,7 +17,7 @@ How time changes an account is in `timeline`, how commands do in `wallet`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -53,7 +53,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
     `grants` are in force, with something left, in their order of use; `scheduled` begin later.
     `available_units` is their sum less `overdraft_units`; what the open `holds` have set aside is
-    no longer part of it. Before `next_change_at` (None: ever) the passing of time changes nothing.
+    no longer part of it, but `pending_out_units`. Before `next_change_at` (None: ever) the passing
+    of time changes nothing.
     """
 
     id: str
@@ -66,12 +67,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     overdraft_limit_units: int = 0
     available_units: int = 0
     next_change_at: datetime | None = None
-    holds: tuple[Hold, ...] = ()
-
-    @property
-    def pending_out_units(self) -> int:
-        """Units that open holds have set aside."""
-        return sum([hold.held_units for hold in self.holds])
+    holds: Mapping[str, Hold] = {}
+    pending_out_units: int = 0
 
     @property
     def overdraft_account(self) -> str:
@@ -128,7 +125,8 @@ def restore_account(
         overdraft_limit_units=limit_units,
         available_units=-overdraft_units,
         next_change_at=min(instants) if instants else None,
-        holds=tuple(holds),
+        holds={hold.id: hold for hold in holds},
+        pending_out_units=sum(hold.held_units for hold in holds),
     )
 
 
@@ -142,14 +140,13 @@ def settled(
     grants: tuple[Grant, ...],
     scheduled: tuple[Grant, ...],
     overdraft_units: int,
-    holds: tuple[Hold, ...],
+    holds: Mapping[str, Hold],
 ) -> Account:
     """Return the account with these grants, overdraft and holds, its derived fields computed."""
     instants = [g.expires_at for g in grants if g.expires_at is not None]
     if scheduled:
         instants.append(scheduled[0].effective_at)
-    if holds:
-        instants += [hold.expires_at for hold in holds]
+    instants += [hold.expires_at for hold in holds.values()]
     return Account(
         account.id,
         account.name,
@@ -162,6 +159,7 @@ def settled(
         sum([g.remaining_units for g in grants]) - overdraft_units,
         min(instants) if instants else None,
         holds,
+        sum([hold.held_units for hold in holds.values()]),
     )
 
 

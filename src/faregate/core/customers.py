@@ -40,9 +40,8 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return a hold that was open at the last command."""
         for account in self.accounts.values():
-            for hold in account.holds:
-                if hold.id == hold_id:
-                    return hold
+            if hold_id in account.holds:
+                return account.holds[hold_id]
         return None
 
 

@@ -210,9 +210,8 @@ def view(hold: Hold, account: Account) -> HoldView:
 def find_open(changes: Changes, hold_id: str, now: datetime) -> Hold | None:
     """Find an open hold, its account brought forward to `now`; None where it is not open."""
     for identifier, account in changes.accounts.items():
-        if any(hold.id == hold_id for hold in account.holds):
-            current = changes.advanced(identifier, now)
-            return next((hold for hold in current.holds if hold.id == hold_id), None)
+        if hold_id in account.holds:
+            return changes.advanced(identifier, now).holds.get(hold_id)
     return None
 
 

@@ -386,7 +386,7 @@ def _next_slice(
         if more:
             draft.release(hold, rest, now)
         changes.put(draft.movement())
-    after = next(h for h in changes.accounts[hold.account_id].holds if h.id == hold.id)
+    after = changes.accounts[hold.account_id].holds[hold.id]
     return after, after.held_units, decline is not None, decline
 
 

@@ -38,7 +38,7 @@ class Draft:
         self.grants = list(account.grants)
         self.scheduled = account.scheduled
         self.overdraft_units = account.overdraft_units
-        self.holds: dict[str, Hold] = {hold.id: hold for hold in account.holds}
+        self.holds: dict[str, Hold] = dict(account.holds)
         self.step = Step()
 
     def move(self, source: str, target: str, units: int, reference: str, at: datetime) -> None:
@@ -121,12 +121,44 @@ class Draft:
 
     def movement(self) -> Movement:
         """Return what the step has come to."""
-        account, step = self.account, self.step
-        holds = tuple(self.holds.values())
-        after = settled(account, tuple(self.grants), self.scheduled, self.overdraft_units, holds)
+        return self.moved_to(self._account())
+
+    def _account(self) -> Account:
+        """Return the account after the step, in a time that does not grow with its open holds.
+
+        `next_change_at` may be too early, of something that is no more: then `advance` looks once
+        for nothing.
+        """
+        account, grants = self.account, tuple(self.grants)
+        pending, instants = account.pending_out_units, [account.next_change_at]
+        for hold in self.step.holds.values():
+            before = account.holds.get(hold.id)
+            pending += hold.held_units - (0 if before is None else before.held_units)
+            if hold.id in self.holds:
+                instants.append(hold.expires_at)
+        if self.step.grants:
+            instants += [grant.expires_at for grant in grants]
+        known = [instant for instant in instants if instant is not None]
+        return Account(
+            account.id,
+            account.name,
+            account.asset,
+            grants,
+            self.scheduled,
+            self.overdraft_units,
+            account.overdraft_policy,
+            account.overdraft_limit_units,
+            sum([grant.remaining_units for grant in grants]) - self.overdraft_units,
+            min(known) if known else None,
+            self.holds,
+            pending,
+        )
+
+    def moved_to(self, account: Account) -> Movement:
+        """Return what the step has come to, given the account after it."""
+        step = self.step
         grants, changed = tuple(step.grants.values()), tuple(step.holds.values())
-        revived = frozenset(step.revived)
-        return Movement(after, tuple(step.transfers), grants, changed, revived)
+        return Movement(account, tuple(step.transfers), grants, changed, frozenset(step.revived))
 
 
 def advance(account: Account, now: datetime) -> Movement:
@@ -147,10 +179,10 @@ def advance(account: Account, now: datetime) -> Movement:
             tuple(draft.grants),
             draft.scheduled,
             draft.overdraft_units,
-            tuple(draft.holds.values()),
+            dict(draft.holds),
         )
         at = draft.account.next_change_at
-    return draft.movement()
+    return draft.moved_to(draft.account)
 
 
 def _apply(draft: Draft, at: datetime) -> None:

@@ -85,6 +85,7 @@ def debit(
         # looks once for nothing.
         account.next_change_at,
         account.holds,
+        account.pending_out_units,
     )
     return Movement(after, tuple(transfers), tuple([grant for grant, _ in uses]))
 
@@ -136,9 +137,21 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
     if hold.parts:
         kept = joined(hold.parts, kept)
     hold = structs.replace(hold, parts=kept, amount_units=hold.amount_units + units)
-    others = tuple([h for h in account.holds if h.id != hold.id])
-    overdraft = account.overdraft_units + missing
-    after = settled(account, grants, account.scheduled, overdraft, (*others, hold))
+    change = account.next_change_at
+    after = Account(
+        account.id,
+        account.name,
+        asset,
+        grants,
+        account.scheduled,
+        account.overdraft_units + missing,
+        account.overdraft_policy,
+        account.overdraft_limit_units,
+        account.available_units - units,
+        hold.expires_at if change is None else min(change, hold.expires_at),
+        {**account.holds, hold.id: hold},
+        account.pending_out_units + units,
+    )
     return Movement(after, tuple(transfers), tuple([g for g, _ in uses]), (hold,))
 
 

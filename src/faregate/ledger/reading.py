@@ -73,7 +73,7 @@ def as_of(state: CustomerState, now: datetime) -> tuple[dict[str, Account], dict
     for key, account in state.accounts.items():
         moved = advance(account, now)
         accounts[key] = moved.account
-        holds |= {hold.id: hold for hold in (*moved.account.holds, *moved.holds)}
+        holds |= {hold.id: hold for hold in (*moved.account.holds.values(), *moved.holds)}
     return accounts, holds
 
 
