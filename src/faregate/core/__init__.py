@@ -3,9 +3,11 @@
 Read the modules in this order to learn the domain: `amounts` (money as integers), `assets`
 (what money is counted in), `instants`, `ids`, `problems` (how a rule says no), `prices` (what a
 seller may ask), `pricing` (what one event costs), `subscriptions` (which prices a customer has),
-`grants` (credit, and its order of use), `wallet` (balances and transfers), `customers`, `events`,
-`transactions`, and last `decide`, where a command meets a customer's state and becomes rows and
-an answer.
+`grants` (credit, and its order of use), `holds` (credit that is set aside), `accounts` (balances
+and transfers), `timeline` (what time does to them), `wallet` (what commands do to them),
+`customers`, `events`, `transactions`; then the gate: `slices` and `estimates` (what a use costs
+piece by piece, and what it will cost), `hold_requests`, `gate`, `authorizing`, `settling`; and last
+`decide`, where a command meets a customer's state and becomes rows and an answer.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """
