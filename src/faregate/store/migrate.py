@@ -37,12 +37,12 @@ def is_known(version: str) -> bool:
     return version in {revision.revision for revision in script.walk_revisions()}
 
 
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(_config(connection), "head")
+def _upgrade(connection: Connection, revision: str) -> None:
+    command.upgrade(_config(connection), revision)
 
 
-def upgrade_sqlite(path: str) -> None:
-    """Bring a SQLite file to the newest schema."""
+def upgrade_sqlite(path: str, revision: str = "head") -> None:
+    """Bring a SQLite file to the newest schema, or to an older one."""
     engine = sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=NullPool)
     # Python's `sqlite3` begins no transaction for changes of the schema by itself: without this, a
     # migration that is cut short would leave half of itself behind.
@@ -50,7 +50,7 @@ def upgrade_sqlite(path: str) -> None:
     sqlalchemy.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.begin() as connection:
-            _upgrade(connection)
+            _upgrade(connection, revision)
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise _not_migrated(error) from error
 
@@ -63,8 +63,8 @@ def _not_migrated(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"the schema could not be brought up to date: {error}")
 
 
-async def upgrade_postgres(url: str) -> None:
-    """Bring a PostgreSQL database to the newest schema."""
+async def upgrade_postgres(url: str, revision: str = "head") -> None:
+    """Bring a PostgreSQL database to the newest schema, or to an older one."""
     import asyncpg
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -73,7 +73,7 @@ async def upgrade_postgres(url: str) -> None:
     )
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade, revision)
     except (sqlalchemy.exc.SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
         raise _not_migrated(error) from error
     finally:
