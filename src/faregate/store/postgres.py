@@ -300,10 +300,9 @@ class PostgresStore:
         columns: list[tuple[str, Sequence[Any]]] = []
         for table in schema.HOT_TABLES:
             rows = commit.rows.get(table.name, [])
-            if table is schema.GRANTS:
-                rows = rows + commit.rows.get(schema.GRANT_USES, [])
-            if table is schema.HOLDS:
-                rows = rows + commit.rows.get(schema.HOLD_CHANGES, [])
+            for name, (changed, _) in schema.CHANGES.items():
+                if changed is table:
+                    rows = rows + commit.rows.get(name, [])
             if rows:
                 used = used_columns(table, rows)
                 tables.append((table.name, used))

@@ -209,6 +209,8 @@ def first_seq(lane: int) -> int:
 
 
 BY_NAME: Final = {table.name: table for table in HOT_TABLES}
+CHANGES: Final = {GRANT_USES: (GRANTS, ("remaining_units",)), HOLD_CHANGES: (HOLDS, HOLDS.update)}
+"""Lists of rows that are there already: their tables, and the columns that are written."""
 
 
 def on_conflict(table: HotTable) -> str:

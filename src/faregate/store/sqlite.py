@@ -70,32 +70,26 @@ def _insert(table: str, lane: int, used: tuple[int, ...]) -> _Insert:
     return _Insert(schema.BY_NAME[table], lane, used)
 
 
-_USE_GRANT: Final = (
-    "UPDATE grants SET remaining_units = ? WHERE lane = ? AND customer_id = ? AND grant_id = ?"
-)
+class _Change:
+    """Writes columns of rows of a hot table that are there."""
+
+    def __init__(self, name: str, lane: int) -> None:
+        table, columns = schema.CHANGES[name]
+        sets = ", ".join(f"{column} = ?" for column in columns)
+        keys = " AND ".join(f"{column} = ?" for column in table.key)
+        self._name = name
+        self._sql = f"UPDATE {table.name} SET {sets} WHERE lane = {lane} AND {keys}"
+        places = {column: index for index, (column, _) in enumerate(table.columns)}
+        self._values = itemgetter(*[places[column] for column in (*columns, *table.key)])
+
+    def write(self, writer: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write the rows, all of which must be there."""
+        done = writer.executemany(self._sql, map(self._values, rows))
+        if done.rowcount != len(rows):
+            raise AssertionError(f"{self._name}: {len(rows)} rows, {done.rowcount} are there")
 
 
-def _use_grants(writer: sqlite3.Connection, lane: int, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write what is left of grants that are there and have something left."""
-    done = writer.executemany(_USE_GRANT, [(row[6], lane, row[0], row[1]) for row in rows])
-    if done.rowcount != len(rows):
-        raise AssertionError(f"{len(rows)} grants were used, {done.rowcount} are there")
-
-
-_CHANGE_HOLD: Final = (
-    f"UPDATE holds SET {', '.join(f'{column} = ?' for column in schema.HOLDS.update)} "
-    "WHERE lane = ? AND hold_id = ?"
-)
-_CHANGED: Final = itemgetter(
-    *[[name for name, _ in schema.HOLDS.columns].index(column) for column in schema.HOLDS.update]
-)
-
-
-def _change_holds(writer: sqlite3.Connection, lane: int, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write what has become of holds that are there."""
-    done = writer.executemany(_CHANGE_HOLD, [(*_CHANGED(row), lane, row[0]) for row in rows])
-    if done.rowcount != len(rows):
-        raise AssertionError(f"{len(rows)} holds were changed, {done.rowcount} are there")
+_change = lru_cache(maxsize=64)(_Change)
 
 
 def _connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
@@ -372,10 +366,8 @@ class SqliteStore:
                 if fenced.rowcount != 1:
                     raise FenceFailed
                 for table, rows in commit.rows.items():
-                    if rows and table == schema.GRANT_USES:
-                        _use_grants(writer, lane, rows)
-                    elif rows and table == schema.HOLD_CHANGES:
-                        _change_holds(writer, lane, rows)
+                    if rows and table in schema.CHANGES:
+                        _change(table, lane).write(writer, rows)
                     elif rows:
                         insert = _insert(table, lane, used_columns(schema.BY_NAME[table], rows))
                         values = rows if insert.values is None else map(insert.values, rows)
