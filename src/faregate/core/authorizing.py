@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
-from faregate.core.codec import decode, encode, same_json
+from faregate.core.codec import decode, differing_fields, encode
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.estimates import Estimate, estimate
 from faregate.core.events import check_free
@@ -68,12 +68,9 @@ def _differs(prior: Hold, request: HoldRequest) -> Problem | None:
     text = encode(request).decode()
     if text == prior.request:
         return None
-    first, again = decode(dict[str, Any], prior.request), decode(dict[str, Any], text)
-    differing = [
-        name
-        for name in dict.fromkeys((*first, *again))
-        if name not in first or name not in again or not same_json(first[name], again[name])
-    ]
+    differing = differing_fields(
+        decode(dict[str, Any], prior.request), decode(dict[str, Any], text)
+    )
     if not differing:
         return None
     detail = (

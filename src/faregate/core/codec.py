@@ -196,3 +196,12 @@ def same_json(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same_json, one, other))
     return bool(one == other)
+
+
+def differing_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the names of which only one JSON object has a value, or another one than the other."""
+    return [
+        name
+        for name in dict.fromkeys((*one, *other))
+        if name not in one or name not in other or not same_json(one[name], other[name])
+    ]

@@ -15,7 +15,7 @@ import msgspec
 
 from faregate.catalog.memory import CatalogMemory
 from faregate.core.accounts import account_id
-from faregate.core.codec import decode, encode, same_json
+from faregate.core.codec import decode, differing_fields, encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.problems import (
@@ -235,13 +235,8 @@ class EngineBase:
         if operation != key.operation:
             differing = ["operation"]
         else:
-            before = decode(dict[str, Any], body)
-            now = decode(dict[str, Any], encode(request))
-            differing = [
-                name
-                for name in dict.fromkeys((*before, *now))
-                if name not in before or name not in now or not same_json(before[name], now[name])
-            ]
+            again = decode(dict[str, Any], encode(request))
+            differing = differing_fields(decode(dict[str, Any], body), again)
         if differing:
             detail = (
                 f"Idempotency-Key {key.value!r} was used before with another "
