@@ -6,7 +6,7 @@ make it pass.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import structs
@@ -28,7 +28,7 @@ from faregate.core.gate import (
     read_amount,
 )
 from faregate.core.hold_requests import HoldRequest
-from faregate.core.holds import MAX_DEPTH, MAX_OPEN_HOLDS, Decline, FirstAnswer, Hold
+from faregate.core.holds import MAX_DEPTH, MAX_OPEN_HOLDS, Decline, FirstAnswer, Hold, expiry
 from faregate.core.ids import IdSource
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
@@ -212,9 +212,7 @@ def _new_hold(
     now: datetime,
     ids: IdSource,
 ) -> Hold:
-    expires_at = now + timedelta(seconds=request.expires_in_seconds)
-    if parent is not None:
-        expires_at = min(expires_at, parent.expires_at)
+    expires_at = expiry(now, request.expires_in_seconds, parent)
     return Hold(
         id=ids.next("hld"),
         transaction_id=request.transaction_id,

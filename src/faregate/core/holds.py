@@ -12,7 +12,7 @@ What lives here are the values; how they move money is in `wallet` and `gate`.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
@@ -126,6 +126,12 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def held_units(self) -> int:
         """Units that are set aside now."""
         return sum([part.units for part in self.parts])
+
+
+def expiry(now: datetime, seconds: int, parent: Hold | None) -> datetime:
+    """Return when a hold ends that lives so long from now, though never longer than its parent."""
+    expires_at = now + timedelta(seconds=seconds)
+    return expires_at if parent is None else min(expires_at, parent.expires_at)
 
 
 def take(

@@ -5,7 +5,7 @@ What was used is charged out of the hold first, then as any other charge.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import structs
@@ -40,7 +40,7 @@ from faregate.core.gate import (
     view,
 )
 from faregate.core.hold_requests import Want
-from faregate.core.holds import Decline, Hold, take
+from faregate.core.holds import Decline, Hold, expiry, take
 from faregate.core.ids import IdSource
 from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
 from faregate.core.slices import Slices
@@ -353,10 +353,8 @@ def _next_slice(
         return hold, 0, True, None
     account = changes.advanced(hold.account_id, now)
     draft = Draft(account)
-    parent = draft.holds.get(hold.parent_id) if hold.parent_id is not None else None
-    expires_at = now + timedelta(seconds=hold.expires_in_seconds)
-    if parent is not None:
-        expires_at = min(expires_at, parent.expires_at)
+    parent = draft.parent_of(hold)
+    expires_at = expiry(now, hold.expires_in_seconds, parent)
     hold = structs.replace(hold, expires_at=max(expires_at, hold.expires_at))
     draft.put(hold)
     account = draft.movement().account
@@ -401,9 +399,7 @@ def extend(
     if hold.status != "authorized":
         return _ended(hold, "extended")
     draft = Draft(changes.advanced(hold.account_id, now))
-    expires_at = now + timedelta(seconds=command.request.expires_in_seconds)
-    if hold.parent_id is not None and hold.parent_id in draft.holds:
-        expires_at = min(expires_at, draft.holds[hold.parent_id].expires_at)
+    expires_at = expiry(now, command.request.expires_in_seconds, draft.parent_of(hold))
     hold = structs.replace(hold, expires_at=max(expires_at, hold.expires_at))
     draft.put(hold)
     moved = draft.movement()

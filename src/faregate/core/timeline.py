@@ -55,6 +55,10 @@ class Draft:
         else:
             self.holds.pop(hold.id, None)
 
+    def parent_of(self, hold: Hold) -> Hold | None:
+        """Return the open hold that this one draws from, if any."""
+        return None if hold.parent_id is None else self.holds.get(hold.parent_id)
+
     def begin(self, grant: Grant, at: datetime) -> None:
         """Let a grant be spent, after it has repaid what was used beyond the grants.
 
@@ -98,7 +102,7 @@ class Draft:
 
     def release(self, hold: Hold, parts: tuple[HoldPart, ...], at: datetime) -> None:
         """Let parts that a hold no longer has go back to its parent, or where they came from."""
-        parent = self.holds.get(hold.parent_id) if hold.parent_id is not None else None
+        parent = self.parent_of(hold)
         if parent is None:
             self.give_back(hold.id, parts, at)
         elif parts:
