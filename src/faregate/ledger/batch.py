@@ -69,10 +69,12 @@ class Pending:
         return bool(self.events or self.transaction or isinstance(self.command, Authorize))
 
 
-def _is_refusal(answer: Answer | Problem) -> bool:
+def _is_refusal(command: Command, answer: Answer | Problem) -> bool:
     """Tell whether a command is refused, or one of its events where each stands for itself."""
     if type(answer) is EventsBooked:
-        return any(result.problem is not None for result in answer.results)
+        # Only a lenient batch has refused events beside others; this runs for every charge.
+        is_lenient = type(command) is RecordEvents and command.is_lenient
+        return is_lenient and any(result.problem is not None for result in answer.results)
     return isinstance(answer, Problem)
 
 
@@ -223,7 +225,7 @@ class Batch:
                 log.error("command failed", customer=command.customer_id, trace=trace)
                 detail = "an unexpected fault; nothing was applied"
                 decision = Decision(state, Problem(INTERNAL, detail))
-            if not has_read_ids and pending.has_ids and _is_refusal(decision.answer):
+            if not has_read_ids and _is_refusal(command, decision.answer) and pending.has_ids:
                 doubtful.append(pending)
                 continue
             self.pendings.append(pending)
