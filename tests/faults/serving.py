@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 
@@ -26,6 +29,17 @@ PRODUCT = {
         }
     ],
 }
+
+
+CALLERS = 16
+
+
+async def first_customer(client: httpx.AsyncClient) -> str:
+    """Sell calls, and make a customer who buys them; returns the id."""
+    assert (await client.post("/v1/products", json=PRODUCT)).status_code == 201
+    body = {"name": "Acme", "subscriptions": [{"products": [{"code": "calls"}]}]}
+    made: Any = (await client.post("/v1/customers", json=body)).json()
+    return str(made["id"])
 
 
 def _free_port() -> int:
@@ -59,6 +73,20 @@ class Server:
             assert self.process.poll() is None, "the server ended by itself"
             await asyncio.sleep(0.05)  # a real process takes real time to come up
         raise AssertionError("the server did not come up")
+
+    async def kill_under(
+        self,
+        client: httpx.AsyncClient,
+        call: Callable[[random.Random], Awaitable[None]],
+        dice: random.Random,
+    ) -> None:
+        """Let callers work, kill the server at a random instant, and start it again. A call ends
+        when the server is gone."""
+        callers = [asyncio.ensure_future(call(dice)) for _ in range(CALLERS)]
+        await asyncio.sleep(dice.uniform(0.02, 0.25))  # the instant of the kill
+        self.kill()
+        await asyncio.gather(*callers)
+        await self.start(client)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -14,12 +14,11 @@ import subprocess
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from tests.cli.running import COMMAND, environment, run
-from tests.faults.serving import KEY, PRODUCT, Server
+from tests.faults.serving import KEY, PRODUCT, Server, first_customer
 
 from faregate import Engine
 
@@ -128,7 +127,7 @@ async def _story(path: Path) -> None:
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
         await server.start(client)
         try:
-            customer_id = await _first_customer(client)
+            customer_id = await first_customer(client)
             load = Load(client, customer_id)
             for _ in range(5):
                 assert await load.send_new(20)
@@ -159,13 +158,6 @@ async def _story(path: Path) -> None:
         report = await engine.verify()
     assert report.is_clean
     assert report.fees == len(load.answered)
-
-
-async def _first_customer(client: httpx.AsyncClient) -> str:
-    assert (await client.post("/v1/products", json=PRODUCT)).status_code == 201
-    body = {"name": "Acme", "subscriptions": [{"products": [{"code": "calls"}]}]}
-    made: Any = (await client.post("/v1/customers", json=body)).json()
-    return str(made["id"])
 
 
 async def _assert_reads_only(client: httpx.AsyncClient, customer_id: str, events: int) -> None:

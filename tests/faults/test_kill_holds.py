@@ -13,12 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.faults.serving import KEY, PRODUCT, Server
+from tests.faults.serving import CALLERS, KEY, Server, first_customer
 
 from faregate import Engine
 
 ROUNDS = 20
-CALLERS = 16
 FEE = Decimal("0.001")
 
 
@@ -94,17 +93,10 @@ async def _story(database_url: str) -> None:
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
         await server.start(client)
         try:
-            assert (await client.post("/v1/products", json=PRODUCT)).status_code == 201
-            subscription = {"products": [{"code": "calls"}]}
-            body = {"name": "Acme", "subscriptions": [subscription]}
-            customer_id = (await client.post("/v1/customers", json=body)).json()["id"]
+            customer_id = await first_customer(client)
             work = Work(client, customer_id)
             for _ in range(ROUNDS):
-                callers = [asyncio.create_task(work.call(dice)) for _ in range(CALLERS)]
-                await asyncio.sleep(dice.uniform(0.02, 0.25))  # the instant of the kill
-                server.kill()
-                await asyncio.gather(*callers)
-                await server.start(client)
+                await server.kill_under(client, work.call, dice)
             await work.repeat_all()
             wallet = await client.get(f"/v1/customers/{customer_id}/wallet")
         finally:
