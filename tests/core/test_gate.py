@@ -488,3 +488,21 @@ def test_an_account_has_a_bounded_number_of_open_holds() -> None:
     assert book.refused(authorize("1", "one more")).kind is CONFLICT
     book.do(VoidHold(CUSTOMER, next(iter(book.holds))))
     assert book.hold(authorize("1", "one more")).status == "authorized"
+
+
+@pytest.mark.parametrize(("policy", "limit"), [("allow", 0), ("limit", 1), ("reject", 0)])
+def test_a_decline_on_an_overdrawn_account_asks_for_what_was_overdrawn_too(
+    policy: Any, limit: int
+) -> None:
+    book = book_with("1")
+    book.book(event("e1"), event("e2"), event("e3"))
+    book.do(SetOverdraft(CUSTOMER, USD, policy, limit * ONE_USD))
+    run = book.hold(authorize("0", "run"))
+    declined = book.hold(authorize("2", "h1")).decline
+    assert declined is not None
+    assert declined.top_up_units == (7 - limit) * ONE_USD
+    # So it is where a slice is asked for.
+    final = book.do(update(run.id, want="2")).decline
+    assert final.top_up_units == declined.top_up_units
+    book.do(adjust(f"{7 - limit}", "top-up"))
+    assert book.hold(authorize("2", "h2")).status == "authorized"

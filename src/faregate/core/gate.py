@@ -26,7 +26,7 @@ from faregate.core.hold_requests import (
 from faregate.core.holds import Decline, FinalAction, Hold, HoldStatus, joined, take
 from faregate.core.problems import Problem, invalid
 from faregate.core.timeline import Draft
-from faregate.core.wallet import set_aside
+from faregate.core.wallet import credit_line, fundable, set_aside
 
 
 class Authorize(msgspec.Struct, frozen=True, gc=False):
@@ -241,7 +241,8 @@ def lacking_funds(
     if parent is not None:
         detail = f"{needed} {asset} is needed and the parent hold {parent.id} has {there} left"
         return Decline("insufficient_funds", f"{detail}: hold less, or give the run more")
-    lacking = units - available
+    # What a hold may not take, because the account is below its floor, must be topped up too.
+    lacking = units - available + fundable(account) - credit_line(account)
     detail = (
         f"{needed} {asset} is needed and {account.id} can pay {there}: "
         f"top up at least {plain(to_decimal(lacking, scale))} {asset}"

@@ -115,8 +115,13 @@ def fundable(account: Account) -> int:
     An overdraft that is allowed without limit is for what has already happened; a promise for what
     is about to happen needs credit behind it. Use on an account that was advanced.
     """
+    return max(0, credit_line(account))
+
+
+def credit_line(account: Account) -> int:
+    """Return `fundable`, which is negative where the account is below its floor already."""
     room = account.overdraft_limit_units if account.overdraft_policy == "limit" else 0
-    return max(0, account.available_units + room)
+    return account.available_units + room
 
 
 def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movement:
