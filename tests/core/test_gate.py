@@ -506,3 +506,24 @@ def test_a_decline_on_an_overdrawn_account_asks_for_what_was_overdrawn_too(
     assert final.top_up_units == declined.top_up_units
     book.do(adjust(f"{7 - limit}", "top-up"))
     assert book.hold(authorize("2", "h2")).status == "authorized"
+
+
+def test_what_comes_back_to_a_run_is_used_in_the_order_of_its_grants() -> None:
+    book = book_with("0")
+    book.do(adjust("5", "paid"))
+    book.do(adjust("5", "gift", reason="gift"))
+    run = book.hold(authorize("10", "run"))
+    child = book.hold(authorize("6", "child", parent_id=run.id))
+    book.do(VoidHold(CUSTOMER, child.id))
+    book.do(capture(run.id, "5"))
+    assert [grant.purpose for grant in book.state.account(USD).grants] == ["paid"]
+
+
+def test_a_slice_uses_credit_that_has_come_meanwhile_in_the_order_of_use() -> None:
+    book = book_with("5")
+    hold = book.hold(authorize("2"))
+    book.do(adjust("1", "gift", reason="gift"))
+    book.do(update(hold.id, want="3"))
+    book.do(capture(hold.id, "1"))
+    assert [grant.purpose for grant in book.state.account(USD).grants] == ["paid"]
+    assert book.available() == 5 * ONE_USD

@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from faregate.core.grants import Grant
+from faregate.core.grants import Grant, order_of_use
 
 DEFAULT_EXPIRY_SECONDS: Final = 900
 MAX_EXPIRY_SECONDS: Final = 86_400
@@ -154,12 +154,15 @@ def take(
 
 
 def joined(parts: tuple[HoldPart, ...], more: tuple[HoldPart, ...]) -> tuple[HoldPart, ...]:
-    """Put parts together; those of the same grant become one, in the order of the first."""
+    """Put parts together, in the order in which their grants are used; those of the same grant
+    become one. What comes from the overdraft is used last."""
     units: dict[str, int] = {}
     grants: dict[str, Grant | None] = {}
     for part in (*parts, *more):
         key = part.grant.id if part.grant is not None else ""
         units[key] = units.get(key, 0) + part.units
         grants.setdefault(key, part.grant)
-    # What comes from the overdraft is used last.
-    return tuple(HoldPart(grants[key], units[key]) for key in sorted(units, key=lambda k: not k))
+    overdrawn = units.pop("", 0)
+    present = sorted([grant for grant in grants.values() if grant is not None], key=order_of_use)
+    parts = tuple([HoldPart(grant, units[grant.id]) for grant in present])
+    return (*parts, HoldPart(None, overdrawn)) if overdrawn else parts
