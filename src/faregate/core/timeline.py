@@ -114,14 +114,18 @@ class Draft:
 
         Returns the hold as it is then.
         """
-        for child in list(self.holds.values()):
-            if child.parent_id == hold.id:
-                self.end(child, "voided" if status == "captured" else status, at)
+        self.end_below(hold, "voided" if status == "captured" else status, at)
         hold = self.holds[hold.id]
         ended = structs.replace(hold, status=status, parts=(), settled_at=at)
         self.put(ended)
         self.release(hold, hold.parts, at)
         return ended
+
+    def end_below(self, hold: Hold, status: HoldStatus, at: datetime) -> None:
+        """End the holds that draw from this one."""
+        for child in list(self.holds.values()):
+            if child.parent_id == hold.id:
+                self.end(child, status, at)
 
     def movement(self) -> Movement:
         """Return what the step has come to."""
@@ -198,9 +202,11 @@ def _apply(draft: Draft, at: datetime) -> None:
             continue
         draft.move(grant.id, BREAKAGE, grant.remaining_units, grant.id, at)
         draft.step.grants[grant.id] = with_remaining(grant, 0)
-    # Those that draw from others first, so that all of it comes back at once.
-    for hold in sorted(draft.holds.values(), key=_deepest):
-        if hold.expires_at <= at and hold.id in draft.holds:
+    # Those that draw from others first, so that all of it comes back at once; then the oldest, so
+    # that it is the same grants that repay an overdraft whatever order the holds were read in.
+    due = [hold for hold in draft.holds.values() if hold.expires_at <= at]
+    for hold in sorted(due, key=_deepest):
+        if hold.id in draft.holds:
             draft.end(draft.holds[hold.id], "expired", at)
     begun = 0
     for grant in draft.scheduled:
@@ -211,5 +217,5 @@ def _apply(draft: Draft, at: datetime) -> None:
     draft.scheduled = draft.scheduled[begun:]
 
 
-def _deepest(hold: Hold) -> int:
-    return -hold.depth
+def _deepest(hold: Hold) -> tuple[int, str]:
+    return (-hold.depth, hold.id)
