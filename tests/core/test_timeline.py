@@ -107,7 +107,7 @@ def test_looking_often_finds_what_looking_once_finds(
     end = T0 + 120 * SECOND
     once = advance(account, end)
     often, transfers = account, []
-    for seconds in sorted(looks) + [120]:
+    for seconds in [*sorted(looks), 120]:
         # Every other look is that of somebody who has just read the account.
         moved = advance(stored(often) if seconds % 2 else often, T0 + seconds * SECOND)
         often = moved.account

@@ -143,10 +143,6 @@ def settled(
     holds: Mapping[str, Hold],
 ) -> Account:
     """Return the account with these grants, overdraft and holds, its derived fields computed."""
-    instants = [g.expires_at for g in grants if g.expires_at is not None]
-    if scheduled:
-        instants.append(scheduled[0].effective_at)
-    instants += [hold.expires_at for hold in holds.values()]
     return Account(
         account.id,
         account.name,
@@ -157,10 +153,21 @@ def settled(
         account.overdraft_policy,
         account.overdraft_limit_units,
         sum([g.remaining_units for g in grants]) - overdraft_units,
-        min(instants) if instants else None,
+        next_change(grants, scheduled, holds),
         holds,
         sum([hold.held_units for hold in holds.values()]),
     )
+
+
+def next_change(
+    grants: Iterable[Grant], scheduled: tuple[Grant, ...], holds: Mapping[str, Hold]
+) -> datetime | None:
+    """Return the first instant at which a grant begins or expires or a hold expires, if any."""
+    instants = [hold.expires_at for hold in holds.values()]
+    instants += [g.expires_at for g in grants if g.expires_at is not None]
+    if scheduled:
+        instants.append(scheduled[0].effective_at)
+    return min(instants) if instants else None
 
 
 def overdraft_held(holds: Iterable[Hold]) -> int:

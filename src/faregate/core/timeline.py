@@ -11,7 +11,15 @@ from datetime import datetime
 
 from msgspec import structs
 
-from faregate.core.accounts import BREAKAGE, Account, Movement, Transfer, overdraft_held, settled
+from faregate.core.accounts import (
+    BREAKAGE,
+    Account,
+    Movement,
+    Transfer,
+    next_change,
+    overdraft_held,
+    settled,
+)
 from faregate.core.grants import Grant, order_of_use, with_remaining
 from faregate.core.holds import Hold, HoldPart, HoldStatus, joined
 
@@ -182,15 +190,11 @@ def advance(account: Account, now: datetime) -> Movement:
     at: datetime | None = account.next_change_at
     while at is not None and at <= now:
         _apply(draft, at)
-        draft.account = settled(
-            account,
-            tuple(draft.grants),
-            draft.scheduled,
-            draft.overdraft_units,
-            dict(draft.holds),
-        )
-        at = draft.account.next_change_at
-    return draft.moved_to(draft.account)
+        at = next_change(draft.grants, draft.scheduled, draft.holds)
+    after = settled(
+        account, tuple(draft.grants), draft.scheduled, draft.overdraft_units, draft.holds
+    )
+    return draft.moved_to(after)
 
 
 def _apply(draft: Draft, at: datetime) -> None:
