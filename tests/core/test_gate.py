@@ -527,3 +527,18 @@ def test_a_slice_uses_credit_that_has_come_meanwhile_in_the_order_of_use() -> No
     book.do(capture(hold.id, "1"))
     assert [grant.purpose for grant in book.state.account(USD).grants] == ["paid"]
     assert book.available() == 5 * ONE_USD
+
+
+def test_the_last_capture_of_a_run_is_paid_by_what_its_children_have_not_used() -> None:
+    book = book_with("10")
+    book.do(SetOverdraft(CUSTOMER, USD, "reject"))
+    run = book.hold(authorize("10", "run"))
+    child = book.hold(authorize("6", "one", parent_id=run.id))
+    book.hold(authorize("3", "two", parent_id=child.id))
+    # While its children may still need it, it is theirs.
+    assert book.refused(capture(run.id, "5", final=False)).kind is INSUFFICIENT_FUNDS
+    done = book.do(capture(run.id, "5"))
+    assert (done.captured_units, done.released_units) == (5 * ONE_USD, 5 * ONE_USD)
+    assert (book.available(), book.pending_out()) == (5 * ONE_USD, 0)
+    assert {hold.status for hold in book.holds.values()} == {"captured", "voided"}
+    assert book.refused(capture(run.id, "5", transaction_id="c2")).kind is CONFLICT

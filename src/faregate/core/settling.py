@@ -203,6 +203,8 @@ def capture(
     refusal = _refuse_ended(hold, "captured")
     if refusal is not None:
         return refusal
+    if request.final and hold.status == "authorized":
+        hold = _without_children(changes, hold, now)
     settling = _Settling(changes, hold, catalog, now, ids)
     identifier = ids.next("chg")
     if request.amount is not None:
@@ -231,6 +233,18 @@ def capture(
     answer = HoldCaptured(view(hold, account), settling.results, settling.captured_units, released)
     settled = SettledHold(identifier, asked, hold.account_id, settling.gained_units, now, answer)
     return Gated(changes, answer, settled, settling.events)
+
+
+def _without_children(changes: Changes, hold: Hold, now: datetime) -> Hold:
+    """End the holds that draw from one whose final capture is about to be charged: what they have
+    set aside is there to pay for it."""
+    account = changes.advanced(hold.account_id, now)
+    if all(other.parent_id != hold.id for other in account.holds.values()):
+        return hold
+    draft = Draft(account)
+    draft.end_below(hold, "voided", now)
+    changes.put(draft.movement())
+    return draft.holds[hold.id]
 
 
 def _repeat_of(
