@@ -542,3 +542,22 @@ def test_the_last_capture_of_a_run_is_paid_by_what_its_children_have_not_used() 
     assert (book.available(), book.pending_out()) == (5 * ONE_USD, 0)
     assert {hold.status for hold in book.holds.values()} == {"captured", "voided"}
     assert book.refused(capture(run.id, "5", transaction_id="c2")).kind is CONFLICT
+
+
+@pytest.mark.parametrize("by_event", [False, True])
+def test_a_late_capture_is_paid_by_the_run_that_the_hold_drew_from(by_event: bool) -> None:
+    book = book_with("5")
+    book.do(SetOverdraft(CUSTOMER, USD, "reject"))
+    run = book.hold(authorize("5", "run", expires_in_seconds=600))
+    child = book.hold(authorize("2", "one", parent_id=run.id, expires_in_seconds=60))
+    late = T0 + 2 * MINUTE
+    used = capture(child.id, None, event("e")) if by_event else capture(child.id, "2")
+    done = book.do(used, late)
+    assert (done.hold.status, done.captured_units) == ("expired", 2 * ONE_USD)
+    assert book.holds[run.id].held_units == 3 * ONE_USD
+    assert {book.holds[h.id].captured_units for h in (run, child)} == {2 * ONE_USD}
+    # When the run has ended too, it is a plain charge.
+    again = capture(child.id, "1", transaction_id="c2")
+    assert book.do(again, T0 + 20 * MINUTE).captured_units == ONE_USD
+    assert book.holds[run.id].captured_units == 2 * ONE_USD
+    assert (book.available(), book.pending_out()) == (2 * ONE_USD, 0)

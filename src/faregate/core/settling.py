@@ -67,7 +67,8 @@ def _ended(hold: Hold, what: str) -> Problem:
 
 
 class _Settling:
-    """A capture or update on its way: what was used is charged, to the hold first."""
+    """A capture or update on its way: what was used is charged, to the hold first; if that has
+    expired, to the one that it drew from, where what it had set aside went back to."""
 
     def __init__(
         self, changes: Changes, hold: Hold, catalog: CatalogView, now: datetime, ids: IdSource
@@ -78,6 +79,7 @@ class _Settling:
         self.now = now
         self.ids = ids
         self.is_open = hold.status == "authorized"
+        self.payer = hold if self.is_open else self._open_parent()
         self.scale = catalog.assets[hold.account_id.rpartition(":")[2]].scale
         self.results: tuple[EventResult, ...] = ()
         self.events: list[BookedEvent] = []
@@ -86,15 +88,20 @@ class _Settling:
         if hold.is_session and hold.event_type is not None:
             changes.slices = Slices(hold.event_type, hold.meters)
 
+    def _open_parent(self) -> Hold | None:
+        if self.hold.parent_id is None:
+            return None
+        return find_open(self.changes, self.hold.parent_id, self.now)
+
     def charge_amount(self, field: str, amount: Number, reference: str) -> Problem | None:
         """Charge an amount of whole assets."""
         units = read_amount(field, amount, self.scale)
         if isinstance(units, Problem):
             return units
-        changes, hold, now = self.changes, self.hold, self.now
-        account = changes.advanced(hold.account_id, now)
-        if self.is_open:
-            moved = debit_hold(account, hold.id, units, REVENUE, reference, now, self.scale)
+        changes, payer, now = self.changes, self.payer, self.now
+        account = changes.advanced(self.hold.account_id, now)
+        if payer is not None:
+            moved = debit_hold(account, payer.id, units, REVENUE, reference, now, self.scale)
         else:
             moved = debit(account, units, REVENUE, reference, now, self.scale)
         if isinstance(moved, Problem):
@@ -113,7 +120,7 @@ class _Settling:
     ) -> Problem | None:
         """Book events whose fees are paid out of the hold first."""
         changes = self.changes
-        changes.hold = self.hold if self.is_open else None
+        changes.hold = self.payer
         command = RecordEvents(customer_id, tuple(events), False, received_at)
         booked = book_events(changes, known, command, self.catalog, self.now, self.ids)
         changes.hold = None
@@ -133,7 +140,7 @@ class _Settling:
         """Return the hold with what was charged on it."""
         hold = self.changes.holds.get(self.hold.id, self.hold)
         if not self.is_open:
-            # A late capture was not paid out of it, but it is what the use came to.
+            # A late capture is not paid out of it, but it is what the use came to.
             units = hold.captured_units + self.captured_units
             hold = structs.replace(hold, captured_units=units)
         slices = self.changes.slices
