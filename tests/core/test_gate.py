@@ -561,3 +561,21 @@ def test_a_late_capture_is_paid_by_the_run_that_the_hold_drew_from(by_event: boo
     assert book.do(again, T0 + 20 * MINUTE).captured_units == ONE_USD
     assert book.holds[run.id].captured_units == 2 * ONE_USD
     assert (book.available(), book.pending_out()) == (2 * ONE_USD, 0)
+
+
+def test_what_a_hold_has_captured_or_set_aside_never_outgrows_the_ledger() -> None:
+    most = "9000000000"
+    book = book_with(most)
+    run = book.hold(authorize("1", "run"))
+    hold = book.hold(authorize("0", "h1", parent_id=run.id))
+    book.do(capture(hold.id, most, final=False))
+    book.do(adjust(most, "more"))
+    problem = book.refused(capture(hold.id, "1", final=False, transaction_id="c2"))
+    assert (problem.kind, list(problem.errors)) == (INVALID, ["amount"])
+    book.do(update(run.id, want="8999999999"))
+    book.do(update(run.id, want="0", transaction_id="u2"))
+    problem = book.refused(update(run.id, want="1", transaction_id="u3"))
+    assert (problem.kind, list(problem.errors)) == (INVALID, ["want"])
+    # They can still be let go of.
+    book.do(capture(run.id, "0", transaction_id="end"))
+    assert book.available() == 9 * 10**18

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import structs
 
 from faregate.core.accounts import REVENUE
-from faregate.core.amounts import Number
+from faregate.core.amounts import MAX_UNITS, Number
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.estimates import Estimate, estimate
 from faregate.core.events import (
@@ -394,6 +394,8 @@ def _next_slice(
         partial = hold.held_units + available
         is_enough = hold.allow_partial and partial >= max(hold.min_units, 1)
         more = available if is_enough else -hold.held_units
+    if hold.amount_units + more > MAX_UNITS:
+        return invalid("want", f"{hold.id} has set aside all that the ledger can count on it")
     if more > 0:
         moved = add_to(account, parent, hold, more, now)
         changes.put(moved)

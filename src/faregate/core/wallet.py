@@ -213,7 +213,10 @@ def debit_hold(
     name: str | None = hold_id
     while name is not None and name in draft.holds:
         hold = draft.holds[name]
-        draft.put(structs.replace(hold, captured_units=hold.captured_units + units))
+        captured = hold.captured_units + units
+        if captured > MAX_UNITS:
+            return invalid("amount", f"{name} has captured all that the ledger can count on it")
+        draft.put(structs.replace(hold, captured_units=captured))
         name = hold.parent_id
     moved = draft.movement()
     if not missing:
