@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 
-from faregate.core.accounts import overdraft_held
+from faregate.core.accounts import Account, overdraft_held
+from faregate.core.amounts import plain, to_decimal
+from faregate.core.customers import CustomerState
 from faregate.core.decide import Command, Decision, SetOverdraft
-from faregate.core.gate import Authorized, ExtendHold, VoidHold
-from faregate.core.hold_requests import ExtendRequest
+from faregate.core.events import EventsBooked, UsageEvent
+from faregate.core.gate import (
+    Authorize,
+    Authorized,
+    ExtendHold,
+    HoldView,
+    SettledHold,
+    VoidHold,
+)
+from faregate.core.grants import order_of_use
+from faregate.core.hold_requests import ExtendRequest, HoldRequest
 from faregate.core.problems import Problem
-from faregate.ledger.rows import BatchRows, read_customers
+from faregate.core.timeline import advance
+from faregate.ledger.rows import (
+    BatchRows,
+    read_customers,
+    read_events,
+    read_hold,
+    read_transaction,
+)
 from faregate.store.protocol import LaneRows
 
 from .builders import (
@@ -36,13 +55,35 @@ from .builders import (
 )
 
 USD = "default:USD"
+CREDITS = "default:CREDITS"
 CENT = 10_000_000
+ASSETS = st.sampled_from(["USD", "USD", "CREDITS"])
+PRICED = st.sampled_from(["call", "llm", "sms", "unknown"])
 AMOUNTS = st.integers(0, 500).map(lambda cents: f"{cents / 100:.2f}")
 POSITIVE = st.integers(1, 500).map(lambda cents: f"{cents / 100:.2f}")
-SECONDS = st.integers(1, 300)
+LARGE = st.integers(1, 5_000).map(lambda cents: f"{cents / 100:.2f}")
+SECONDS = st.sampled_from([1, 30, 60, 60, 300, 300, 300, 900, 900])
+PASSING = st.sampled_from([0, 1, 1, 5, 10, 29, 30, 60, 300, 400])
+LIFE = st.none() | st.sampled_from([1, 30, 60, 300, 301, 900])
 PICK = st.integers(0, 10_000)
 
 CALL = price(value(unit_price="0.35"))
+FLAT = price(
+    value(volume_rate="0.003", package_size="7"),
+    usage_type="volume",
+    event_type="llm",
+    asset="CREDITS",
+    id="prc_flat",
+    name="Credits",
+)
+PACKAGE = price(
+    value(unit_price="0.02", volume_rate="0.11", package_size="8", max_amount="0.6"),
+    usage_type="unit_and_volume",
+    event_type="sms",
+    model="package",
+    id="prc_package",
+    name="Packages",
+)
 TOKENS = price(
     value(unit_price="0.1", volume_rate="0.01", package_size="3", min_amount="0.2"),
     usage_type="unit_and_volume",
@@ -57,11 +98,17 @@ class Gate(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book = Book(catalog(CALL, TOKENS))
+        self.book = Book(catalog(CALL, TOKENS, FLAT, PACKAGE))
         self.now = T0
         self.made = 0
         self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {}
         self.first: list[tuple[Command, Any]] = []
+
+    @initialize(amount=st.sampled_from(["0", "3", "20", "100", "100"]))
+    def begin(self, amount: str) -> None:
+        if amount != "0":
+            for asset in ("USD", "CREDITS"):
+                self.send(adjust(amount, self.name(), asset))
 
     def name(self) -> str:
         self.made += 1
@@ -73,12 +120,13 @@ class Gate(RuleBasedStateMachine):
         decision = self.book.decide(command, self.now)
         if isinstance(decision.answer, Problem):
             assert decision.state is before
-            changed = (decision.transfers, decision.holds, decision.grants)
-            assert not any(changed)
+            nothing = Decision(before, decision.answer)
+            assert decision == nothing
             return decision
         self.first.append((command, decision.answer))
         rows = BatchRows(0)
         rows.add(decision, 1, self.now, 0)
+        self.read_back(decision, rows)
         for table, added in rows.lists().items():
             kept = self.tables.setdefault(table.replace("_uses", "s").replace("_changes", "s"), {})
             for row in added:
@@ -94,6 +142,22 @@ class Gate(RuleBasedStateMachine):
                 kept[key] = row
         return decision
 
+    def read_back(self, decision: Decision, rows: BatchRows) -> None:
+        """What was decided is what somebody who reads its rows will see."""
+        lists = rows.lists()
+        holds = [read_hold(row) for row in lists["holds"] + lists["hold_changes"]]
+        assert {hold.id: hold for hold in holds} == decision.holds
+        events = read_events(lists["events"], lists["fees"])
+        assert [(e.event, e.result) for _, e in events] == [
+            (e.event, e.result) for e in decision.events
+        ]
+        for row in lists["transactions"]:
+            kept: Any = read_transaction(row)
+            made: Any = decision.transaction
+            assert (kept.id, kept.request, kept.units) == (made.id, made.request, made.units)
+            if isinstance(made, SettledHold):
+                assert kept.answer == made.answer
+
     def open_hold(self, pick: int) -> str:
         holds = [h for h in self.book.holds.values() if h.status == "authorized"]
         return holds[pick % len(holds)].id
@@ -101,74 +165,135 @@ class Gate(RuleBasedStateMachine):
     def any_open(self) -> bool:
         return any(h.status == "authorized" for h in self.book.holds.values())
 
-    @rule(amount=POSITIVE, begins=st.integers(-60, 120), life=st.none() | st.integers(1, 400))
-    def credit(self, amount: str, begins: int, life: int | None) -> None:
+    @rule(
+        amount=LARGE,
+        begins=st.sampled_from([-60, 0, 0, 0, 30, 60, 120]),
+        life=LIFE,
+        asset=ASSETS,
+        reason=st.sampled_from(["other", "gift"]),
+    )
+    def credit(self, amount: str, begins: int, life: int | None, asset: str, reason: str) -> None:
         effective = self.now + timedelta(seconds=begins)
         expires = None if life is None else max(self.now, effective) + timedelta(seconds=life)
-        self.send(adjust(amount, self.name(), effective_at=effective, expires_at=expires))
+        name = self.name()
+        self.send(adjust(amount, name, asset, reason, effective_at=effective, expires_at=expires))
 
-    @rule(amount=POSITIVE)
-    def debit(self, amount: str) -> None:
-        self.send(adjust(f"-{amount}", self.name()))
+    @rule(amount=POSITIVE, asset=ASSETS, is_debit=st.booleans())
+    def spend(self, amount: str, asset: str, is_debit: bool) -> None:
+        name = self.name()
+        self.send(adjust(f"-{amount}", name, asset) if is_debit else charge(amount, name, asset))
 
-    @rule(amount=POSITIVE)
-    def ad_hoc(self, amount: str) -> None:
-        self.send(charge(amount, self.name()))
+    @rule(event_type=PRICED, volume=st.integers(0, 90), lenient=st.booleans())
+    def use(self, event_type: str, volume: int, lenient: bool) -> None:
+        used = self.used(event_type, volume)
+        events = (event(self.name(), self.now), used, used)
+        self.send(record(*events, lenient=lenient))
 
-    @rule(volume=st.integers(0, 90))
-    def use(self, volume: int) -> None:
-        self.send(record(event(self.name(), self.now), self.llm(volume)))
-
-    def llm(self, volume: int) -> Any:
-        return event(self.name(), self.now, event_type="llm", volume=volume)
-
-    @rule(policy=st.sampled_from(["allow", "limit", "reject"]), limit=st.integers(0, 300))
-    def policy(self, policy: Any, limit: int) -> None:
-        self.send(SetOverdraft(CUSTOMER, USD, policy, limit * CENT))
+    def used(self, event_type: str, volume: int) -> UsageEvent:
+        return event(self.name(), self.now, event_type=event_type, volume=volume)
 
     @rule(
-        amount=AMOUNTS,
+        policy=st.sampled_from(["allow", "limit", "reject"]),
+        limit=st.integers(0, 300),
+        account=st.sampled_from([USD, USD, CREDITS]),
+    )
+    def policy(self, policy: Any, limit: int, account: str) -> None:
+        unit = CENT if account == USD else 1
+        self.send(SetOverdraft(CUSTOMER, account, policy, limit * unit))
+
+    @rule(
+        amounts=st.lists(AMOUNTS, min_size=1, max_size=3),
+        asset=ASSETS,
         seconds=SECONDS,
         partial=st.booleans(),
         parent=st.none() | PICK,
         late=st.sampled_from(["charge", "reject"]),
     )
-    def ask(self, amount: str, seconds: int, partial: bool, parent: int | None, late: Any) -> None:
+    def ask(
+        self,
+        amounts: list[str],
+        asset: str,
+        seconds: int,
+        partial: bool,
+        parent: int | None,
+        late: Any,
+    ) -> None:
         more: dict[str, Any] = {"expires_in_seconds": seconds, "late_capture": late}
         if parent is not None and self.any_open():
             more["parent_id"] = self.open_hold(parent)
-        there = max(0, self.book.available())
-        decision = self.send(authorize(amount, self.name(), allow_partial=partial, **more))
-        if isinstance(decision.answer, Authorized) and "parent_id" not in more:
-            limit = self.book.state.account(USD).overdraft_limit_units
-            assert decision.answer.holds[0].amount_units <= there + limit + self.change()
+        requests = tuple(
+            authorize(amount, self.name(), asset, allow_partial=partial, **more).requests[0]
+            for amount in amounts
+        )
+        decision = self.send(Authorize(CUSTOMER, requests, is_batch=True))
+        if isinstance(decision.answer, Authorized):
+            for request, hold in zip(requests, decision.answer.holds, strict=True):
+                self.promise_is_kept(request, hold)
 
-    def change(self) -> int:
-        """What the passing of time may have added meanwhile: all that was waiting."""
-        return sum(t.units for t in self.book.transfers)
+    @rule(event_type=PRICED, volume=st.integers(0, 90), seconds=SECONDS, parent=st.none() | PICK)
+    def ask_for_a_use(self, event_type: str, volume: int, seconds: int, parent: int | None) -> None:
+        data = {"volume": volume}
+        more: dict[str, Any] = {"event_type": event_type, "data": data}
+        if parent is not None and self.any_open():
+            more["parent_id"] = self.open_hold(parent)
+        asked = authorize(None, self.name(), expires_in_seconds=seconds, **more)
+        decision = self.send(asked)
+        if isinstance(decision.answer, Authorized):
+            self.promise_is_kept(asked.requests[0], decision.answer.holds[0])
 
-    @rule(volume=st.integers(0, 90), seconds=SECONDS)
-    def ask_for_a_use(self, volume: int, seconds: int) -> None:
-        more: dict[str, Any] = {"event_type": "llm", "data": {"volume": volume}}
-        self.send(authorize(None, self.name(), expires_in_seconds=seconds, **more))
+    def promise_is_kept(self, request: HoldRequest, hold: HoldView) -> None:
+        """A hold is backed by credit; a decline says what would make it pass, to the unit."""
+        account = self.book.state.account(hold.account_id)
+        room = account.overdraft_limit_units
+        if hold.status == "authorized":
+            if hold.amount_units and hold.parent_id is None:
+                assert hold.available_units >= -room
+            return
+        assert hold.decline is not None
+        lacking = hold.decline.top_up_units
+        if lacking is None or request.max_amount is None:
+            return
+        last = list(self.book.holds.values())[-1]
+        if last.id != hold.id:
+            return  # Others of the batch came after it.
+        for units, status in ((lacking - 1, "declined"), (lacking, "authorized")):
+            again = Book(self.book.catalog, self.book.state)
+            again.ids.tick(self.now)
+            scale = self.book.catalog.assets[account.asset].scale
+            if units:
+                more = plain(to_decimal(units, scale))
+                again.do(adjust(more, "top-up", account.asset), self.now)
+            whole = structs.replace(request, allow_partial=False)
+            assert again.hold(Authorize(CUSTOMER, (whole,)), self.now).status == status
 
     @precondition(any_open)
     @rule(pick=PICK, amount=AMOUNTS, final=st.booleans())
     def capture_amount(self, pick: int, amount: str, final: bool) -> None:
-        self.send(capture(self.open_hold(pick), amount, final=final, transaction_id=self.name()))
+        hold = self.book.holds[self.open_hold(pick)]
+        was = self.book.state.account(hold.account_id)
+        self.send(capture(hold.id, amount, final=final, transaction_id=self.name()))
+        after = self.book.state.account(hold.account_id)
+        now_used = after.overdraft_units - overdraft_held(after.holds.values())
+        if now_used > was.overdraft_units - overdraft_held(was.holds.values()):
+            # What was set aside from grants pays first.
+            left = after.holds[hold.id].parts if hold.id in after.holds else ()
+            assert all(part.grant is None for part in left)
 
     @precondition(any_open)
-    @rule(pick=PICK, volume=st.integers(0, 90), final=st.booleans())
-    def capture_events(self, pick: int, volume: int, final: bool) -> None:
-        events = (event(self.name(), self.now), self.llm(volume))
+    @rule(pick=PICK, event_type=PRICED, volume=st.integers(0, 90), final=st.booleans())
+    def capture_events(self, pick: int, event_type: str, volume: int, final: bool) -> None:
+        events = [event(self.name(), self.now), self.used(event_type, volume)]
+        events += [booked.event for booked in list(self.book.events.values())[:1]]
         name = self.name()
         self.send(capture(self.open_hold(pick), None, *events, final=final, transaction_id=name))
 
     @precondition(any_open)
-    @rule(pick=PICK, volume=st.integers(0, 90), want=AMOUNTS)
-    def next_slice(self, pick: int, volume: int, want: str) -> None:
-        used = self.llm(volume)
-        self.send(update(self.open_hold(pick), used, want=want, transaction_id=self.name()))
+    @rule(pick=PICK, volume=st.integers(0, 90), want=AMOUNTS | st.integers(0, 90))
+    def next_slice(self, pick: int, volume: int, want: str | int) -> None:
+        hold = self.book.holds[self.open_hold(pick)]
+        used = self.used(hold.event_type or "llm", volume)
+        wanted: Any = want if isinstance(want, str) else {"volume": want}
+        self.send(update(hold.id, used, want=wanted, transaction_id=self.name()))
 
     @precondition(lambda self: self.book.holds)
     @rule(pick=PICK, what=st.sampled_from(["void", "extend", "capture", "update"]))
@@ -183,7 +308,7 @@ class Gate(RuleBasedStateMachine):
         }
         self.send(commands[what])
 
-    @rule(seconds=st.integers(0, 400))
+    @rule(seconds=PASSING)
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -193,11 +318,17 @@ class Gate(RuleBasedStateMachine):
         command, answer = self.first[pick % len(self.first)]
         if isinstance(command, (VoidHold, ExtendHold, SetOverdraft)):
             return
+        if isinstance(answer, EventsBooked) and any(r.problem for r in answer.results):
+            return  # What was refused may be booked now.
+        if pick % 2 and self.tables.get("transactions"):
+            # As the database tells it, not as it was in memory.
+            for row in self.tables["transactions"].values():
+                self.book.transactions[row[0]] = read_transaction(row)
         before = len(self.book.transfers)
-        again = self.book.decide(command, self.now).answer
+        again: Any = self.book.decide(command, self.now).answer
         assert len(self.book.transfers) == before
         if hasattr(answer, "results") and not hasattr(answer, "hold"):
-            again, answer = [r.fees for r in again.results], [r.fees for r in answer.results]  # type: ignore[union-attr]
+            again, answer = [r.fees for r in again.results], [r.fees for r in answer.results]
         assert again == answer
 
     @rule()
@@ -212,28 +343,48 @@ class Gate(RuleBasedStateMachine):
         )
         state = read_customers([CUSTOMER], loaded)[CUSTOMER]
         old = self.book.state
+        assert state.carries == old.carries
+        assert state.accounts.keys() == old.accounts.keys()
+        for later in (0, 1, 60, 400):
+            now = self.now + timedelta(seconds=later)
+            self.is_same(state, old, now)
         self.book.state = type(old)(CUSTOMER, old.subscriptions, state.accounts, state.carries)
+
+    def is_same(self, read: CustomerState, live: CustomerState, now: datetime) -> None:
+        for identifier, account in live.accounts.items():
+            one, other = advance(account, now).account, advance(read.accounts[identifier], now)
+            # When it looks again is its own business.
+            assert structs.replace(one, next_change_at=None) == structs.replace(
+                other.account, next_change_at=None
+            )
 
     @invariant()
     def books_balance(self) -> None:
         transfers = self.book.transfers
         assert all(t.units > 0 for t in transfers)
         balances = ledger(transfers)
-        assert sum(balances.values()) == 0
+        by_asset: Counter[str] = Counter()
+        for (asset, _), units in balances.items():
+            by_asset[asset] += units
+        assert not any(by_asset.values())
         by_name = Counter({name: units for (_, name), units in balances.items()})
         grants = self.tables.get("grants", {})
         for (_, grant_id), row in grants.items():
             assert 0 <= row[6] <= row[5]
             assert by_name[grant_id] == row[6], grant_id
             assert row[7] == (1 if row[6] == 0 else 0)
-        held = 0
+        held: Counter[str] = Counter()
         for hold_id, row in self.tables.get("holds", {}).items():
             assert by_name[hold_id] == row[10] >= 0, hold_id
             assert row[6] == (1 if row[5] == "authorized" else 0)
-            held += row[10]
-        account = self.book.state.account(USD)
-        assert account.pending_out_units == held
-        assert by_name[f"overdraft:{USD}"] == -account.overdraft_units <= 0
+            held[row[4]] += row[10]
+        for account in self.book.state.accounts.values():
+            assert account.pending_out_units == held.pop(account.id, 0)
+            self.account_stands(account, by_name[f"overdraft:{account.id}"])
+        assert not +held
+
+    def account_stands(self, account: Account, overdraft: int) -> None:
+        assert overdraft == -account.overdraft_units <= 0
         used = account.overdraft_units - overdraft_held(account.holds.values())
         assert used >= 0
         if used:
@@ -246,14 +397,26 @@ class Gate(RuleBasedStateMachine):
             # The account may look for a change too early, but never too late.
             assert account.next_change_at is not None
             assert account.next_change_at <= min(instants)
+        for hold in account.holds.values():
+            if hold.parent_id is not None:
+                parent = account.holds[hold.parent_id]
+                assert hold.expires_at <= parent.expires_at
+                assert hold.depth == parent.depth + 1
+                assert hold.captured_units <= parent.captured_units
+            parts = [part.grant for part in hold.parts]
+            assert all(part.units > 0 for part in hold.parts)
+            assert None not in parts[:-1]
+            order = [order_of_use(grant) for grant in parts if grant is not None]
+            assert order == sorted(order)
 
     def teardown(self) -> None:
         for hold in list(self.book.holds.values()):
             if self.book.holds[hold.id].status == "authorized":
                 self.send(VoidHold(CUSTOMER, hold.id))
         self.books_balance()
-        assert self.book.pending_out() == 0
+        assert not any(a.pending_out_units for a in self.book.state.accounts.values())
+        assert not any(hold.held_units for hold in self.book.holds.values())
 
 
 TestGate = Gate.TestCase
-TestGate.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestGate.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)

@@ -10,7 +10,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faregate.core.accounts import BREAKAGE, Account, restore_account
+from faregate.core.accounts import BREAKAGE, Account, Transfer, restore_account
 from faregate.core.decide import SetOverdraft
 from faregate.core.timeline import advance
 
@@ -106,7 +106,8 @@ def test_looking_often_finds_what_looking_once_finds(
     account = book.state.account(USD)
     end = T0 + 120 * SECOND
     once = advance(account, end)
-    often, transfers = account, []
+    often = account
+    transfers: list[Transfer] = []
     for seconds in [*sorted(looks), 120]:
         # Every other look is that of somebody who has just read the account.
         moved = advance(stored(often) if seconds % 2 else often, T0 + seconds * SECOND)
