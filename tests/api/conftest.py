@@ -13,6 +13,7 @@ import uvicorn
 
 from faregate import Engine
 from faregate.cli.server import address_of, listen, uvicorn_config
+from faregate.engine.base import Clock, system_clock
 from faregate.rest.app import create_app
 
 T = TypeVar("T")
@@ -36,14 +37,14 @@ class RunningServer(NamedTuple):
 
 
 @contextmanager
-def running_server(database_url: str) -> Iterator[RunningServer]:
-    """Serve a database on a free loopback port until the block ends."""
+def running_server(database_url: str, clock: Clock = system_clock) -> Iterator[RunningServer]:
+    """Serve a database on a free loopback port until the block ends, at the time of this clock."""
     started: dict[str, RunningServer] = {}
     failed: list[BaseException] = []
     ready = threading.Event()
 
     async def serve() -> None:
-        async with Engine.open(database_url) as engine:
+        async with Engine.open(database_url, clock=clock) as engine:
             if not await engine.list_keys():
                 await engine.create_key("test", "admin", "tests", TEST_KEY)
                 await engine.create_key("live", "admin", "tests", LIVE_KEY)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.api.caller import Caller, calling, event, is_problem, product, world
+from tests.api.caller import USD, Caller, calling, event, is_problem, product
 from tests.api.conftest import RunningServer
-
-USD = "default:USD"
+from tests.api.holding import amounting, asked, balance, books, held, holds, rich
 
 
 @pytest.fixture(scope="module")
@@ -21,38 +18,6 @@ def me(shared_server: RunningServer) -> Iterator[Caller]:
     with calling(shared_server) as caller:
         caller.made("products", product())
         yield caller
-
-
-def holds(customer: str, *rest: str) -> str:
-    return "/".join([f"customers/{customer}/wallet/holds", *rest])
-
-
-def asked(transaction_id: str, tokens: Any = 3, **more: Any) -> dict[str, Any]:
-    """A hold for this many tokens, at 1 USD each."""
-    return {
-        "transaction_id": transaction_id,
-        "event_type": "llm",
-        "data": {"tokens": tokens},
-        **more,
-    }
-
-
-def rich(me: Caller, credit: str = "10") -> str:
-    """A customer with so much credit."""
-    customer = me.customer()
-    me.give(customer, credit)
-    return customer
-
-
-def held(me: Caller, customer: str, body: Any) -> Any:
-    answer = me.post(holds(customer), body)
-    assert answer.status == 200, answer.body
-    return answer.body
-
-
-def balance(me: Caller, customer: str) -> tuple[Decimal, Decimal]:
-    account = me.get(f"customers/{customer}/wallet/{USD}").body
-    return Decimal(account["available"]), Decimal(account["pending_out"])
 
 
 def test_a_hold_from_asking_to_capture(me: Caller) -> None:
@@ -106,50 +71,6 @@ def test_an_inactive_subscription_is_said_to_be_the_reason(me: Caller) -> None:
     path = f"customers/{customer}/subscriptions/{subscription}"
     assert me.patch(path, {"status": "inactive"}).status == 204
     assert held(me, customer, asked("h"))["decline_code"] == "subscription_inactive"
-
-
-def test_a_repeat_gets_the_first_answer_to_the_byte(me: Caller) -> None:
-    customer = rich(me)
-    body = json.dumps(asked("same"))
-    raw = me.http.post(f"/v1/{holds(customer)}", content=body)
-    hold = raw.json()
-    capture = json.dumps({"transaction_id": "c", "amount": 1})
-    path = f"/v1/{holds(customer, hold['id'], 'capture')}"
-    first = me.http.post(path, content=capture)
-    me.give(customer, "100")
-    assert me.http.post(path, content=capture).content == first.content
-    assert me.http.post(f"/v1/{holds(customer)}", content=body).content == raw.content
-    differs = me.post(holds(customer), asked("same", 4, subject="x"))
-    assert is_problem(differs, 409)
-    assert sorted(differs.fields) == ["data", "subject"]
-    differs = me.post(holds(customer, hold["id"], "capture"), {"transaction_id": "c", "amount": 2})
-    assert is_problem(differs, 409)
-    assert differs.fields == ["amount"]
-
-
-def test_ten_connections_that_ask_at_once_hold_once(
-    shared_server: RunningServer, me: Caller
-) -> None:
-    customer = rich(me)
-    body = asked("once")
-    answers: list[Any] = []
-
-    def ask() -> None:
-        with calling(shared_server) as caller:
-            hold = held(caller, customer, body)
-            path = holds(customer, hold["id"], "capture")
-            done = caller.post(path, {"transaction_id": "c", "events": [event_once]})
-            answers.append((hold, done.body))
-
-    event_once = event("once", 2)
-    threads = [threading.Thread(target=ask) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == 10
-    assert all(answer == answers[0] for answer in answers)
-    assert balance(me, customer) == (8, 0)
 
 
 def test_a_use_in_slices_until_there_is_no_more(me: Caller) -> None:
@@ -213,14 +134,14 @@ def test_a_batch_is_decided_in_order_and_refused_whole(me: Caller) -> None:
     answer = me.post(holds(customer, "batch"), batch)
     counted = Counter(hold["status"] for hold in answer.body["holds"])
     assert counted == {"authorized": 10, "declined": 90}
-    before = world(me, customer)
+    before = books(me, customer)
     wrong = {"holds": [asked("c1", 1), asked("c2", -1)]}
     refused = me.post(holds(customer, "batch"), wrong)
     assert is_problem(refused, 422)
     assert refused.fields == ["holds[1].data.tokens"]
     too_many = {"holds": [asked(f"d{n}") for n in range(101)]}
     assert me.post(holds(customer, "batch"), too_many).fields == ["holds"]
-    assert world(me, customer) == before
+    assert books(me, customer) == before
     assert me.get(holds(customer)).body["total_count"] == 100
 
 
@@ -241,93 +162,152 @@ def test_holds_are_listed_by_status_and_subject_the_newest_first(me: Caller) -> 
         assert [h["id"] for h in found] == [made[n]["id"] for n in places], query
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"transaction_id": "x"}, "event_type"),
-        (asked("x", max_amount=1), "max_amount"),
-        (asked("x", "many"), "data.tokens"),
-        (asked("x", expires_in_seconds=0), "expires_in_seconds"),
-        (asked("x", expires_in_seconds=86_401), "expires_in_seconds"),
-        (asked("x", min_amount=1), "min_amount"),
-        (asked("x", parent_id="hld_nobody"), "parent_id"),
-        (asked("x", late_capture="maybe"), "late_capture"),
-        (asked("x", color="red"), "color"),
-        (asked("x", metadata={"a": 1}), "metadata[...]"),
-        ({"transaction_id": "x", "max_amount": "1", "asset": "USD"}, "max_amount"),
-        ({"transaction_id": "x", "max_amount": 1e-10, "asset": "USD"}, "max_amount"),
-        ({"transaction_id": "x", "max_amount": -1, "asset": "USD"}, "max_amount"),
-        ({"transaction_id": "x", "max_amount": 1e30, "asset": "USD"}, "max_amount"),
-        ({"transaction_id": "x", "max_amount": 1}, "asset"),
-        ({"transaction_id": "x", "max_amount": 1, "asset": "NOPE"}, "asset"),
-        ({"max_amount": 1, "asset": "USD"}, "transaction_id"),
-    ],
-)
-def test_a_request_that_cannot_be_names_its_field_and_changes_nothing(
-    me: Caller, body: Any, field: str
-) -> None:
+def test_a_decline_leaves_no_trace_in_the_wallet_and_is_listed(me: Caller) -> None:
+    customer = me.customer()
+    wallet = me.get(f"customers/{customer}/wallet").body
+    declined = held(me, customer, amounting("d", account_name="other"))
+    assert (declined["account_id"], declined["decline_code"]) == ("other:USD", "insufficient_funds")
+    assert me.get(f"customers/{customer}/wallet").body == wallet
+    listed = me.get(holds(customer) + "?status=declined").body
+    assert [hold["id"] for hold in listed["items"]] == [declined["id"]]
+    assert me.get(holds(customer, declined["id"])).body == declined
+
+
+def test_a_decline_passes_once_what_it_needs_is_there(me: Caller) -> None:
+    customer = rich(me, "2.5")
+    declined = held(me, customer, asked("first"))
+    assert declined["top_up_needed"] == Decimal("0.5")
+    assert "top up at least 0.5 USD" in declined["detail"]
+    me.give(customer, str(declined["top_up_needed"]))
+    # The decline is kept under its id; a new one is asked for anew.
+    assert held(me, customer, asked("first")) == declined
+    assert held(me, customer, asked("second"))["status"] == "authorized"
+    assert balance(me, customer) == (0, 3)
+
+
+def test_a_hold_takes_what_there_is_from_its_minimum_on(me: Caller) -> None:
+    customer = rich(me, "4")
+    partial = {"allow_partial": True, "min_amount": 3}
+    first = held(me, customer, asked("first", 10, **partial))
+    assert (first["status"], first["amount"], balance(me, customer)) == ("authorized", 4, (0, 4))
+    me.give(customer, "2.999999999")
+    second = held(me, customer, asked("second", 10, **partial))
+    assert (second["decline_code"], second["top_up_needed"]) == (
+        "insufficient_funds",
+        Decimal("7.000000001"),
+    )
+
+
+def test_an_upper_bound_is_held_and_what_was_used_is_charged(me: Caller) -> None:
     customer = rich(me)
-    before = world(me, customer)
-    refused = me.post(holds(customer), body)
-    assert is_problem(refused, 422), refused.body
-    assert refused.fields == [field]
-    assert world(me, customer) == before
-    assert me.get(holds(customer)).body["total_count"] == 0
+    bound = {**asked("b"), "data": {"max_tokens": 8}, "estimate": "upper_bound"}
+    hold = held(me, customer, bound)
+    assert (hold["amount"], hold["available"]) == (8, 2)
+    body = {"transaction_id": "c", "events": [event("e", 5)]}
+    done = me.post(holds(customer, hold["id"], "capture"), body).body
+    assert (done["captured_amount"], done["released_amount"], done["available"]) == (5, 3, 5)
 
 
-@pytest.mark.parametrize(
-    ("what", "body", "status", "field"),
-    [
-        ("capture", {"transaction_id": "c"}, 422, "amount"),
-        ("capture", {"transaction_id": "c", "amount": 1, "events": [event("e")]}, 422, "amount"),
-        ("capture", {"transaction_id": "c", "amount": -1}, 422, "amount"),
-        (
-            "capture",
-            {"transaction_id": "c", "events": [event("e", -1)]},
-            422,
-            "events[0].data.tokens",
-        ),
-        ("update", {"transaction_id": "c", "want": {}}, 422, "want.amount"),
-        ("update", {"transaction_id": "c", "want": {"amount": -1}}, 422, "want.amount"),
-        (
-            "update",
-            {"transaction_id": "c", "used": {"amount": -1}, "want": {"amount": 1}},
-            422,
-            "used.amount",
-        ),
-        (
-            "update",
-            {"transaction_id": "c", "used": {"events": [event("e", -1)]}, "want": {"amount": 1}},
-            422,
-            "used.events[0].data.tokens",
-        ),
-        ("extend", {}, 422, "expires_in_seconds"),
-        ("void", {"x": 1}, 422, "x"),
-    ],
-)
-def test_what_is_wrong_with_a_settlement_names_its_field_and_changes_nothing(
-    me: Caller, what: str, body: Any, status: int, field: str
+def test_a_hold_on_a_custom_asset_counts_in_its_own_decimals(me: Caller) -> None:
+    me.made("assets", {"code": "GEMS", "name": "Gems", "precision": 2})
+    customer = me.customer()
+    me.give(customer, "1", "GEMS")
+    refused = me.post(holds(customer), amounting("h", 0.125, asset="GEMS"))
+    assert (refused.status, refused.fields) == (422, ["max_amount"])
+    hold = held(me, customer, amounting("h", 0.25, asset="GEMS"))
+    assert (hold["account_id"], hold["available"]) == ("default:GEMS", Decimal("0.75"))
+    assert balance(me, customer) == (0, 0)
+
+
+def test_more_than_was_held_comes_from_the_balance_and_then_from_the_overdraft(me: Caller) -> None:
+    customer = rich(me, "5")
+    hold = held(me, customer, amounting("h", 2))
+    body = {"transaction_id": "c", "amount": 6.5}
+    done = me.post(holds(customer, hold["id"], "capture"), body).body
+    assert (done["captured_amount"], done["released_amount"]) == (Decimal("6.5"), 0)
+    assert done["hold"]["amount"] == 2
+    assert balance(me, customer) == (Decimal("-1.5"), 0)
+
+
+def test_more_than_an_account_without_overdraft_has_is_refused_and_the_hold_stays(
+    me: Caller,
 ) -> None:
+    customer = rich(me, "5")
+    overdraft = {"overdraft": {"policy": "reject"}}
+    assert me.patch(f"customers/{customer}/wallet/{USD}", overdraft).status == 200
+    hold = held(me, customer, amounting("h", 2))
+    before = books(me, customer)
+    for what in (
+        {"amount": 6},
+        {"events": [event("e", 6)]},
+    ):
+        path = holds(customer, hold["id"], "capture")
+        assert is_problem(me.post(path, {"transaction_id": "c", **what}), 402)
+        path = holds(customer, hold["id"], "update")
+        body = {"transaction_id": "c", "used": what, "want": {"amount": 1}}
+        assert is_problem(me.post(path, body), 402)
+    assert books(me, customer) == before
+    # The id stays free.
+    path = holds(customer, hold["id"], "capture")
+    assert me.post(path, {"transaction_id": "c", "amount": 5}).status == 200
+    assert balance(me, customer) == (0, 0)
+
+
+def test_what_was_captured_is_a_transaction_and_its_events_are_listed(me: Caller) -> None:
     customer = rich(me)
-    hold = held(me, customer, asked("h"))
-    before = world(me, customer)
-    refused = me.post(holds(customer, hold["id"], what), body)
-    assert is_problem(refused, status), refused.body
-    assert refused.fields == [field]
-    assert world(me, customer) == before
+    hold = held(me, customer, asked("h", 6))
+    path = holds(customer, hold["id"], "capture")
+    assert me.post(path, {"transaction_id": "c1", "amount": 1, "final": False}).status == 200
+    events = [event("e1", 2), event("e2", 1)]
+    done = me.post(path, {"transaction_id": "c2", "events": events}).body
+    found = me.get(f"customers/{customer}/wallet/transactions/c1").body
+    assert (found["type"], found["amount"], found["account_id"]) == ("fee", 1, USD)
+    listed = me.get(f"events?customer_id={customer}").body
+    assert [item["id"] for item in listed["items"]] == ["e2", "e1"]
+    assert [fee["amount"] for fee in done["fees"]] == [2, 1]
+    for fee in done["fees"]:
+        shown = me.get(f"customers/{customer}/wallet/transactions/{fee['id']}").body
+        assert shown["amount"] == fee["amount"]
+    # Events that are captured are booked once, whichever way they come again.
+    assert me.post("events", {"customer_id": customer, "events": events}).status == 204
+    assert balance(me, customer) == (6, 0)
 
 
-def test_a_hold_of_nobody_or_of_somebody_else_is_not_found(me: Caller) -> None:
-    mine, other = rich(me), rich(me)
-    hold = held(me, mine, asked("h"))
-    for customer, name in ((other, hold["id"]), (mine, "hld_unknown"), ("cust_x", hold["id"])):
+def test_an_ended_hold_is_neither_captured_nor_updated_nor_extended(me: Caller) -> None:
+    customer = rich(me)
+    names = {
+        status: held(me, customer, asked(status, 2))["id"] for status in ("captured", "voided")
+    }
+    names["declined"] = held(me, customer, asked("declined", 99))["id"]
+    body = {"transaction_id": "c", "amount": 1}
+    assert me.post(holds(customer, names["captured"], "capture"), body).status == 200
+    assert me.post(holds(customer, names["voided"], "void"), {}).status == 200
+    before = books(me, customer)
+    for status, name in names.items():
+        assert me.get(holds(customer, name)).body["status"] == status
         for what, body in (
-            ("capture", {"transaction_id": "c", "amount": 1}),
-            ("update", {"transaction_id": "c", "want": {"amount": 1}}),
-            ("extend", {"expires_in_seconds": 5}),
-            ("void", {}),
+            ("capture", {"transaction_id": "c2", "amount": 1}),
+            ("update", {"transaction_id": "c2", "want": {"amount": 1}}),
+            ("extend", {"expires_in_seconds": 60}),
         ):
-            assert is_problem(me.post(holds(customer, name, what), body), 404), (what, customer)
-        assert is_problem(me.get(holds(customer, name)), 404)
-    assert is_problem(me.post(holds("cust_x"), asked("h")), 404)
-    assert balance(me, mine) == (7, 3)
+            answer = me.post(holds(customer, name, what), body)
+            assert is_problem(answer, 409), (status, what)
+            assert status in answer.body["detail"]
+            assert name in answer.body["detail"]
+    assert is_problem(me.post(holds(customer, names["captured"], "void"), {}), 409)
+    for status in ("voided", "declined"):
+        answer = me.post(holds(customer, names[status], "void"), {})
+        assert (answer.status, answer.body["status"]) == (200, status)
+    assert books(me, customer) == before
+
+
+def test_pages_of_holds_have_each_hold_once(me: Caller) -> None:
+    customer = rich(me)
+    batch = {"holds": [asked(f"h{n}", 1) for n in range(25)]}
+    made = [hold["id"] for hold in me.post(holds(customer, "batch"), batch).body["holds"]]
+    seen: list[str] = []
+    for offset in range(0, 30, 10):
+        page = me.get(f"{holds(customer)}?limit=10&offset={offset}").body
+        assert page["total_count"] == 25
+        seen += [hold["id"] for hold in page["items"]]
+    assert seen == made[::-1]
