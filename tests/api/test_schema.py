@@ -33,6 +33,7 @@ from tests.api.caller import (
     usage,
 )
 from tests.api.conftest import TEST_KEY, RunningServer
+from tests.api.holding import holds
 
 from faregate.rest.app import OPERATIONS, VERSION
 from faregate.rest.openapi import openapi_document
@@ -58,6 +59,7 @@ class Target(NamedTuple):
 
     schema: Any
     session: requests.Session
+    me: Caller
     examples: int
     ids: dict[str, str]
 
@@ -82,13 +84,21 @@ def _ids(me: Caller) -> dict[str, str]:
     }
 
 
+def _hold(me: Caller, customer: str, name: str) -> str:
+    """A hold for one test: others may have ended theirs."""
+    body = {"transaction_id": name, "max_amount": 1000, "asset": "USD"}
+    answer = me.post(holds(customer), body)
+    assert answer.body["status"] == "authorized"
+    return str(answer.body["id"])
+
+
 @pytest.fixture(scope="module")
 def target(shared_server: RunningServer, module_database_url: str) -> Iterator[Target]:
     with calling(shared_server) as me, requests.Session() as session:
         session.headers["x-credyt-api-key"] = TEST_KEY
         kind = module_database_url.partition(":")[0]
         schema = schemathesis.openapi.from_url(f"{shared_server.url}/openapi.json")
-        yield Target(schema, session, EXAMPLES[kind], _ids(me))
+        yield Target(schema, session, me, EXAMPLES[kind], _ids(me))
 
 
 def _there(value: Any, ids: dict[str, str]) -> Any:
@@ -100,6 +110,7 @@ def _there(value: Any, ids: dict[str, str]) -> Any:
     real = {
         "asset": "USD",
         "amount": 1,
+        "want": {"amount": 1},
         "source": "USD",
         "currency": "USD",
         "event_type": "llm",
@@ -111,8 +122,18 @@ def _there(value: Any, ids: dict[str, str]) -> Any:
     if "symbol" in value or "precision" in value:
         real["code"] = f"GEMS{zlib.crc32(str(value).encode())}"
     found = {key: real.get(key) or _there(inner, ids) for key, inner in value.items()}
-    # Two names of one customer, or instants in any order, are refused by rules beyond the schema.
+    # Two names of one customer, instants in any order, two ways to say what is held or was used,
+    # are refused by rules beyond the schema.
     beyond = {"customer_external_id", "effective_at", "expires_at", "renews_at", "starts_at"}
+    if "transaction_id" in found:
+        beyond |= {"min_amount", "parent_id"}
+        if "event_type" in found:
+            beyond |= {"max_amount", "asset", "account_name"}
+        elif "max_amount" in found:
+            found |= {"max_amount": 1, "asset": "USD"}
+            beyond.add("data")
+    if "events" in found:
+        beyond.add("amount")
     return {key: inner for key, inner in found.items() if key not in beyond}
 
 
@@ -125,6 +146,9 @@ def _send_many(target: Target, name: str, mode: GenerationMode, checks: list[Any
     """Send made-up requests of one operation, half of them about what is really there."""
     method, path = name.split(" ")
     operation, ids = target.schema[path][method], target.ids
+    if "{hold_id}" in path:
+        hold_id = _hold(target.me, ids["customer_id"], f"{name} {mode}")
+        ids = {**ids, "hold_id": hold_id}
     names = {key: value for key, value in ids.items() if f"{{{key}}}" in path}
     made_up = operation.as_strategy(mode)
     about = operation.as_strategy(mode, path_parameters=names) if names else made_up
