@@ -273,6 +273,20 @@ def test_what_was_captured_is_a_transaction_and_its_events_are_listed(me: Caller
     assert balance(me, customer) == (6, 0)
 
 
+@pytest.mark.parametrize("what", ["capture", "update"])
+def test_an_event_that_was_booked_before_is_no_fee_of_the_settlement(me: Caller, what: str) -> None:
+    customer = rich(me)
+    before, twice = event("before", 2), event("twice", 1)
+    assert me.post("events", {"customer_id": customer, "events": [before]}).status == 204
+    hold = held(me, customer, asked("h"))
+    body: dict[str, Any] = {"events": [before, twice, twice]}
+    if what == "update":
+        body = {"used": body, "want": {"amount": 0}}
+    done = me.post(holds(customer, hold["id"], what), {"transaction_id": "c", **body}).body
+    assert [fee["amount"] for fee in done["fees"]] == [1]
+    assert (done["captured_amount"], done["available"]) == (1, 7)
+
+
 def test_an_ended_hold_is_neither_captured_nor_updated_nor_extended(me: Caller) -> None:
     customer = rich(me)
     names = {

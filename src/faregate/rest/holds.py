@@ -138,7 +138,10 @@ def _top_up(decline: Decline, scale: int) -> Decimal | None:
 def _fees(
     results: tuple[EventResult, ...], catalog: CatalogView
 ) -> tuple[list[EventFee], list[str]]:
-    fees = [show_fee(fee, catalog) for result in results for fee in result.fees]
+    """Return the fees that were charged now, and the warnings. What an event cost that was booked
+    before is not part of it."""
+    booked = [result for result in results if result.status == "booked"]
+    fees = [show_fee(fee, catalog) for result in booked for fee in result.fees]
     return fees, [warning for result in results for warning in result.warnings]
 
 
