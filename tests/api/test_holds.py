@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.api.caller import USD, Caller, calling, event, is_problem, product
+from tests.api.caller import USD, Caller, calling, event, is_problem, product, usage
 from tests.api.conftest import RunningServer
 from tests.api.holding import amounting, asked, balance, books, held, holds, rich
 
@@ -325,3 +325,22 @@ def test_pages_of_holds_have_each_hold_once(me: Caller) -> None:
         assert page["total_count"] == 25
         seen += [hold["id"] for hold in page["items"]]
     assert seen == made[::-1]
+
+
+def test_what_a_decline_needs_is_enough_on_an_account_below_zero(me: Caller) -> None:
+    customer = me.customer()
+    assert me.post("events", usage(customer, event("owed", 10))).status == 204
+    declined = held(me, customer, amounting("first", 1))
+    me.give(customer, str(declined["top_up_needed"]))
+    assert held(me, customer, amounting("second", 1))["status"] == "authorized"
+
+
+def test_what_the_last_slice_needs_is_enough_on_an_account_below_zero(me: Caller) -> None:
+    customer = rich(me, "3")
+    path = holds(customer, held(me, customer, asked("h"))["id"], "update")
+    want = {"data": {"tokens": 2}}
+    used = {"events": [event("more than held", 10)]}
+    last = me.post(path, {"transaction_id": "u1", "used": used, "want": want}).body
+    assert last["final"]
+    me.give(customer, str(last["top_up_needed"]))
+    assert not me.post(path, {"transaction_id": "u2", "want": want}).body["final"]

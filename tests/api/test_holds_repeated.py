@@ -16,6 +16,7 @@ from tests.api.caller import (
     Caller,
     adjustment,
     adjustments,
+    ago,
     assert_refused,
     calling,
     event,
@@ -24,6 +25,8 @@ from tests.api.caller import (
 )
 from tests.api.conftest import TEST_KEY, RunningServer
 from tests.api.holding import amounting, asked, balance, books, held, holds, rich
+
+NOW = ago()
 
 
 @pytest.fixture(scope="module")
@@ -260,3 +263,53 @@ def test_an_idempotency_key_beside_a_transaction_id_changes_nothing(me: Caller) 
         for key in ({"idempotency-key": ""}, {"idempotency-key": "k" * 201}):
             assert_refused(me.post(path, body, key), "Idempotency-Key")
     assert books(me, customer) == before
+
+
+def test_a_repeat_may_write_out_the_expiry_that_it_left_out(me: Caller) -> None:
+    customer = rich(me)
+    first = held(me, customer, asked("h"))
+    again = me.post(holds(customer), asked("h", expires_in_seconds=900))
+    assert (again.status, again.body) == (200, first)
+
+
+@pytest.mark.parametrize(
+    ("what", "first", "again", "field"),
+    [
+        ("capture", {"events": [event("a")]}, {"events": [event("b")]}, "events"),
+        ("update", {"used": {"amount": 1}}, {"used": {"amount": 2}}, "used.amount"),
+        (
+            "update",
+            {"used": {"events": [event("a")]}},
+            {"used": {"events": [event("b")]}},
+            "used.events",
+        ),
+        (
+            "update",
+            {"used": {"events": [event("a", occurred_at=NOW)]}},
+            {"used": {"events": [event("a", 2, occurred_at=NOW)]}},
+            "used.events[0].data",
+        ),
+        ("update", {"want": {"amount": 1}}, {"want": {"amount": 2}}, "want.amount"),
+    ],
+)
+def test_what_differs_in_a_settlement_is_named_as_the_request_names_it(
+    me: Caller, what: str, first: Any, again: Any, field: str
+) -> None:
+    customer = rich(me)
+    path = holds(customer, held(me, customer, asked("h"))["id"], what)
+    rest: Any = {"transaction_id": "s"}
+    if what == "update":
+        rest["want"] = {"amount": 1}
+    assert me.post(path, {**rest, **first}).status == 200
+    answer = me.post(path, {**rest, **again})
+    assert is_problem(answer, 409)
+    assert answer.fields == [field]
+
+
+def test_a_slice_of_true_is_not_the_slice_of_1(me: Caller) -> None:
+    customer = rich(me)
+    path = holds(customer, held(me, customer, asked("h"))["id"], "update")
+    want: Any = {"data": {"tokens": 1}}
+    assert me.post(path, {"transaction_id": "u", "want": want}).status == 200
+    want = {"data": {"tokens": True}}
+    assert is_problem(me.post(path, {"transaction_id": "u", "want": want}), 409)

@@ -274,3 +274,9 @@ def test_a_hold_of_nobody_or_of_somebody_else_is_not_found(me: Caller) -> None:
         assert is_problem(me.get(holds(customer, name)), 404)
     assert is_problem(me.post(holds("cust_x"), asked("h")), 404)
     assert balance(me, mine) == (7, 3)
+
+
+@pytest.mark.parametrize("more", [{}, {"allow_partial": True, "min_amount": -1}])
+def test_a_wrong_minimum_is_refused_also_where_there_is_no_price(me: Caller, more: Any) -> None:
+    body = {"transaction_id": "h", "event_type": "unknown", "min_amount": 1, **more}
+    assert_refused(me.post(holds(rich(me)), body), "min_amount")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from msgspec import structs
 
@@ -65,12 +64,11 @@ def authorize(
 
 
 def _differs(prior: Hold, request: HoldRequest) -> Problem | None:
-    text = encode(request).decode()
-    if text == prior.request:
+    if encode(request).decode() == prior.request:
         return None
-    differing = differing_fields(
-        decode(dict[str, Any], prior.request), decode(dict[str, Any], text)
-    )
+    # A default that only one of the two has written out is no difference.
+    first = decode(HoldRequest, prior.request)
+    differing = differing_fields(structs.asdict(first), structs.asdict(request))
     if not differing:
         return None
     detail = (
@@ -84,6 +82,9 @@ def _authorize(
     changes: Changes, request: HoldRequest, catalog: CatalogView, now: datetime, ids: IdSource
 ) -> Hold | Problem:
     refusal = check_free("metadata", request.metadata) or check_free("data", request.data)
+    if refusal is not None:
+        return refusal
+    refusal = _check_minimum(request)
     if refusal is not None:
         return refusal
     parent = _parent(changes, request, now)
@@ -172,12 +173,21 @@ def _wanted(
     return Estimate(_named_account(request, asset.code), units, asset.scale)
 
 
+def _check_minimum(request: HoldRequest) -> Problem | None:
+    """Refuse a least amount that is wrong whatever the hold turns out to need."""
+    if request.min_amount is None:
+        return None
+    if not request.allow_partial:
+        return invalid("min_amount", "has no meaning without allow_partial: leave it out")
+    if request.min_amount < 0:
+        return invalid("min_amount", f"is {request.min_amount}: send 0 or more")
+    return None
+
+
 def _minimum(request: HoldRequest, wanted: Estimate) -> int | Problem:
     """Return the units below which a partial hold is of no use."""
     if request.min_amount is None:
         return 0
-    if not request.allow_partial:
-        return invalid("min_amount", "has no meaning without allow_partial: leave it out")
     return read_amount("min_amount", request.min_amount, wanted.scale)
 
 

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, Number
+from faregate.core.codec import differing_fields
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.estimates import Estimate, estimate
 from faregate.core.events import (
@@ -154,11 +155,8 @@ def _settlement_known(
     booked: Mapping[str, BookedEvent],
 ) -> Problem | None:
     """Tell whether a repeat is equal to what was settled first."""
-    differing = [
-        field
-        for field in Settlement.__struct_fields__
-        if getattr(prior.request, field) != getattr(request, field)
-    ]
+    is_update = prior.kind == "update"
+    differing = differing_fields(_named(prior.request, is_update), _named(request, is_update))
     if differing:
         detail = (
             f"transaction_id {request.transaction_id!r} was used before with another "
@@ -170,12 +168,33 @@ def _settlement_known(
         if first is not None:
             again = repeated(first, event)
             if isinstance(again, Problem):
-                return again.under(f"events[{index}]")
+                return again.under(f"used.events[{index}]" if is_update else f"events[{index}]")
     return None
 
 
+def _named(asked: Settlement, is_update: bool) -> dict[str, Any]:
+    """Return what was asked for under the names that the request has for it."""
+    named = {"hold_id": asked.hold_id}
+    if not is_update:
+        return {
+            **named,
+            "amount": asked.amount,
+            "events": asked.event_ids,
+            "final": asked.final,
+        }
+    want = asked.want or Want()
+    return {
+        **named,
+        "want.amount": want.amount,
+        "want.data": want.data,
+        "used.amount": asked.amount,
+        "used.events": asked.event_ids,
+    }
+
+
 def _taken(transaction_id: str, kind: str) -> Problem:
-    detail = f"transaction_id {transaction_id!r} was used for a {kind}: use a new one"
+    article = "a" if kind in ("capture", "charge") else "an"
+    detail = f"transaction_id {transaction_id!r} was used for {article} {kind}: use a new one"
     return Problem(CONFLICT, detail, {"transaction_id": ["is taken"]})
 
 
