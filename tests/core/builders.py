@@ -4,7 +4,8 @@ and a `Book` that remembers what was decided, as the store would. Nothing here r
 
 from __future__ import annotations
 
-from collections import Counter
+import collections
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -26,6 +27,8 @@ from faregate.core.hold_requests import (
 )
 from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
+from faregate.core.limiting import Notice
+from faregate.core.limits import NOTHING_COUNTED, Counter, CounterKey
 from faregate.core.prices import (
     AssetPricing,
     BalanceCollection,
@@ -266,15 +269,19 @@ class Book:
         self.transactions: dict[str, Transaction] = {}
         self.holds: dict[str, Hold] = {}
         self.transfers: list[Transfer] = []
+        self.counters: defaultdict[CounterKey, Counter] = defaultdict(lambda: NOTHING_COUNTED)
+        self.notices: list[Notice] = []
 
     def decide(self, command: Command, now: datetime = T0) -> Decision:
         """Decide a command and remember it."""
         asked = {hold.transaction_id: hold for hold in self.holds.values()}
-        known = Known(self.events, self.transactions, {**self.holds, **asked})
+        known = Known(self.events, self.transactions, {**self.holds, **asked}, self.counters)
         decision = decide(self.state, known, command, self.catalog, now, self.ids)
         self.state = decision.state
         self.transfers += decision.transfers
         self.holds |= decision.holds
+        self.counters.update(decision.counters)
+        self.notices += decision.notices
         self.events |= {one.event.id: one for one in decision.events}
         if decision.transaction is not None:
             booked = decision.transaction
@@ -299,6 +306,9 @@ class Book:
         assert not decision.carries
         assert decision.transaction is None
         assert not decision.holds
+        assert not decision.counters
+        assert not decision.notices
+        assert decision.rules is None
         return decision.answer
 
     def book(
@@ -324,9 +334,9 @@ class Book:
         return self.state.account(identifier).available_units
 
 
-def ledger(transfers: list[Transfer]) -> Counter[tuple[str, str]]:
+def ledger(transfers: list[Transfer]) -> collections.Counter[tuple[str, str]]:
     """Add up transfers: the units that each asset's ledger accounts have gained or lost."""
-    balances: Counter[tuple[str, str]] = Counter()
+    balances: collections.Counter[tuple[str, str]] = collections.Counter()
     for transfer in transfers:
         balances[transfer.asset, transfer.from_account] -= transfer.units
         balances[transfer.asset, transfer.to_account] += transfer.units

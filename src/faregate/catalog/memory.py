@@ -12,6 +12,7 @@ from faregate.catalog.types import Status
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.codec import decode
 from faregate.core.instants import from_us
+from faregate.core.limits import Limit
 from faregate.core.prices import Entitlement, Price, UsageBasedPrice
 from faregate.core.pricing import CompiledPrice, compile_price
 from faregate.core.subscriptions import CatalogView, CompiledProduct, CompiledVersion
@@ -112,18 +113,32 @@ class CatalogMemory:
                 versions[product_id],
                 defaults[product_id],
             )
+        limits: dict[int, list[Limit]] = defaultdict(list)
+        for environment_id, terms in await fetch(
+            "SELECT environment_id, terms FROM account_limits ORDER BY limit_id"
+        ):
+            limits[environment_id].append(decode(Limit, terms))
         if epoch <= self.epoch:
             return  # Another refresh has read something newer meanwhile.
-        environments = set(assets) | set(products)
+        environments = set(assets) | set(products) | set(limits)
         self._products = products
         self._views = {
-            environment_id: self._view(epoch, assets[environment_id], products[environment_id])
+            environment_id: self._view(
+                epoch,
+                assets[environment_id],
+                products[environment_id],
+                tuple(limits[environment_id]),
+            )
             for environment_id in environments
         }
         self.epoch = epoch
 
     def _view(
-        self, epoch: int, assets: dict[str, Asset], products: dict[str, ProductRow]
+        self,
+        epoch: int,
+        assets: dict[str, Asset],
+        products: dict[str, ProductRow],
+        limits: tuple[Limit, ...],
     ) -> CatalogView:
         compiled: dict[str, CompiledProduct] = {}
         prices: dict[str, CompiledPrice] = {}
@@ -145,7 +160,7 @@ class CatalogMemory:
                 tuple(from_at for from_at, _ in product.defaults),
                 tuple(version for _, version in product.defaults),
             )
-        return CatalogView(epoch, assets, compiled, prices)
+        return CatalogView(epoch, assets, compiled, prices, limits)
 
     def compile(
         self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]

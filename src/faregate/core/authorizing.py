@@ -12,8 +12,8 @@ from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
 from faregate.core.codec import decode, differing_fields, encode
-from faregate.core.customers import Changes, CustomerState
-from faregate.core.estimates import Estimate, estimate
+from faregate.core.customers import Changes
+from faregate.core.estimates import Estimate, bounded, estimate
 from faregate.core.events import check_free
 from faregate.core.gate import (
     Authorize,
@@ -21,6 +21,7 @@ from faregate.core.gate import (
     Gated,
     HoldView,
     add_to,
+    blocked_customer,
     find_open,
     first_view,
     lacking_funds,
@@ -29,13 +30,14 @@ from faregate.core.gate import (
 from faregate.core.hold_requests import HoldRequest
 from faregate.core.holds import MAX_DEPTH, MAX_OPEN_HOLDS, Decline, FirstAnswer, Hold, expiry
 from faregate.core.ids import IdSource
+from faregate.core.limiting import Use
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import fundable
 
 
 def authorize(
-    state: CustomerState,
+    changes: Changes,
     known: Mapping[str, Hold],
     command: Authorize,
     catalog: CatalogView,
@@ -43,7 +45,6 @@ def authorize(
     ids: IdSource,
 ) -> Gated | Problem:
     """Decide holds. `known` has those that exist under the requests' transaction ids."""
-    changes = Changes(state)
     views: list[HoldView] = []
     made: dict[str, Hold] = {}
     for index, request in enumerate(command.requests):
@@ -100,6 +101,9 @@ def _authorize(
     if isinstance(minimum, Problem):
         return minimum
     identifier, units = wanted.account_id, wanted.units
+    blocked = changes.state.rules.blocked_because
+    if blocked is not None:
+        return _declined(changes, request, blocked_customer(blocked), identifier, now, ids)
     account = changes.advanced(identifier, now)
     if parent is not None and parent.account_id != identifier:
         return invalid(
@@ -110,6 +114,17 @@ def _authorize(
     if len(account.holds) >= MAX_OPEN_HOLDS:
         detail = f"{identifier} has {MAX_OPEN_HOLDS} open holds: capture or void some first"
         return Problem(CONFLICT, detail)
+    counts = wanted.counts
+    if changes.limits is not None:
+        use = _use_of(request)
+        asset = account.asset
+        room, limited = changes.limits.room_for(
+            use, asset, units, changes.advanced_accounts(now), parent
+        )
+        if limited is not None and not (request.allow_partial and room >= max(minimum, 1)):
+            return _declined(changes, request, limited, identifier, now, ids)
+        units = room
+        counts = (*counts, *changes.limits.counts_for(use, asset))
     available = fundable(account) if parent is None else parent.held_units
     if units > available:
         if request.allow_partial and available >= max(minimum, 1):
@@ -118,6 +133,8 @@ def _authorize(
             missing = lacking_funds(units, available, account, wanted.scale, parent)
             return _declined(changes, request, missing, identifier, now, ids)
     hold = _new_hold(request, identifier, minimum, parent, now, ids)
+    if counts:
+        hold = structs.replace(hold, counts=counts)
     # What a parent gives was set aside before.
     taken = units if parent is None else 0
     first = FirstAnswer(
@@ -128,6 +145,12 @@ def _authorize(
     )
     changes.put(add_to(account, parent, structs.replace(hold, first=first), units, now))
     return changes.holds[hold.id]
+
+
+def _use_of(request: HoldRequest) -> Use:
+    data = request.data or {}
+    is_bound = request.estimate == "upper_bound"
+    return Use(request.event_type, request.subject, bounded(data) if is_bound else data)
 
 
 def _parent(changes: Changes, request: HoldRequest, now: datetime) -> Hold | Problem | None:
@@ -157,7 +180,9 @@ def _wanted(
                 )
         is_bound = request.estimate == "upper_bound"
         data = request.data or {}
-        return estimate(changes, request.event_type, data, is_bound, catalog, now, None)
+        return estimate(
+            changes, request.event_type, data, is_bound, catalog, now, None, request.subject
+        )
     if request.max_amount is None:
         return invalid("event_type", "or max_amount is missing: say what the hold is for")
     if request.data is not None:

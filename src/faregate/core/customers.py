@@ -13,6 +13,8 @@ import msgspec
 from faregate.core.accounts import Account, Movement, Transfer, open_account
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
+from faregate.core.limiting import Limiting
+from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import Subscription
 from faregate.core.timeline import advance
@@ -32,6 +34,7 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     subscriptions: tuple[Subscription, ...] = ()
     accounts: Mapping[str, Account] = {}
     carries: Mapping[CarryKey, int] = {}
+    rules: CustomerRules = NO_RULES
 
     def account(self, identifier: str) -> Account:
         """Return the account, or an empty one that was never used."""
@@ -50,7 +53,7 @@ class Changes:
 
     Collects what must be written: transfers in their order, and of everything else the newest
     version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
-    that events are slices of one use.
+    that events are slices of one use; `limits` are those of the customer, None if there are none.
     """
 
     __slots__ = (
@@ -60,14 +63,16 @@ class Changes:
         "grants",
         "hold",
         "holds",
+        "limits",
         "revived",
         "slices",
         "state",
         "transfers",
     )
 
-    def __init__(self, state: CustomerState) -> None:
+    def __init__(self, state: CustomerState, limits: Limiting | None = None) -> None:
         self.state = state
+        self.limits = limits
         self.accounts: dict[str, Account] = dict(state.accounts)
         self.changed_accounts: dict[str, Account] = {}
         self.carries: dict[CarryKey, int] = {}
@@ -109,6 +114,10 @@ class Changes:
         found = self.carries.get(key)
         return self.state.carries.get(key, 0) if found is None else found
 
+    def advanced_accounts(self, now: datetime) -> list[Account]:
+        """Return all accounts brought forward to `now`."""
+        return [self.advanced(identifier, now) for identifier in list(self.accounts)]
+
     def balances(self, now: datetime) -> dict[str, int]:
         """Return the units available in every account of the wallet."""
         return {
@@ -128,6 +137,7 @@ class Changes:
             list(self.transfers),
             dict(self.holds),
             self.revived,
+            None if self.limits is None else self.limits.snapshot(),
         )
 
     def restore(self, before: tuple[object, ...]) -> None:
@@ -140,7 +150,10 @@ class Changes:
             self.transfers,
             self.holds,
             self.revived,
+            limits,
         ) = before  # type: ignore[assignment]
+        if self.limits is not None:
+            self.limits.restore(limits)  # type: ignore[arg-type]
 
     def new_state(self, subscriptions: tuple[Subscription, ...] | None = None) -> CustomerState:
         """Return the customer's state with all changes in it."""
@@ -153,4 +166,5 @@ class Changes:
             state.subscriptions if subscriptions is None else subscriptions,
             self.accounts,
             carries,
+            state.rules,
         )

@@ -32,7 +32,20 @@ from faregate.core.gate import (
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
+from faregate.core.limiting import Limiting, Notice
+from faregate.core.limits import Counter, CounterKey, limits_for
 from faregate.core.problems import NOT_FOUND, Problem, invalid
+from faregate.core.rules import (
+    BlockCustomer,
+    ChangeLimit,
+    CustomerRules,
+    DescribeCustomer,
+    RemoveLimit,
+    RulesAnswer,
+    RulesCommand,
+    SetLimit,
+    change_rules,
+)
 from faregate.core.settling import capture, extend, update, void
 from faregate.core.subscriptions import Binding, CatalogView, Stretch, Subscription
 from faregate.core.transactions import (
@@ -73,19 +86,28 @@ class SetOverdraft(msgspec.Struct, frozen=True):
 
 
 Command = (
-    RecordEvents | GateCommand | Adjust | Charge | Subscribe | ChangeSubscription | SetOverdraft
+    RecordEvents
+    | GateCommand
+    | Adjust
+    | Charge
+    | Subscribe
+    | ChangeSubscription
+    | SetOverdraft
+    | RulesCommand
 )
-Answer = EventsBooked | HoldAnswer | BookedTransaction | Subscription | Account | None
+Answer = EventsBooked | HoldAnswer | BookedTransaction | Subscription | Account | RulesAnswer | None
 Transaction = BookedTransaction | SettledHold
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
     """What is booked already under the keys that a command carries. Holds are those that no longer
-    count as open, by their id; for `Authorize` all, by their transaction id."""
+    count as open, by their id; for `Authorize` all, by their transaction id. `counters` has what
+    the customer's limits have counted, of all that the command may touch."""
 
     events: Mapping[str, BookedEvent] = {}
     transactions: Mapping[str, Transaction] = {}
     holds: Mapping[str, Hold] = {}
+    counters: Mapping[CounterKey, Counter] = {}
 
 
 NOTHING_KNOWN = Known()
@@ -110,6 +132,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     holds: Mapping[str, Hold] = {}
     revived: frozenset[str] = frozenset()
     new_holds: frozenset[str] = frozenset()
+    counters: Mapping[CounterKey, Counter] = {}
+    notices: list[Notice] = []
+    rules: CustomerRules | None = None
 
 
 def decide(
@@ -122,7 +147,8 @@ def decide(
 ) -> Decision:
     """Decide one command on one customer's state, as of `now` (never earlier than before)."""
     if isinstance(command, RecordEvents):
-        events = decide_events(state, known.events, command, catalog, now, ids)
+        changes = Changes(state, _limits(state, known, catalog, now))
+        events = decide_events(changes, known.events, command, catalog, now, ids)
         if isinstance(events, Problem):
             return Decision(state, events)
         changes, booked, new = events
@@ -146,6 +172,8 @@ def decide(
         return _subscribe(state, command)
     if isinstance(command, ChangeSubscription):
         return _change_subscription(state, command, now)
+    if isinstance(command, (SetLimit, ChangeLimit, RemoveLimit, BlockCustomer, DescribeCustomer)):
+        return _change_rules(state, command)
     return _set_overdraft(state, command, now)
 
 
@@ -169,7 +197,30 @@ def _decision(
         changes.holds,
         changes.revived,
         new_holds,
+        {} if changes.limits is None else changes.limits.changed,
+        [] if changes.limits is None else changes.limits.notices,
     )
+
+
+def _limits(
+    state: CustomerState, known: Known, catalog: CatalogView, now: datetime
+) -> Limiting | None:
+    """Return the customer's limits with what they have counted; None where there are none."""
+    rules = state.rules
+    if not (rules.limits or catalog.limits):
+        return None
+    limits = limits_for(rules.limits, catalog.limits, rules.metadata)
+    return Limiting(state.customer_id, limits, known.counters, now) if limits else None
+
+
+def _change_rules(state: CustomerState, command: RulesCommand) -> Decision:
+    outcome = change_rules(state.rules, command)
+    if isinstance(outcome, Problem):
+        return Decision(state, outcome)
+    rules, answer = outcome
+    if rules == state.rules:
+        return Decision(state, answer)
+    return Decision(msgspec.structs.replace(state, rules=rules), answer, rules=rules)
 
 
 def _at_the_gate(
@@ -181,15 +232,17 @@ def _at_the_gate(
     ids: IdSource,
 ) -> Gated | Problem:
     if isinstance(command, Authorize):
-        return authorize(state, known.holds, command, catalog, now, ids)
+        changes = Changes(state, _limits(state, known, catalog, now))
+        return authorize(changes, known.holds, command, catalog, now, ids)
     if isinstance(command, ExtendHold):
         return extend(state, known.holds, command, now)
     if isinstance(command, VoidHold):
         return void(state, known.holds, command, now)
     prior = known.transactions.get(command.request.transaction_id)
+    changes = Changes(state, _limits(state, known, catalog, now))
     if isinstance(command, Capture):
-        return capture(state, known.holds, prior, known.events, command, catalog, now, ids)
-    return update(state, known.holds, prior, known.events, command, catalog, now, ids)
+        return capture(changes, known.holds, prior, known.events, command, catalog, now, ids)
+    return update(changes, known.holds, prior, known.events, command, catalog, now, ids)
 
 
 def _subscribe(state: CustomerState, command: Subscribe) -> Decision:
@@ -198,7 +251,7 @@ def _subscribe(state: CustomerState, command: Subscribe) -> Decision:
     if not new:
         return Decision(state, None)
     subscriptions = state.subscriptions + new
-    after = CustomerState(state.customer_id, subscriptions, state.accounts, state.carries)
+    after = msgspec.structs.replace(state, subscriptions=subscriptions)
     return Decision(after, None, subscriptions=new)
 
 
@@ -225,7 +278,7 @@ def _change_subscription(
     if changed == found:
         return Decision(state, found)
     subscriptions = tuple(changed if s.id == found.id else s for s in state.subscriptions)
-    after = CustomerState(state.customer_id, subscriptions, state.accounts, state.carries)
+    after = msgspec.structs.replace(state, subscriptions=subscriptions)
     return Decision(after, changed, subscriptions=(changed,))
 
 

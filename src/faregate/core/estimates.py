@@ -10,20 +10,23 @@ import msgspec
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.customers import Changes
-from faregate.core.events import choose_asset
-from faregate.core.holds import Decline
-from faregate.core.pricing import fee_units, price_event
+from faregate.core.events import choose_asset, price_charged
+from faregate.core.holds import Decline, Hold, HoldCount
+from faregate.core.limiting import NOTHING_FREE, Use
+from faregate.core.pricing import fee_units
 from faregate.core.problems import Problem, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CatalogView
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
-    """What a use is expected to cost, and on which account."""
+    """What a use is expected to cost, and on which account; `counts` is what it takes of free
+    tiers."""
 
     account_id: str
     units: int
     scale: int
+    counts: tuple[HoldCount, ...] = ()
 
 
 def estimate(
@@ -34,8 +37,13 @@ def estimate(
     catalog: CatalogView,
     now: datetime,
     slices: Slices | None,
+    subject: str | None = None,
+    own: Hold | None = None,
 ) -> Estimate | Decline | Problem:
-    """Price a use that is about to happen, by the prices and remainders of this customer now."""
+    """Price a use that is about to happen, by the prices and remainders of this customer now.
+
+    `own` is the hold that asks for its next slice, if any.
+    """
     subscriptions = changes.state.subscriptions
     prices = catalog.prices_for(subscriptions, event_type, now)
     if not prices:
@@ -46,6 +54,10 @@ def estimate(
         return Decline("no_price", detail)
     warnings: list[str] = []
     found: dict[str, Estimate] = {}
+    free = NOTHING_FREE
+    if changes.limits is not None:
+        use = Use(event_type, subject, bounded(data) if is_upper_bound else data)
+        free = changes.limits.free_share(use, changes.advanced_accounts(now), own)
     for compiled in prices:
         priced = choose_asset(compiled, changes)
         field = compiled.volume_field
@@ -55,10 +67,7 @@ def estimate(
             if bound is None:
                 return invalid(f"data.max_{field}", f"or data.{field} is missing: say how much")
             read = {**data, field: bound}
-        if slices is None:
-            match = price_event(compiled, priced, read)
-        else:
-            match = slices.price(compiled, priced, read, keeps=False)
+        match = price_charged(compiled, priced, read, free, slices, keeps=False)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
@@ -68,7 +77,9 @@ def estimate(
         units, _ = fee_units(match.numerator, priced.denominator, carried)
         before = found.get(priced.account_id)
         total = units + (0 if before is None else before.units)
-        found[priced.account_id] = Estimate(priced.account_id, total, priced.asset.scale)
+        found[priced.account_id] = Estimate(
+            priced.account_id, total, priced.asset.scale, free.counts
+        )
     if not found:
         return Decline("no_price", "; ".join(warnings))
     if len(found) > 1:
@@ -79,3 +90,12 @@ def estimate(
     if wanted.units > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
     return wanted
+
+
+def bounded(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data of a use with the upper bounds of what it does not say yet: where there is no
+    `x`, what is given as `max_x`."""
+    bounds = {
+        name.removeprefix("max_"): value for name, value in data.items() if name.startswith("max_")
+    }
+    return {**bounds, **{name: value for name, value in data.items() if value is not None}}

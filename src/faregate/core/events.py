@@ -21,8 +21,9 @@ from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
 from faregate.core.assets import Asset
 from faregate.core.codec import encode, same_json
-from faregate.core.customers import Changes, CustomerState
+from faregate.core.customers import Changes
 from faregate.core.ids import IdSource
+from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import (
     CompiledPrice,
@@ -32,6 +33,7 @@ from faregate.core.pricing import (
     price_event,
 )
 from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
 from faregate.core.wallet import debit, debit_hold
 
@@ -132,7 +134,7 @@ class EventsBooked(msgspec.Struct, frozen=True, gc=False):
 
 
 def decide_events(
-    state: CustomerState,
+    changes: Changes,
     known: Mapping[str, BookedEvent],
     command: RecordEvents,
     catalog: CatalogView,
@@ -144,7 +146,6 @@ def decide_events(
     Returns the changes, the answer and the events that are new; or the problem of the first
     event that is refused, unless the command is lenient.
     """
-    changes = Changes(state)
     outcome = book_events(changes, known, command, catalog, now, ids)
     return outcome if isinstance(outcome, Problem) else (changes, *outcome)
 
@@ -295,13 +296,19 @@ def _book(
     prices = catalog.prices_for(changes.state.subscriptions, event.event_type, at)
     if not prices:
         warnings.append(f"no price for event_type={event.event_type}: no fee")
+    limits = changes.limits
+    free = NOTHING_FREE
+    if limits is not None:
+        use = Use(event.event_type, event.subject or limits.subject, data)
+        if prices:
+            free = limits.free_share(use, changes.advanced_accounts(now), changes.hold)
+            limits.book_free(use, free)
+    slices = changes.slices
+    if slices is not None and slices.event_type != event.event_type:
+        slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes)
-        slices = changes.slices
-        if slices is None or slices.event_type != event.event_type:
-            match = price_event(compiled, priced, data)
-        else:
-            match = slices.price(compiled, priced, data, keeps=True)
+        match = price_charged(compiled, priced, data, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
@@ -313,7 +320,35 @@ def _book(
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
+    if limits is not None:
+        said = limits.book(
+            use, [(fee.asset, fee.units) for fee in fees], changes.advanced_accounts(now)
+        )
+        if isinstance(said, Problem):
+            return said
+        warnings += said
     return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
+
+
+def price_charged(
+    compiled: CompiledPrice,
+    priced: PricedAsset,
+    data: Mapping[str, Any],
+    free: FreeShare,
+    slices: Slices | None,
+    *,
+    keeps: bool,
+) -> Match | str | Problem:
+    """Price what of a use is not free, as a slice of one use where there are `slices`."""
+    charged: Mapping[str, Any] | None = data
+    if free is not NOTHING_FREE:
+        charged = free.charged(data, compiled.volume_field)
+    if charged is None:
+        match = price_event(compiled, priced, data)
+        return Match(match.value, match.volume, 0) if isinstance(match, Match) else match
+    if slices is None:
+        return price_event(compiled, priced, charged)
+    return slices.price(compiled, priced, charged, keeps=keeps)
 
 
 def choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:

@@ -250,6 +250,12 @@ def lacking_funds(
     return Decline("insufficient_funds", detail, lacking)
 
 
+def blocked_customer(reason: str) -> Decline:
+    """Decline whatever a customer asks for who is blocked."""
+    because = f" ({reason})" if reason else ""
+    return Decline("customer_blocked", f"the customer is blocked{because}: unblock them first")
+
+
 def read_amount(field: str, amount: Number, scale: int) -> int | Problem:
     """Read an amount of 0 or more."""
     try:

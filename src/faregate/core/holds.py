@@ -64,20 +64,34 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     numerator: int
 
 
-class Decline(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a hold was not granted, and what would make it pass.
+class HoldCount(msgspec.Struct, frozen=True, gc=False):
+    """What a hold counts for at a limit: `units` of a volume or events; what it has set aside at a
+    limit of fees."""
 
-    `top_up_units` is what is missing, in the hold's asset. `limit_id` names the limit in the way,
-    `resets_at` says when it begins anew.
-    """
+    limit_id: str
+    units: int
+
+
+class LimitInTheWay(msgspec.Struct, frozen=True, gc=False):
+    """The limit for which something was declined: `used_units` of `amount_units` (both with `scale`
+    decimals) are used or held, until `resets_at` (None: for ever)."""
+
+    id: str
+    amount_units: int
+    used_units: int
+    scale: int
+    resets_at: datetime | None = None
+    name: str | None = None
+
+
+class Decline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a hold was not granted, and what would make it pass: `top_up_units` is what is missing,
+    in the hold's asset, `limit` the limit in the way."""
 
     code: DeclineCode
     detail: str
     top_up_units: int | None = None
-    limit_id: str | None = None
-    limit_used_units: int | None = None
-    limit_units: int | None = None
-    resets_at: datetime | None = None
+    limit: LimitInTheWay | None = None
 
 
 class FirstAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +107,8 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A hold as of the last command.
 
     `amount_units` is all that was ever set aside for it, `captured_units` what was charged on it
-    and on the holds below it, `parts` what is set aside now. `request` is the request as JSON.
+    and on the holds below it, `parts` what is set aside now, `counts` the limits that it counts
+    for. `request` is the request as JSON.
     """
 
     id: str
@@ -118,6 +133,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     is_upper_bound: bool = False
     is_session: bool = False
     meters: tuple[Meter, ...] = ()
+    counts: tuple[HoldCount, ...] = ()
     decline: Decline | None = None
     settled_at: datetime | None = None
     request: str = ""

@@ -40,6 +40,12 @@ INSUFFICIENT_FUNDS: Final = Kind(
     "The account cannot pay this",
     "The account's overdraft policy forbids the debit. Nothing was booked and the id stays free.",
 )
+LIMIT_EXCEEDED: Final = Kind(
+    "limit-exceeded",
+    402,
+    "A limit does not allow this",
+    "The detail names the limit and when it resets. Nothing was booked and the id stays free.",
+)
 FORBIDDEN: Final = Kind(
     "forbidden", 403, "The key's role does not allow this", "Use a key with a wider role."
 )
@@ -82,6 +88,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     MALFORMED,
     UNAUTHENTICATED,
     INSUFFICIENT_FUNDS,
+    LIMIT_EXCEEDED,
     FORBIDDEN,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,

@@ -14,7 +14,7 @@ from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, Number
 from faregate.core.codec import differing_fields
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.estimates import Estimate, estimate
+from faregate.core.estimates import Estimate, bounded, estimate
 from faregate.core.events import (
     BookedEvent,
     EventResult,
@@ -35,14 +35,16 @@ from faregate.core.gate import (
     UpdateHold,
     VoidHold,
     add_to,
+    blocked_customer,
     find_open,
     lacking_funds,
     read_amount,
     view,
 )
 from faregate.core.hold_requests import Want
-from faregate.core.holds import Decline, Hold, expiry, take
+from faregate.core.holds import Decline, Hold, HoldCount, expiry, take
 from faregate.core.ids import IdSource
+from faregate.core.limiting import Limiting, Use
 from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CatalogView
@@ -86,6 +88,9 @@ class _Settling:
         self.events: list[BookedEvent] = []
         self.captured_units = 0
         self.gained_units = 0
+        if changes.limits is not None:
+            changes.limits.has_happened = True
+            changes.limits.subject = hold.subject
         if hold.is_session and hold.event_type is not None:
             changes.slices = Slices(hold.event_type, hold.meters)
 
@@ -94,7 +99,9 @@ class _Settling:
             return None
         return find_open(self.changes, self.hold.parent_id, self.now)
 
-    def charge_amount(self, field: str, amount: Number, reference: str) -> Problem | None:
+    def charge_amount(
+        self, field: str, amount: Number, reference: str, *, is_final: bool
+    ) -> Problem | None:
         """Charge an amount of whole assets."""
         units = read_amount(field, amount, self.scale)
         if isinstance(units, Problem):
@@ -108,6 +115,9 @@ class _Settling:
         if isinstance(moved, Problem):
             return moved
         changes.put(moved)
+        if changes.limits is not None:
+            asset = moved.account.asset
+            changes.limits.book_amount(self.hold, asset, units, is_final=is_final)
         self.captured_units = units
         self.gained_units = -units
         return None
@@ -144,8 +154,16 @@ class _Settling:
             # A late capture is not paid out of it, but it is what the use came to.
             units = hold.captured_units + self.captured_units
             hold = structs.replace(hold, captured_units=units)
+        limits = self.changes.limits
+        if limits is not None and hold.counts and limits.by_hold:
+            hold = structs.replace(hold, counts=_counted_down(hold.counts, limits.by_hold))
         slices = self.changes.slices
         return hold if slices is None else structs.replace(hold, meters=slices.meters)
+
+
+def _counted_down(counts: tuple[HoldCount, ...], used: Mapping[str, int]) -> tuple[HoldCount, ...]:
+    """Return what a hold still counts for at limits, now that so much of it was used."""
+    return tuple([HoldCount(c.limit_id, max(c.units - used.get(c.limit_id, 0), 0)) for c in counts])
 
 
 def _settlement_known(
@@ -199,7 +217,7 @@ def _taken(transaction_id: str, kind: str) -> Problem:
 
 
 def capture(
-    state: CustomerState,
+    changes: Changes,
     holds: Mapping[str, Hold],
     prior: Any,
     booked: Mapping[str, BookedEvent],
@@ -210,7 +228,7 @@ def capture(
 ) -> Gated | Problem:
     """Charge what was used. `prior` is what was booked under the transaction id, `booked` which
     of the events are."""
-    request, changes = command.request, Changes(state)
+    request = command.request
     if (request.amount is None) == (request.events is None):
         return invalid("amount", "or events: send one of them, to say what was used")
     events = request.events or []
@@ -234,7 +252,9 @@ def capture(
     settling = _Settling(changes, hold, catalog, now, ids)
     identifier = ids.next("chg")
     if request.amount is not None:
-        refusal = settling.charge_amount("amount", request.amount, identifier)
+        refusal = settling.charge_amount(
+            "amount", request.amount, identifier, is_final=request.final
+        )
     else:
         received = command.received_at
         refusal = settling.charge_events(command.customer_id, events, booked, received)
@@ -301,7 +321,7 @@ def _refuse_ended(hold: Hold, what: str) -> Problem | None:
 
 
 def update(
-    state: CustomerState,
+    changes: Changes,
     holds: Mapping[str, Hold],
     prior: Any,
     booked: Mapping[str, BookedEvent],
@@ -311,7 +331,7 @@ def update(
     ids: IdSource,
 ) -> Gated | Problem:
     """Settle a slice and set the next one aside; arguments as for `capture`."""
-    request, changes = command.request, Changes(state)
+    request = command.request
     used, want = request.used, request.want
     if used.amount is not None and used.events is not None:
         return invalid("used.events", "and used.amount: send one of them")
@@ -343,7 +363,7 @@ def update(
     settling = _Settling(changes, hold, catalog, now, ids)
     identifier = ids.next("chg")
     if used.amount is not None:
-        refusal = settling.charge_amount("used.amount", used.amount, identifier)
+        refusal = settling.charge_amount("used.amount", used.amount, identifier, is_final=False)
     elif events:
         received = command.received_at
         refusal = settling.charge_events(command.customer_id, events, booked, received)
@@ -369,6 +389,29 @@ def update(
     return Gated(changes, answer, settled, settling.events)
 
 
+def _within_limits(
+    changes: Changes,
+    limits: Limiting,
+    hold: Hold,
+    want: Want,
+    wanted: Estimate,
+    parent: Hold | None,
+    now: datetime,
+) -> tuple[Hold, int, Decline | None]:
+    """Return the hold as it counts for limits with its next slice, what they leave room for of the
+    slice, and why that is less than was wanted."""
+    data = want.data or {}
+    use = Use(hold.event_type, hold.subject, bounded(data) if hold.is_upper_bound else data)
+    asset = hold.account_id.rpartition(":")[2]
+    accounts = changes.advanced_accounts(now)
+    room, decline = limits.room_for(use, asset, wanted.units, accounts, parent, hold)
+    is_enough = hold.allow_partial and room >= max(hold.min_units, 1)
+    if decline is not None and not is_enough:
+        return hold, 0, decline
+    counts = (*wanted.counts, *limits.counts_for(use, asset))
+    return structs.replace(hold, counts=counts), room, decline
+
+
 def _next_slice(
     changes: Changes, hold: Hold, want: Want, catalog: CatalogView, now: datetime, is_open: bool
 ) -> tuple[Hold, int, bool, Decline | None] | Problem:
@@ -384,7 +427,17 @@ def _next_slice(
     else:
         event_type, data = hold.event_type or "", want.data or {}
         is_bound = hold.is_upper_bound
-        wanted = estimate(changes, event_type, data, is_bound, catalog, now, changes.slices)
+        wanted = estimate(
+            changes,
+            event_type,
+            data,
+            is_bound,
+            catalog,
+            now,
+            changes.slices,
+            hold.subject,
+            hold,
+        )
         if isinstance(wanted, Problem):
             wanted = wanted.under("want")
     if isinstance(wanted, Problem):
@@ -406,6 +459,15 @@ def _next_slice(
         return invalid("want.data", f"is charged to {wanted.account_id}, not {hold.account_id}")
     else:
         target = wanted.units
+        blocked = changes.state.rules.blocked_because
+        if blocked is not None:
+            decline, target = blocked_customer(blocked), 0
+        elif changes.limits is not None:
+            hold, target, decline = _within_limits(
+                changes, changes.limits, hold, want, wanted, parent, now
+            )
+    if not target and decline is not None and hold.counts:
+        hold = structs.replace(hold, counts=())
     more = target - hold.held_units
     available = fundable(account) if parent is None else parent.held_units
     if more > available:
@@ -413,6 +475,8 @@ def _next_slice(
         partial = hold.held_units + available
         is_enough = hold.allow_partial and partial >= max(hold.min_units, 1)
         more = available if is_enough else -hold.held_units
+        if not is_enough and hold.counts:
+            hold = structs.replace(hold, counts=())
     if hold.amount_units + more > MAX_UNITS:
         return invalid("want", f"{hold.id} has set aside all that the ledger can count on it")
     if more > 0:

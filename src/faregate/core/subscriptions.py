@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from faregate.core.assets import Asset
+from faregate.core.limits import Limit
 from faregate.core.pricing import CompiledPrice
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -110,6 +111,7 @@ class CatalogView(msgspec.Struct, frozen=True):
     assets: Mapping[str, Asset]
     products: Mapping[str, CompiledProduct]
     prices: Mapping[str, CompiledPrice]
+    limits: tuple[Limit, ...] = ()
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

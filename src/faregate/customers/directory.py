@@ -125,12 +125,14 @@ async def update_customer(
     try:
         await queries.fetch(
             "UPDATE customers SET name = COALESCE($3, name), email = COALESCE($4, email), "
-            "external_id = COALESCE($5, external_id) WHERE id = $1 AND environment_id = $2",
+            "external_id = COALESCE($5, external_id), metadata = COALESCE($6, metadata) "
+            "WHERE id = $1 AND environment_id = $2",
             customer_id,
             environment_id,
             request.name,
             request.email,
             request.external_id,
+            None if request.metadata is None else encode(request.metadata).decode(),
         )
     except DuplicateKey:
         raise _taken(request.external_id) from None

@@ -67,6 +67,13 @@ class UpdateCustomer(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     name: Text | None = None
     external_id: Id | None = None
     email: Email | None = None
+    metadata: Metadata | None = None
+
+
+class BlockCustomer(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """Decline everything that a customer asks for, for a reason that declines show."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class UpdateSubscription(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -110,6 +117,8 @@ class Customer(msgspec.Struct, omit_defaults=True, frozen=True):
     metadata: dict[str, str] | None = None
     subscriptions: list[ShownSubscription] | None = None
     external_accounts: list[ExternalAccount] | None = None
+    is_blocked: bool = False
+    blocked_because: str | None = None
 
 
 class WalletAccount(msgspec.Struct, frozen=True):
@@ -125,12 +134,14 @@ class WalletAccount(msgspec.Struct, frozen=True):
 
 
 class LimitInTheWay(msgspec.Struct, omit_defaults=True, frozen=True):
-    """The limit for which a hold was declined: `used` of `amount`, until it begins anew."""
+    """The limit for which a hold was declined: `used` of `amount` are used or held, until
+    `resets_at` (none: for ever)."""
 
     id: str
     amount: Decimal
     used: Decimal
     resets_at: datetime | None = None
+    name: str | None = None
 
 
 class Hold(msgspec.Struct, omit_defaults=True, frozen=True):

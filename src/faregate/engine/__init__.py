@@ -13,6 +13,7 @@ from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
+from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.usage import UsageOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
 
@@ -23,9 +24,10 @@ class Engine(
     CustomerOperations,
     UsageOperations,
     HoldOperations,
+    LimitOperations,
     WalletOperations,
 ):
     """Faregate in this process. Make one with `Engine.open`."""
 
 
-__all__ = ["BookedFee", "Engine", "Page", "system_clock"]
+__all__ = ["BookedFee", "Engine", "LimitState", "Page", "system_clock"]

@@ -198,6 +198,14 @@ class EngineBase:
             return False
         return all(lane.has_lease for lane in self._lanes)
 
+    @asynccontextmanager
+    async def _catalog_change(self) -> AsyncIterator[Queries]:
+        """Change the catalog: raises its epoch, so that every lane's next commit notices."""
+        async with self._store.transaction() as transaction:
+            await transaction.fetch("UPDATE catalog_epoch SET epoch = epoch + 1")
+            yield transaction
+        await self._catalog.refresh()
+
     def _lane_for(self, environment_id: int, customer_id: str) -> Lane:
         digest = hashlib.blake2b(f"{environment_id}:{customer_id}".encode(), digest_size=8)
         return self._lanes[int.from_bytes(digest.digest(), "big") % len(self._lanes)]

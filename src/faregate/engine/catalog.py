@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from faregate.catalog import assets, products
 from faregate.catalog.products import VersionName
 from faregate.catalog.types import (
@@ -22,19 +19,10 @@ from faregate.catalog.types import (
 from faregate.core.codec import checked
 from faregate.engine.base import EngineBase, Key, Page, page_of
 from faregate.platform.environments import AccountContext
-from faregate.store.protocol import Queries
 
 
 class CatalogOperations(EngineBase):
     """Assets, products and their versions."""
-
-    @asynccontextmanager
-    async def _catalog_change(self) -> AsyncIterator[Queries]:
-        """Change the catalog: raises its epoch, so that every lane's next commit notices."""
-        async with self._store.transaction() as transaction:
-            await transaction.fetch("UPDATE catalog_epoch SET epoch = epoch + 1")
-            yield transaction
-        await self._catalog.refresh()
 
     async def create_asset(
         self,

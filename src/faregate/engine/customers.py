@@ -19,6 +19,8 @@ from faregate.core.problems import (
     FaregateError,
     invalid,
 )
+from faregate.core.rules import BlockCustomer as Block
+from faregate.core.rules import DescribeCustomer
 from faregate.core.subscriptions import Subscription
 from faregate.customers import directory
 from faregate.customers.directory import CustomerRow
@@ -86,6 +88,8 @@ class CustomerOperations(EngineBase):
         lane = self._lane_for(environment, customer_id)
         if subscriptions:
             await lane.submit(Subscribe(customer_id, subscriptions), environment)
+        if request.metadata:
+            await lane.submit(DescribeCustomer(customer_id, request.metadata), environment)
         shown = [show_subscription(s, view.products, now) for s in subscriptions]
 
         async def insert() -> CustomerCreated:
@@ -114,12 +118,29 @@ class CustomerOperations(EngineBase):
     async def update_customer(
         self, customer_id: str, request: UpdateCustomer, *, context: AccountContext | None = None
     ) -> None:
-        """Change a customer's name, e-mail or external id."""
+        """Change a customer's name, e-mail, external id or metadata.
+
+        Metadata is written for the lane last: limits for cohorts follow what everybody can see.
+        """
         request = checked(request)
+        too_large = check_free("metadata", request.metadata)
+        if too_large is not None:
+            raise FaregateError(too_large)
+        environment = self._environment(context)
         async with self._store.transaction() as transaction:
-            await directory.update_customer(
-                transaction, self._environment(context), customer_id, request
-            )
+            await directory.update_customer(transaction, environment, customer_id, request)
+        if request.metadata is not None:
+            lane = await self._lane_of(environment, customer_id)
+            await lane.submit(DescribeCustomer(customer_id, request.metadata), environment)
+
+    async def block_customer(
+        self, customer_id: str, reason: str | None = "", *, context: AccountContext | None = None
+    ) -> None:
+        """Decline all holds of a customer from now on, for a reason; None: no longer. What they
+        have used is charged as ever. Raises 404."""
+        environment = self._environment(context)
+        lane = await self._lane_of(environment, customer_id)
+        await lane.submit(Block(customer_id, reason), environment)
 
     async def get_customer(
         self, customer_id: str, *, context: AccountContext | None = None
@@ -145,6 +166,8 @@ class CustomerOperations(EngineBase):
             metadata=row.metadata,
             subscriptions=shown,
             external_accounts=row.external_accounts,
+            is_blocked=state.rules.blocked_because is not None,
+            blocked_because=state.rules.blocked_because or None,
         )
 
     async def list_customers(

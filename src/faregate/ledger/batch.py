@@ -28,11 +28,12 @@ from faregate.core.events import BookedEvent, EventsBooked, RecordEvents
 from faregate.core.gate import Authorize, Capture, ExtendHold, UpdateHold, VoidHold
 from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
+from faregate.core.limits import NOTHING_COUNTED, Counter, CounterKey, Limit, limits_for
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.subscriptions import CatalogView
 from faregate.core.transactions import Adjust, Charge
 from faregate.ledger import rows
-from faregate.ledger.memory import Key, Memory, Name
+from faregate.ledger.memory import CounterName, Key, Memory, Name
 from faregate.store.protocol import Store, Wanted
 
 log = structlog.get_logger(__name__)
@@ -112,6 +113,7 @@ class Batch:
         "before",
         "booked",
         "catalog_epoch",
+        "counters",
         "pendings",
         "rows",
         "states",
@@ -126,6 +128,7 @@ class Batch:
         self.answers: list[Answer | Problem] = []
         self.rows = rows.BatchRows(0)
         self.states: dict[str, CustomerState] = {}
+        self.counters: dict[CounterName, Counter] = {}
         self.booked = Booked()
         self.weight = 0
 
@@ -144,9 +147,72 @@ class Batch:
         return state or self._memory.states.get(customer_id)
 
     async def load(
+        self,
+        store: Store,
+        lane: int,
+        pendings: Sequence[Pending],
+        catalogs: Mapping[int, CatalogView],
+        *,
+        reads_ids: bool,
+    ) -> Booked:
+        """Read the states that are not in memory, what is booked under the commands' keys, and what
+        the customers' limits have counted. `reads_ids` as in `_load_booked`.
+        """
+        loaded = await self._load_booked(store, lane, pendings, reads_ids=reads_ids)
+        wanted: dict[CounterName, None] = {}
+        for pending in pendings:
+            limits = self._limits_of(pending, catalogs)
+            if limits:
+                for key in self._counter_keys(pending, limits, loaded):
+                    name = (pending.command.customer_id, *key)
+                    if self._find_counter(name) is None:
+                        wanted[name] = None
+        if wanted:
+            found = await store.load(lane, Wanted(counters=list(wanted)), for_lane=True)
+            # What was never counted is remembered as that.
+            self._memory.counters.update(dict.fromkeys(wanted, NOTHING_COUNTED))
+            self._memory.counters.update(map(rows.read_counter, found.counters))
+        return loaded
+
+    def _limits_of(
+        self, pending: Pending, catalogs: Mapping[int, CatalogView]
+    ) -> tuple[Limit, ...]:
+        state = self._find_state(pending.command.customer_id)
+        general = catalogs[pending.environment_id].limits
+        if state is None or not (general or state.rules.limits):
+            return ()
+        return limits_for(state.rules.limits, general, state.rules.metadata)
+
+    def _find_counter(self, name: CounterName) -> Counter | None:
+        counter = self.counters.get(name)
+        if counter is None and self.before is not None:
+            counter = self.before.counters.get(name)
+        return self._memory.counters.get(name) if counter is None else counter
+
+    def _counter_keys(
+        self, pending: Pending, limits: tuple[Limit, ...], loaded: Booked
+    ) -> set[CounterKey]:
+        """Return under which keys a command may count something."""
+        command = pending.command
+        subjects: set[str | None] = set()
+        if isinstance(command, RecordEvents):
+            subjects.update([event.subject for event in command.events])
+        elif isinstance(command, Authorize):
+            subjects.update([request.subject for request in command.requests])
+        elif isinstance(command, (Capture, UpdateHold)):
+            used = command.request if isinstance(command, Capture) else command.request.used
+            subjects.update([event.subject for event in used.events or ()])
+            state = self._find_state(command.customer_id)
+            hold = None if state is None else state.open_hold(command.hold_id)
+            for source in self._booked(loaded):
+                hold = source.holds.get((command.hold_id, command.customer_id), hold)
+            subjects.add(None if hold is None else hold.subject)
+        return {limit.counter_key(subject) for limit in limits for subject in subjects}
+
+    async def _load_booked(
         self, store: Store, lane: int, pendings: Sequence[Pending], *, reads_ids: bool
     ) -> Booked:
-        """Read the states that are not in memory, and what is booked under the commands' keys.
+        """Read states and what is booked.
 
         Of the callers' ids only those are looked up that may be booked: all if `reads_ids`, else
         those that the lane remembers.
@@ -217,6 +283,8 @@ class Batch:
                 raise AssertionError(f"the state of {command.customer_id} was not loaded")
             known = self._known(pending, loaded)
             catalog = moment.catalogs[pending.environment_id]
+            if catalog.limits or state.rules.limits:
+                known = self._with_counters(known, pending, moment, loaded)
             try:
                 decision = decide(state, known, command, catalog, moment.now, ids)
             except Exception:
@@ -266,6 +334,18 @@ class Batch:
                     holds[key[0]] = source.holds[key]
         return Known(events, transactions, holds)
 
+    def _with_counters(
+        self, known: Known, pending: Pending, moment: Moment, loaded: Booked
+    ) -> Known:
+        """Add what the customer's limits have counted to what is known."""
+        customer_id = pending.command.customer_id
+        limits = self._limits_of(pending, moment.catalogs)
+        counters = {
+            key: self._find_counter((customer_id, *key)) or NOTHING_COUNTED
+            for key in self._counter_keys(pending, limits, loaded)
+        }
+        return msgspec.structs.replace(known, counters=counters)
+
     def _booked(self, loaded: Booked) -> tuple[Booked, ...]:
         if self.before is None:
             return (loaded, self.booked)
@@ -275,6 +355,8 @@ class Batch:
         customer_id = decision.state.customer_id
         self.states[customer_id] = decision.state
         self.rows.add(decision, environment_id, moment.now, moment.us)
+        for (limit_id, subject), counter in decision.counters.items():
+            self.counters[customer_id, limit_id, subject] = counter
         for event in decision.events:
             self.booked.events[event.event.id, customer_id] = event
         for hold in decision.holds.values():

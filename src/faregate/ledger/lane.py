@@ -349,12 +349,13 @@ class Lane:
         self, batch: Batch, pendings: list[Pending], *, reads_ids: bool
     ) -> list[Pending]:
         """Decide commands on what is in memory and what has to be read; see `Batch.decide`."""
-        loaded = await batch.load(self._store, self.number, pendings, reads_ids=reads_ids)
+        # As of before the reading: what is read belongs to these catalogs' limits.
+        environments = {pending.environment_id for pending in pendings}
+        views = {number: self._catalog.view(number) for number in environments}
+        loaded = await batch.load(self._store, self.number, pendings, views, reads_ids=reads_ids)
         now_us = self._tick()
         now = from_us(now_us)
         self._ids.tick(now)
-        environments = {pending.environment_id for pending in pendings}
-        views = {number: self._catalog.view(number) for number in environments}
         moment = Moment(now, now_us, views)
         return batch.decide(pendings, loaded, moment, self._ids, has_read_ids=reads_ids)
 
@@ -465,7 +466,7 @@ class Lane:
 
     def _remember(self, batch: Batch) -> None:
         self._last_seq = batch.rows.last_seq
-        self._memory.learn(batch.states, batch.booked.names())
+        self._memory.learn(batch.states, batch.booked.names(), batch.counters)
         self._index_if(AT_LATEST)
 
     def _answer(self, batch: Batch) -> None:

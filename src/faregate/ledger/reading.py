@@ -17,6 +17,7 @@ from faregate.core.events import BookedEvent, Fee
 from faregate.core.grants import Grant, with_remaining
 from faregate.core.holds import Hold
 from faregate.core.instants import from_us, to_us
+from faregate.core.limits import NOTHING_COUNTED, Counter, CounterKey
 from faregate.core.timeline import advance
 from faregate.ledger import rows
 from faregate.store import schema
@@ -63,6 +64,21 @@ async def read_accounts(
     """Return a customer's accounts as of `now`."""
     state = await read_customer(store, lane, customer_id)
     return {key: advance(account, now).account for key, account in state.accounts.items()}
+
+
+def instant(us: int) -> datetime | None:
+    """Return the instant of microseconds since 1970; None for 0, which means: ever."""
+    return from_us(us) if us else None
+
+
+async def read_counters(
+    store: Store, lane: int, customer_id: str, keys: Sequence[CounterKey]
+) -> dict[CounterKey, Counter]:
+    """Return what a customer's limits have counted, by key; nothing where they have not."""
+    wanted = Wanted(counters=[(customer_id, *key) for key in keys])
+    loaded = await store.load(lane, wanted)
+    found = dict(map(rows.read_counter, loaded.counters))
+    return {key: found.get((customer_id, *key), NOTHING_COUNTED) for key in keys}
 
 
 def as_of(state: CustomerState, now: datetime) -> tuple[dict[str, Account], dict[str, Hold]]:

@@ -21,6 +21,9 @@ from faregate.core.gate import HoldCaptured, HoldUpdated, SettledHold, Settlemen
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
 from faregate.core.instants import from_us, to_us
+from faregate.core.limiting import Notice
+from faregate.core.limits import Counter
+from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.subscriptions import Binding, Stretch, Subscription
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
 from faregate.store.protocol import LaneRows, Row, Rows
@@ -39,13 +42,16 @@ class BatchRows:
     __slots__ = (
         "_accounts",
         "_carries",
+        "_counters",
         "_grants",
         "_hold_changes",
         "_holds",
+        "_rules",
         "_seq",
         "_uses",
         "events",
         "fees",
+        "outbox",
         "subscriptions",
         "transactions",
         "transfers",
@@ -64,6 +70,9 @@ class BatchRows:
         self._hold_changes: dict[str, tuple[Any, ...]] = {}
         self._accounts: dict[tuple[str, str], tuple[str, Account]] = {}
         self._carries: dict[tuple[str, str, str], tuple[str, str, str, str]] = {}
+        self._rules: dict[str, CustomerRules] = {}
+        self._counters: dict[tuple[str, str, str], Counter] = {}
+        self.outbox: list[tuple[Any, ...]] = []
 
     @property
     def last_seq(self) -> int:
@@ -112,6 +121,19 @@ class BatchRows:
             self._add_hold(customer_id, hold, is_new=hold.id in decision.new_holds)
         if decision.transaction is not None:
             self.transactions.append(_transaction_row(customer_id, decision.transaction))
+        if decision.rules is not None:
+            self._rules[customer_id] = decision.rules
+        for (limit_id, subject), counter in decision.counters.items():
+            self._counters[customer_id, limit_id, subject] = counter
+        for notice in decision.notices:
+            self._add_notice(customer_id, notice, environment_id, now_us)
+
+    def _add_notice(
+        self, customer_id: str, notice: Notice, environment_id: int, now_us: int
+    ) -> None:
+        self._seq += 1
+        data = encode(notice.data).decode()
+        self.outbox.append((self._seq, customer_id, environment_id, notice.topic, now_us, data))
 
     def _add_hold(self, customer_id: str, hold: Hold, *, is_new: bool) -> None:
         seq = 0
@@ -185,6 +207,13 @@ class BatchRows:
             "subscriptions": list(self.subscriptions.values()),
             "holds": [_hold_row(*row) for row in self._holds.values()],
             HOLD_CHANGES: [_hold_row(*row) for row in self._hold_changes.values()],
+            "customer_rules": [
+                (customer_id, encode(rules).decode()) for customer_id, rules in self._rules.items()
+            ],
+            "limit_counters": [
+                (*key, encode(counter).decode()) for key, counter in self._counters.items()
+            ],
+            "outbox": self.outbox,
         }
 
 
@@ -356,6 +385,12 @@ def read_events(events: Rows, fees: Rows) -> list[tuple[str, BookedEvent]]:
     ]
 
 
+def read_counter(row: Row) -> tuple[tuple[str, str, str], Counter]:
+    """Read a row of `limit_counters`: under which customer, limit and subject, and the counter."""
+    customer_id, limit_id, subject, counter = row
+    return (customer_id, limit_id, subject), decode(Counter, counter)
+
+
 def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, CustomerState]:
     """Rebuild the states of these customers; one that has no rows yet is empty."""
     grants: dict[tuple[str, str], list[Grant]] = defaultdict(list)
@@ -363,6 +398,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
     subscriptions: dict[str, list[Subscription]] = defaultdict(list)
     carries: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     holds: dict[tuple[str, str], list[Hold]] = defaultdict(list)
+    rules = {row[0]: decode(CustomerRules, row[1]) for row in loaded.rules}
     for row in loaded.open_holds:
         holds[row[1], row[4]].append(read_hold(row))
     for row in loaded.grants:
@@ -387,6 +423,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             tuple(sorted(subscriptions[customer_id], key=_by_age)),
             accounts[customer_id],
             carries[customer_id],
+            rules.get(customer_id, NO_RULES),
         )
         for customer_id in customers
     }

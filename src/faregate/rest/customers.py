@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from faregate.core.problems import FaregateError, invalid
 from faregate.customers.types import (
+    BlockCustomer,
     CreateCustomer,
     CreateSubscription,
     Customer,
@@ -21,6 +22,10 @@ from faregate.customers.types import (
 from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
 
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class UnblockCustomer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Nothing needs to be said: send `{}`."""
 
 
 class CustomersQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -91,6 +96,16 @@ async def _get(call: Call) -> Customer:
 
 async def _update(call: Call) -> None:
     await call.engine.update_customer(call.path["customer_id"], call.body, context=call.context)
+
+
+async def _block(call: Call) -> None:
+    await call.engine.block_customer(
+        call.path["customer_id"], call.body.reason, context=call.context
+    )
+
+
+async def _unblock(call: Call) -> None:
+    await call.engine.block_customer(call.path["customer_id"], None, context=call.context)
 
 
 async def _subscribe(call: Call) -> ShownSubscription:
@@ -167,11 +182,33 @@ OPERATIONS = (
         "/customers/{customer_id}",
         _update,
         "Customers",
-        "Change a customer's name, e-mail or external id",
+        "Change a customer's name, e-mail, external id or metadata",
         ADMIN,
         204,
         body=UpdateCustomer,
         errors=(404, 409),
+    ),
+    Operation(
+        "POST",
+        "/customers/{customer_id}/block",
+        _block,
+        "Customers",
+        "Decline all holds of a customer; what they have used is charged as ever",
+        ADMIN,
+        204,
+        body=BlockCustomer,
+        errors=(404,),
+    ),
+    Operation(
+        "POST",
+        "/customers/{customer_id}/unblock",
+        _unblock,
+        "Customers",
+        "Let a customer ask for holds again",
+        ADMIN,
+        204,
+        body=UnblockCustomer,
+        errors=(404,),
     ),
     Operation(
         "POST",

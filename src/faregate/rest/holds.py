@@ -89,6 +89,7 @@ class HoldUpdated(msgspec.Struct, omit_defaults=True, frozen=True):
     final_action: FinalAction | None = None
     decline_code: str | None = None
     detail: str | None = None
+    limit: LimitInTheWay | None = None
     top_up_needed: Decimal | None = None
 
 
@@ -115,19 +116,21 @@ def show_hold(view: HoldView, catalog: CatalogView) -> Hold:
         parent_id=view.parent_id,
         decline_code=None if decline is None else decline.code,
         detail=None if decline is None else decline.detail,
-        limit=None if decline is None else _show_limit(decline, scale),
+        limit=None if decline is None else _show_limit(decline),
         top_up_needed=None if decline is None else _top_up(decline, scale),
     )
 
 
-def _show_limit(decline: Decline, scale: int) -> LimitInTheWay | None:
-    if decline.limit_id is None:
+def _show_limit(decline: Decline) -> LimitInTheWay | None:
+    limit = decline.limit
+    if limit is None:
         return None
     return LimitInTheWay(
-        decline.limit_id,
-        to_decimal(decline.limit_units or 0, scale),
-        to_decimal(decline.limit_used_units or 0, scale),
-        decline.resets_at,
+        limit.id,
+        to_decimal(limit.amount_units, limit.scale),
+        to_decimal(limit.used_units, limit.scale),
+        limit.resets_at,
+        limit.name,
     )
 
 
@@ -216,6 +219,7 @@ async def _update(call: Call) -> HoldUpdated:
         updated.final_action,
         None if decline is None else decline.code,
         None if decline is None else decline.detail,
+        None if decline is None else _show_limit(decline),
         None if decline is None else _top_up(decline, scale),
     )
 

@@ -15,7 +15,7 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import Role
 
-Tag = Literal["Assets", "Products", "Customers", "Events", "Wallets", "Holds", "Accounts"]
+Tag = Literal["Assets", "Products", "Customers", "Events", "Wallets", "Holds", "Limits", "Accounts"]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=10_000_000)]
 
@@ -65,7 +65,7 @@ class Operation(msgspec.Struct, frozen=True):
     """One operation of the API. `other` has further statuses and the types of their bodies;
     `lenient_body` is how the body is read where the caller prefers `handling=lenient`."""
 
-    method: Literal["GET", "POST", "PATCH"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     handler: Handler
     tag: Tag

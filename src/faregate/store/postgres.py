@@ -246,6 +246,7 @@ class PostgresStore:
                 loaded.carries,
                 loaded.subscriptions,
                 loaded.open_holds,
+                loaded.rules,
             ) = [() if rows is None else msgspec.json.decode(rows) for rows in found[0]]
         if wanted.events:
             loaded.events = await self._by_pair(
@@ -261,6 +262,8 @@ class PostgresStore:
             if pairs:
                 holds += await self._by_pair(queries, schema.HOLDS, key, lane, pairs)
         loaded.holds = holds
+        if wanted.counters:
+            loaded.counters = await self._counters(queries, lane, wanted.counters)
         return loaded
 
     async def _by_pair(
@@ -280,6 +283,20 @@ class PostgresStore:
         )
         ids, customers = zip(*pairs, strict=True)
         return await queries.fetch(sql, lane, list(ids), list(customers))
+
+    async def _counters(
+        self, queries: Queries, lane: int, keys: Sequence[tuple[str, str, str]]
+    ) -> Rows:
+        # One look-up per key in the order of the primary key, as in `_by_pair`.
+        order = "lane, customer_id, limit_id, subject"
+        sql = (
+            f"SELECT {schema.names(schema.LIMIT_COUNTERS)} "
+            "FROM unnest($2::text[], $3::text[], $4::text[]) AS k (a, b, c), "
+            f"LATERAL (SELECT * FROM limit_counters WHERE ({order}) >= ($1, k.a, k.b, k.c) "
+            f"ORDER BY {order} LIMIT 1) AS t "
+            "WHERE t.lane = $1 AND t.customer_id = k.a AND t.limit_id = k.b AND t.subject = k.c"
+        )
+        return await queries.fetch(sql, lane, *map(list, zip(*keys, strict=True)))
 
     async def _fees(self, queries: Queries, lane: int, events: Rows) -> Rows:
         ranges = [(row[-4], row[-3]) for row in events if row[-3]]

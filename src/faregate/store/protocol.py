@@ -86,6 +86,8 @@ class LaneRows(msgspec.Struct):
     carries: Rows = ()
     subscriptions: Rows = ()
     open_holds: Rows = ()
+    rules: Rows = ()
+    counters: Rows = ()
     events: Rows = ()
     fees: Rows = ()
     transactions: Rows = ()
@@ -105,6 +107,7 @@ class Wanted(msgspec.Struct, frozen=True):
     transactions: Sequence[Pair] = ()
     holds: Sequence[Pair] = ()
     holds_asked: Sequence[Pair] = ()
+    counters: Sequence[tuple[str, str, str]] = ()
 
 
 class Queries(Protocol):

@@ -180,6 +180,34 @@ SUBSCRIPTIONS: Final = HotTable(
     key=("customer_id", "subscription_id"),
     update=("renews_at", "bindings", "stretches", "active_from", "active_to"),
 )
+CUSTOMER_RULES: Final = HotTable(
+    "customer_rules",
+    (("customer_id", "text"), ("rules", "text")),
+    key=("customer_id",),
+    update=("rules",),
+)
+LIMIT_COUNTERS: Final = HotTable(
+    "limit_counters",
+    (
+        ("customer_id", "text"),
+        ("limit_id", "text"),
+        ("subject", "text"),
+        ("counter", "text"),
+    ),
+    key=("customer_id", "limit_id", "subject"),
+    update=("counter",),
+)
+OUTBOX: Final = HotTable(
+    "outbox",
+    (
+        ("seq", "bigint"),
+        ("customer_id", "text"),
+        ("environment_id", "bigint"),
+        ("topic", "text"),
+        ("created_at", "bigint"),
+        ("data", "text"),
+    ),
+)
 
 CUSTOMER_STATE: Final = (
     (GRANTS, " AND is_used_up = 0"),
@@ -187,6 +215,7 @@ CUSTOMER_STATE: Final = (
     (CARRIES, ""),
     (SUBSCRIPTIONS, ""),
     (HOLDS, " AND is_open = 1"),
+    (CUSTOMER_RULES, ""),
 )
 """What makes up a customer's state: tables, each with what else its rows must fulfil."""
 
@@ -200,6 +229,9 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     CARRIES,
     SUBSCRIPTIONS,
     HOLDS,
+    CUSTOMER_RULES,
+    LIMIT_COUNTERS,
+    OUTBOX,
 )
 
 

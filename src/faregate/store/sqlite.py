@@ -282,6 +282,7 @@ class SqliteStore:
                     loaded.carries,
                     loaded.subscriptions,
                     loaded.open_holds,
+                    loaded.rules,
                 ) = self._states(lane, wanted.customers)
             if wanted.events:
                 loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, wanted.events)
@@ -295,6 +296,8 @@ class SqliteStore:
                     *self._by_pair(schema.HOLDS, "hold_id", lane, wanted.holds),
                     *self._by_pair(schema.HOLDS, "transaction_id", lane, wanted.holds_asked),
                 ]
+            if wanted.counters:
+                loaded.counters = self._counters(lane, wanted.counters)
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
         return loaded
@@ -332,6 +335,16 @@ class SqliteStore:
         found: list[Any] = []
         for identifier, customer_id in pairs:
             found += self._reader.execute(sql, (lane, identifier, customer_id))
+        return found
+
+    def _counters(self, lane: int, keys: Sequence[tuple[str, str, str]]) -> Rows:
+        sql = (
+            f"SELECT {schema.names(schema.LIMIT_COUNTERS)} FROM limit_counters "
+            "WHERE lane = ? AND customer_id = ? AND limit_id = ? AND subject = ?"
+        )
+        found: list[Any] = []
+        for key in keys:
+            found += self._reader.execute(sql, (lane, *key))
         return found
 
     def _fees(self, lane: int, events: Rows) -> Rows:

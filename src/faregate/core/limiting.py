@@ -1,0 +1,362 @@
+"""Use held against limits, while a command is decided: may so much more be granted, what was used
+counts, and what is free costs nothing.
+
+    used + held + needed <= amount
+
+`used` is what was booked in the window, `held` what open holds have set aside. What a hold draws
+from its parent is held already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from faregate.core.accounts import Account
+from faregate.core.amounts import AmountError, plain, scaled, to_decimal
+from faregate.core.holds import Decline, Hold, HoldCount, LimitInTheWay
+from faregate.core.instants import to_us
+from faregate.core.limits import Counter, CounterKey, Limit
+from faregate.core.pricing import VOLUME_DECIMALS
+from faregate.core.problems import LIMIT_EXCEEDED, Problem
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """What is used, or is about to be: by whom, of which type, with which data."""
+
+    event_type: str | None
+    subject: str | None
+    data: Mapping[str, Any] = {}
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that others are to be told of, written with what it tells."""
+
+    topic: str
+    data: Any
+
+
+class LimitReached(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told when a limit is reached, once per window. Amounts as in the API."""
+
+    customer_id: str
+    limit_id: str
+    mode: str
+    measure: str
+    unit: str
+    amount: Decimal
+    used: Decimal
+    at: datetime
+    name: str | None = None
+    subject: str | None = None
+    resets_at: datetime | None = None
+
+
+class FreeShare(msgspec.Struct, frozen=True, gc=False):
+    """What of a use is free: all of it, or so much (with `VOLUME_DECIMALS`) of volumes by field."""
+
+    is_whole: bool = False
+    volumes: Mapping[str, int] = {}
+    counts: tuple[HoldCount, ...] = ()
+
+    def charged(self, data: Mapping[str, Any], field: str | None) -> Mapping[str, Any] | None:
+        """Return the data with what is left to pay for; None if a price by this field, whose
+        volume is free whole, asks for nothing."""
+        if self.is_whole:
+            return None
+        free = self.volumes.get(field or "", 0)
+        if not free or field is None:
+            return data
+        left = _parts(data.get(field)) - free
+        return {**data, field: to_decimal(left, VOLUME_DECIMALS)} if left else None
+
+
+NOTHING_FREE = FreeShare()
+
+
+def _parts(volume: object) -> int:
+    """Return a volume with `VOLUME_DECIMALS`; 0 for what is none, which pricing refuses."""
+    if isinstance(volume, bool) or not isinstance(volume, (int, Decimal)):
+        return 0
+    try:
+        return max(scaled(volume, VOLUME_DECIMALS) or 0, 0)
+    except AmountError:
+        return 0
+
+
+class Limiting:
+    """The limits of a customer, and what they have counted, as one command leaves them.
+
+    `has_happened` says that what is booked was promised by a hold, and can be refused no more.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_counters",
+        "_customer_id",
+        "_limits",
+        "_now",
+        "by_hold",
+        "has_happened",
+        "notices",
+        "subject",
+    )
+
+    def __init__(
+        self,
+        customer_id: str,
+        limits: tuple[Limit, ...],
+        counters: Mapping[CounterKey, Counter],
+        now: datetime,
+    ) -> None:
+        self._customer_id = customer_id
+        self._limits = limits
+        self._counters = counters
+        self._now = now
+        self._changed: dict[CounterKey, Counter] = {}
+        self.notices: list[Notice] = []
+        self.has_happened = False
+        self.subject: str | None = None
+        self.by_hold: dict[str, int] = {}
+
+    @property
+    def changed(self) -> Mapping[CounterKey, Counter]:
+        """What has counted something."""
+        return self._changed
+
+    def snapshot(self) -> tuple[dict[CounterKey, Counter], int]:
+        """Return a copy of what was counted so far, for `restore`."""
+        return dict(self._changed), len(self.notices)
+
+    def restore(self, before: tuple[dict[CounterKey, Counter], int]) -> None:
+        """Forget everything since that snapshot."""
+        self._changed = before[0]
+        del self.notices[before[1] :]
+
+    def _counter(self, key: CounterKey) -> Counter:
+        found = self._changed.get(key)
+        return self._counters[key] if found is None else found
+
+    def _matching(self, use: Use, *, is_free: bool = False) -> list[Limit]:
+        return [
+            limit
+            for limit in self._limits
+            if (limit.mode == "free") == is_free
+            and limit.matches(use.event_type, use.subject, use.data)
+        ]
+
+    def _used(self, limit: Limit, key: CounterKey) -> int:
+        return self._counter(key).used_units(limit.window_at(self._now)[0])
+
+    # -- before the work ----------------------------------------------------------------------
+
+    def room_for(
+        self,
+        use: Use,
+        asset: str,
+        units: int,
+        accounts: Sequence[Account],
+        parent: Hold | None,
+        own: Hold | None = None,
+    ) -> tuple[int, Decline | None]:
+        """Return how many of `units` of the asset the hard limits leave room for, and why not more.
+
+        `own` is the hold that asks for its next slice: what it has set aside is part of `units`.
+        """
+        room, decline = units, None
+        for limit in self._matching(use):
+            if limit.mode != "hard" or (limit.measure == "fees" and limit.asset != asset):
+                continue
+            key = limit.counter_key(use.subject)
+            used = self._used(limit, key) + held_units(limit, key, accounts, own)
+            needed = self._needed(limit, use, units)
+            if limit.measure == "fees" and parent is not None and counts_on(limit, key, parent):
+                # All that it may take is held already.
+                continue
+            left = limit.amount_units - used
+            if not needed or needed <= left:
+                continue
+            there = max(left, 0) if limit.measure == "fees" else 0
+            if there < room or decline is None:
+                room, decline = min(there, room), self._decline(limit, key, used, needed)
+        return room, decline
+
+    def _needed(self, limit: Limit, use: Use, units: int) -> int:
+        if limit.measure == "fees":
+            return units
+        return 1 if limit.measure == "events" else _parts(use.data.get(limit.volume_field or ""))
+
+    def counts_for(self, use: Use, asset: str) -> tuple[HoldCount, ...]:
+        """Return what a hold for this use counts for, by limit; of fees it is what is held."""
+        counts = []
+        for limit in self._matching(use):
+            if limit.measure != "fees":
+                counts.append(HoldCount(limit.id, self._needed(limit, use, 0)))
+            elif limit.asset == asset:
+                counts.append(HoldCount(limit.id, 0))
+        return tuple(counts)
+
+    def _decline(self, limit: Limit, key: CounterKey, used: int, needed: int) -> Decline:
+        too_much = used + needed - limit.amount_units
+        resets_at = self._counter(key).frees_at(limit, self._now, too_much)
+        self._tell(limit, key, used)
+        mark = LimitInTheWay(limit.id, limit.amount_units, used, limit.scale, resets_at, limit.name)
+        return Decline("limit_exceeded", self._exceeded(limit, key, used, needed), limit=mark)
+
+    def _exceeded(self, limit: Limit, key: CounterKey, used: int, needed: int) -> str:
+        amount, so_far, more = [
+            plain(to_decimal(units, limit.scale)) for units in (limit.amount_units, used, needed)
+        ]
+        whose = f" for subject {key[1]!r}" if key[1] else ""
+        name = f" ({limit.name})" if limit.name else ""
+        per = "in all" if limit.period == "lifetime" else f"per {limit.period}"
+        resets_at = self._counter(key).frees_at(
+            limit, self._now, used + needed - limit.amount_units
+        )
+        remedy = "raise the limit"
+        if resets_at is not None:
+            remedy = f"wait until {resets_at.isoformat()}, or raise the limit"
+        return (
+            f"limit {limit.id}{name} allows {amount} {limit.unit} {per}{whose}; {so_far} is used "
+            f"or held and {more} is needed: {remedy}"
+        )
+
+    # -- when it was used ---------------------------------------------------------------------
+
+    def book(
+        self, use: Use, fees: Iterable[tuple[str, int]], accounts: Sequence[Account]
+    ) -> tuple[str, ...] | Problem:
+        """Count an event with its fees, as (asset, units). Returns what is to be said of it, or the
+        problem of one that a limit rejects."""
+        warnings: list[str] = []
+        for limit in self._matching(use):
+            units = self._needed(limit, use, 0)
+            if limit.measure == "fees":
+                units = sum([fee for asset, fee in fees if asset == limit.asset])
+            if not units:
+                continue
+            key = limit.counter_key(use.subject)
+            if limit.rejects_events and not self.has_happened:
+                used = self._used(limit, key) + held_units(limit, key, accounts, None)
+                if used + units > limit.amount_units:
+                    detail = self._exceeded(limit, key, used, units)
+                    return Problem(LIMIT_EXCEEDED, detail, {})
+            if self.has_happened:
+                self.by_hold[limit.id] = self.by_hold.get(limit.id, 0) + units
+            warnings += self._count(limit, key, units)
+        return tuple(warnings)
+
+    def book_amount(self, hold: Hold, asset: str, units: int, *, is_final: bool) -> None:
+        """Count an amount that was captured. It says nothing of volumes and events: those of the
+        hold count when it ends."""
+        expected = {count.limit_id: count.units for count in hold.counts}
+        use = Use(hold.event_type, hold.subject)
+        for limit in self._limits:
+            is_counted = limit.id in expected
+            if limit.mode == "free" and not is_counted:
+                continue
+            if not is_counted and not limit.matches(use.event_type, use.subject, use.data):
+                continue
+            key = limit.counter_key(hold.subject)
+            if limit.measure != "fees":
+                if is_final:
+                    self._count(limit, key, expected.get(limit.id, 0))
+            elif limit.asset == asset:
+                self._count(limit, key, units)
+
+    def _count(self, limit: Limit, key: CounterKey, units: int) -> list[str]:
+        """Count units; returns the warning of a soft limit that is passed."""
+        if not units:
+            return []
+        self._changed[key] = self._counter(key).plus(limit, self._now, units)
+        used = self._used(limit, key)
+        if limit.mode == "free" or used < limit.amount_units:
+            return []
+        self._tell(limit, key, used)
+        if limit.mode != "soft":
+            return []
+        shown = [plain(to_decimal(u, limit.scale)) for u in (used, limit.amount_units)]
+        name = limit.name or limit.id
+        return [f"soft limit {name}: {shown[0]} of {shown[1]} {limit.unit} used"]
+
+    def _tell(self, limit: Limit, key: CounterKey, used: int) -> None:
+        """Say that a limit is reached, once per window."""
+        begins_us, ends_at = limit.window_at(self._now)
+        counter = self._counter(key)
+        if counter.is_told(begins_us):
+            return
+        self._changed[key] = structs.replace(counter, reached_us=to_us(self._now))
+        told = LimitReached(
+            self._customer_id,
+            limit.id,
+            limit.mode,
+            limit.measure,
+            limit.unit,
+            to_decimal(limit.amount_units, limit.scale),
+            to_decimal(used, limit.scale),
+            self._now,
+            limit.name,
+            key[1] or limit.subject,
+            ends_at,
+        )
+        self.notices.append(Notice("limit.reached", told))
+
+    # -- free tiers ---------------------------------------------------------------------------
+
+    def free_share(self, use: Use, accounts: Sequence[Account], own: Hold | None) -> FreeShare:
+        """Return what of a use is free. What other open holds than `own` count on is not there."""
+        volumes: dict[str, int] = {}
+        counts: list[HoldCount] = []
+        for limit in self._matching(use, is_free=True):
+            key = limit.counter_key(use.subject)
+            used = self._used(limit, key) + held_units(limit, key, accounts, own)
+            left = limit.amount_units - used
+            if left <= 0:
+                continue
+            if limit.measure == "events":
+                return FreeShare(True, {}, (HoldCount(limit.id, 1),))
+            field = limit.volume_field or ""
+            wanted = _parts(use.data.get(field)) - volumes.get(field, 0)
+            share = min(left, wanted)
+            if share > 0:
+                volumes[field] = volumes.get(field, 0) + share
+                counts.append(HoldCount(limit.id, share))
+        return FreeShare(False, volumes, tuple(counts)) if counts else NOTHING_FREE
+
+    def book_free(self, use: Use, share: FreeShare) -> None:
+        """Count what of an event was free."""
+        by_id = {limit.id: limit for limit in self._limits}
+        for count in share.counts:
+            limit = by_id[count.limit_id]
+            self._count(limit, limit.counter_key(use.subject), count.units)
+            if self.has_happened:
+                self.by_hold[limit.id] = self.by_hold.get(limit.id, 0) + count.units
+
+
+def held_units(limit: Limit, key: CounterKey, accounts: Sequence[Account], own: Hold | None) -> int:
+    """Return what open holds have set aside that counts for a limit, without that of `own`."""
+    total = 0
+    for account in accounts:
+        if not account.holds:
+            continue
+        is_fees = limit.measure == "fees"
+        for hold in account.holds.values():
+            if (own is None or hold.id != own.id) and counts_on(limit, key, hold):
+                total += hold.held_units if is_fees else _counted(hold, limit.id)
+    return total
+
+
+def counts_on(limit: Limit, key: CounterKey, hold: Hold) -> bool:
+    """Tell whether what a hold has set aside counts for a limit under this key."""
+    return any(count.limit_id == limit.id for count in hold.counts) and (
+        limit.counter_key(hold.subject) == key
+    )
+
+
+def _counted(hold: Hold, limit_id: str) -> int:
+    return sum([count.units for count in hold.counts if count.limit_id == limit_id])

@@ -1,0 +1,101 @@
+"""What holds for one customer alone: their own limits, whether they are blocked, and the metadata
+by which they belong to cohorts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import structs
+
+from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
+from faregate.core.problems import CONFLICT, NOT_FOUND, Problem
+
+
+class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A customer's own rules; `blocked_because` is None for one who is not blocked."""
+
+    limits: tuple[Limit, ...] = ()
+    metadata: dict[str, str] = {}
+    blocked_because: str | None = None
+
+
+NO_RULES: Final = CustomerRules()
+
+
+class SetLimit(msgspec.Struct, frozen=True):
+    """Give a customer a limit. One that is there under the same id is a repeat."""
+
+    customer_id: str
+    limit: Limit
+
+
+class ChangeLimit(msgspec.Struct, frozen=True):
+    """Change a customer's limit; what it has counted stays."""
+
+    customer_id: str
+    limit_id: str
+    change: LimitChange
+
+
+class RemoveLimit(msgspec.Struct, frozen=True):
+    """Take a limit away. It was answered before if it is not there any more: a repeat."""
+
+    customer_id: str
+    limit_id: str
+
+
+class BlockCustomer(msgspec.Struct, frozen=True):
+    """Decline all holds of a customer from now on, for a reason; None: no longer."""
+
+    customer_id: str
+    reason: str | None
+
+
+class DescribeCustomer(msgspec.Struct, frozen=True):
+    """Say which metadata a customer has."""
+
+    customer_id: str
+    metadata: dict[str, str]
+
+
+RulesCommand = SetLimit | ChangeLimit | RemoveLimit | BlockCustomer | DescribeCustomer
+RulesAnswer = CustomerRules | Limit
+
+
+def change_rules(
+    rules: CustomerRules, command: RulesCommand
+) -> tuple[CustomerRules, RulesAnswer] | Problem:
+    """Decide a change of a customer's rules; returns them as they are then, and the answer."""
+    if isinstance(command, BlockCustomer):
+        rules = structs.replace(rules, blocked_because=command.reason)
+        return rules, rules
+    if isinstance(command, DescribeCustomer):
+        rules = structs.replace(rules, metadata=command.metadata)
+        return rules, rules
+    if isinstance(command, SetLimit):
+        return _set(rules, command.limit)
+    found = next((limit for limit in rules.limits if limit.id == command.limit_id), None)
+    if found is None:
+        return Problem(NOT_FOUND, f"the customer has no limit {command.limit_id[:100]!r}")
+    if isinstance(command, RemoveLimit):
+        return _with_limits(rules, [limit for limit in rules.limits if limit is not found]), found
+    changed = changed_limit(found, command.change)
+    if isinstance(changed, Problem):
+        return changed
+    limits = [changed if limit is found else limit for limit in rules.limits]
+    return _with_limits(rules, limits), changed
+
+
+def _set(rules: CustomerRules, limit: Limit) -> tuple[CustomerRules, RulesAnswer] | Problem:
+    prior = next((other for other in rules.limits if other.id == limit.id), None)
+    if prior is not None:
+        return rules, prior
+    if len(rules.limits) >= MAX_LIMITS:
+        return Problem(CONFLICT, f"the customer has {MAX_LIMITS} limits: delete one first")
+    return _with_limits(rules, [*rules.limits, limit]), limit
+
+
+def _with_limits(rules: CustomerRules, limits: list[Limit]) -> CustomerRules:
+    return structs.replace(rules, limits=tuple(limits))
