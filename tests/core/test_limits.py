@@ -57,6 +57,7 @@ from .builders import (
 CALL = price(value(unit_price="2"))
 TOKENS = volume_price("0.001", event_type="llm", name="Tokens", id="prc_llm")
 HOUR = timedelta(hours=1)
+ONE_VOLUME = 10**12
 
 
 def limit(amount: str, period: Any = "day", id: str = "lim_1", **more: Any) -> Limit:
@@ -88,6 +89,16 @@ def by(subject: str, one: Any) -> Any:
 def ask(number: int, **more: Any) -> Any:
     """Ask for a call, 2 USD."""
     return authorize(event_type="call", transaction_id=f"call {number}", **more)
+
+
+def used(book: Book, limit_id: str, subject: str = "") -> int:
+    """What a limit has counted since ever."""
+    return book.counters[limit_id, subject].used_units(0)
+
+
+def held(book: Book, limit_id: str, subject: str = "") -> int:
+    """What open holds have set aside at a limit."""
+    return book.state.account("default:USD").counted.get((limit_id, subject), 0)
 
 
 # -- holds -----------------------------------------------------------------------------------------
@@ -302,7 +313,66 @@ def test_a_child_is_held_against_limits_that_its_run_does_not_count_for() -> Non
     assert book.hold(ask(3, parent_id=run.id, subject="bob")).status == "authorized"
 
 
+def test_what_a_child_has_drawn_still_counts_where_its_run_does() -> None:
+    book = book_with(limit("10", subject="team"))
+    run = book.hold(authorize("10", subject="team"))
+    child = book.hold(authorize("10", "h2", parent_id=run.id, subject="bob"))
+    assert book.hold(authorize("1", "h3", subject="team")).status == "declined"
+    # It goes back to the run, which holds all of it again.
+    book.do(VoidHold(CUSTOMER, child.id))
+    assert held(book, "lim_1") == 10 * ONE_USD
+    assert book.hold(authorize("1", "h4", subject="team")).status == "declined"
+
+
+@pytest.mark.parametrize("by_amount", [True, False])
+def test_what_a_childs_child_spends_counts_where_the_run_does_and_where_it_does_itself(
+    by_amount: bool,
+) -> None:
+    book = book_with(limit("10", subject="*"))
+    run = book.hold(authorize("10", subject="team"))
+    between = book.hold(authorize("6", "h2", parent_id=run.id))
+    call = book.hold(ask(1, parent_id=between.id, subject="bob"))
+    if by_amount:
+        book.do(capture(call.id, "2"))
+    else:
+        book.do(capture(call.id, None, event("e1")))
+    assert used(book, "lim_1", "team") == used(book, "lim_1", "bob") == 2 * ONE_USD
+    assert held(book, "lim_1", "team") == 8 * ONE_USD
+    assert book.hold(ask(2, subject="team")).status == "declined"
+    assert book.hold(authorize("8", "h3", subject="bob")).status == "authorized"
+
+
+def test_what_a_child_spends_of_its_run_counts_once_where_both_count() -> None:
+    book = book_with(limit("10"))
+    run = book.hold(authorize("10"))
+    call = book.hold(ask(1, parent_id=run.id))
+    book.do(capture(call.id, None, event("e1")))
+    assert (used(book, "lim_1"), held(book, "lim_1")) == (2 * ONE_USD, 8 * ONE_USD)
+
+
 # -- slices ----------------------------------------------------------------------------------------
+
+
+def test_a_slice_that_is_wanted_as_an_amount_is_held_against_what_the_use_counts_for() -> None:
+    book = book_with(limit("5", dimensions={"model": "big"}))
+    hold = book.hold(ask(1, data={"model": "big"}))
+    last = book.do(update(hold.id, want="6"))
+    assert (last.is_final, last.decline.code) == (True, "limit_exceeded")
+    # Nothing more is promised; what it came to all the same is counted.
+    book.do(capture(hold.id, "5"))
+    assert used(book, "lim_1") == 5 * ONE_USD
+    assert book.hold(ask(2, data={"model": "big"})).status == "declined"
+
+
+def test_a_session_that_is_settled_by_amounts_uses_the_volume_that_it_asked_for() -> None:
+    book = book_with(limit("100", measure="volume", volume_field="volume"))
+    hold = book.hold(authorize(event_type="llm", data={"volume": 40}))
+    want: dict[str, object] = {"volume": 40}
+    assert not book.do(update(hold.id, used="0.04", want=want)).is_final
+    assert (used(book, "lim_1"), held(book, "lim_1")) == (40 * ONE_VOLUME, 40 * ONE_VOLUME)
+    third = book.do(update(hold.id, used="0.04", want=want, transaction_id="u2"))
+    assert (third.is_final, third.decline.code) == (True, "limit_exceeded")
+    assert (used(book, "lim_1"), held(book, "lim_1")) == (80 * ONE_VOLUME, 0)
 
 
 def test_a_session_is_stopped_within_one_slice_of_the_limit() -> None:

@@ -24,7 +24,7 @@ from typing import Final, Literal
 import msgspec
 
 from faregate.core.grants import Grant
-from faregate.core.holds import Hold
+from faregate.core.holds import CounterKey, Hold, all_counted
 
 REVENUE: Final = "revenue"
 BREAKAGE: Final = "breakage"
@@ -53,8 +53,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
     `grants` are in force, with something left, in their order of use; `scheduled` begin later.
     `available_units` is their sum less `overdraft_units`; what the open `holds` have set aside is
-    no longer part of it, but `pending_out_units`. Before `next_change_at` (None: ever) the passing
-    of time changes nothing.
+    no longer part of it, but `pending_out_units`, and at limits what `counted` says. Before
+    `next_change_at` (None: ever) the passing of time changes nothing.
     """
 
     id: str
@@ -69,6 +69,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     next_change_at: datetime | None = None
     holds: Mapping[str, Hold] = {}
     pending_out_units: int = 0
+    counted: Mapping[CounterKey, int] = {}
 
     @property
     def overdraft_account(self) -> str:
@@ -127,6 +128,7 @@ def restore_account(
         next_change_at=min(instants) if instants else None,
         holds={hold.id: hold for hold in holds},
         pending_out_units=sum(hold.held_units for hold in holds),
+        counted=all_counted(holds),
     )
 
 
@@ -156,6 +158,7 @@ def settled(
         next_change(grants, scheduled, holds),
         holds,
         sum([hold.held_units for hold in holds.values()]),
+        all_counted(holds.values()),
     )
 
 

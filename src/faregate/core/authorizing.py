@@ -124,7 +124,7 @@ def _authorize(
         if limited is not None and not (request.allow_partial and room >= max(minimum, 1)):
             return _declined(changes, request, limited, identifier, now, ids)
         units = room
-        counts = (*counts, *changes.limits.counts_for(use, asset))
+        counts = (*counts, *changes.limits.counts_for(use, asset, parent))
     available = fundable(account) if parent is None else parent.held_units
     if units > available:
         if request.allow_partial and available >= max(minimum, 1):

@@ -30,10 +30,10 @@ from faregate.core.gate import (
     VoidHold,
 )
 from faregate.core.grants import Grant
-from faregate.core.holds import Hold
+from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Limiting, Notice
-from faregate.core.limits import Counter, CounterKey, limits_for
+from faregate.core.limits import Counter, limits_for
 from faregate.core.problems import NOT_FOUND, Problem, invalid
 from faregate.core.rules import (
     BlockCustomer,

@@ -11,7 +11,7 @@ import msgspec
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
-from faregate.core.holds import Decline, Hold, HoldCount
+from faregate.core.holds import Decline, HoldCount
 from faregate.core.limiting import NOTHING_FREE, Use
 from faregate.core.pricing import fee_units
 from faregate.core.problems import Problem, invalid
@@ -38,7 +38,7 @@ def estimate(
     now: datetime,
     slices: Slices | None,
     subject: str | None = None,
-    own: Hold | None = None,
+    own: str | None = None,
 ) -> Estimate | Decline | Problem:
     """Price a use that is about to happen, by the prices and remainders of this customer now.
 

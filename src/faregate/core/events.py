@@ -300,8 +300,9 @@ def _book(
     free = NOTHING_FREE
     if limits is not None:
         use = Use(event.event_type, event.subject or limits.subject, data)
+        own = None if changes.hold is None else changes.hold.id
         if prices:
-            free = limits.free_share(use, changes.advanced_accounts(now), changes.hold)
+            free = limits.free_share(use, changes.advanced_accounts(now), own)
             limits.book_free(use, free)
     slices = changes.slices
     if slices is not None and slices.event_type != event.event_type:

@@ -12,6 +12,7 @@ What lives here are the values; how they move money is in `wallet` and `gate`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final, Literal
@@ -64,12 +65,27 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     numerator: int
 
 
-class HoldCount(msgspec.Struct, frozen=True, gc=False):
-    """What a hold counts for at a limit: `units` of a volume or events; what it has set aside at a
-    limit of fees."""
+CounterKey = tuple[str, str]
+"""A limit's id and, where each subject is counted by itself, the subject; else ''."""
+
+
+class HoldCount(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a hold counts for at a limit: `units` of a volume or events; None at a limit of fees:
+    what it has set aside.
+
+    `subject` is the one that the limit counts by itself, '' if it does not. `is_of_run` says that
+    it counts there because what it draws from does.
+    """
 
     limit_id: str
-    units: int
+    units: int | None = None
+    subject: str = ""
+    is_of_run: bool = False
+
+    @property
+    def key(self) -> CounterKey:
+        """Return under which key it counts."""
+        return (self.limit_id, self.subject)
 
 
 class LimitInTheWay(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +158,38 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def held_units(self) -> int:
         """Units that are set aside now."""
         return sum([part.units for part in self.parts])
+
+    def counted(self) -> dict[CounterKey, int]:
+        """Return the units that it has set aside at limits."""
+        held = self.held_units
+        return {c.key: held if c.units is None else c.units for c in self.counts}
+
+
+def all_counted(holds: Iterable[Hold]) -> dict[CounterKey, int]:
+    """Return the units that open holds have set aside at limits."""
+    total: dict[CounterKey, int] = {}
+    for hold in holds:
+        if hold.counts:
+            for key, units in hold.counted().items():
+                total[key] = total.get(key, 0) + units
+    return {key: units for key, units in total.items() if units}
+
+
+def recounted(
+    counted: Mapping[CounterKey, int], changes: Iterable[tuple[Hold | None, Hold | None]]
+) -> Mapping[CounterKey, int]:
+    """Return `all_counted` after holds have changed, each given as it was and as it is, in a time
+    that does not grow with the holds that have not. None: it was, or is, not open."""
+    total: dict[CounterKey, int] | None = None
+    for before, after in changes:
+        for hold, sign in ((before, -1), (after, 1)):
+            if hold is None or not hold.counts:
+                continue
+            if total is None:
+                total = dict(counted)
+            for key, units in hold.counted().items():
+                total[key] = total.get(key, 0) + sign * units
+    return counted if total is None else {key: units for key, units in total.items() if units}
 
 
 def expiry(now: datetime, seconds: int, parent: Hold | None) -> datetime:

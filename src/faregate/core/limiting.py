@@ -4,7 +4,8 @@ counts, and what is free costs nothing.
     used + held + needed <= amount
 
 `used` is what was booked in the window, `held` what open holds have set aside. What a hold draws
-from its parent is held already.
+from its parent is held already, and counts where the parent's does: a cap of money for a team
+holds for the runs that it starts, whoever makes the calls.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from msgspec import structs
 
 from faregate.core.accounts import Account
 from faregate.core.amounts import AmountError, plain, scaled, to_decimal
-from faregate.core.holds import Decline, Hold, HoldCount, LimitInTheWay
+from faregate.core.holds import CounterKey, Decline, Hold, HoldCount, LimitInTheWay
 from faregate.core.instants import to_us
-from faregate.core.limits import Counter, CounterKey, Limit
+from faregate.core.limits import Counter, Limit
 from faregate.core.pricing import VOLUME_DECIMALS
 from faregate.core.problems import LIMIT_EXCEEDED, Problem
 
@@ -92,7 +93,8 @@ def _parts(volume: object) -> int:
 class Limiting:
     """The limits of a customer, and what they have counted, as one command leaves them.
 
-    `has_happened` says that what is booked was promised by a hold, and can be refused no more.
+    `has_happened` says that what is booked was promised by a hold, and can be refused no more;
+    `subject` and `run_keys` are that hold's, and what it draws from counts under.
     """
 
     __slots__ = (
@@ -104,6 +106,7 @@ class Limiting:
         "by_hold",
         "has_happened",
         "notices",
+        "run_keys",
         "subject",
     )
 
@@ -122,6 +125,7 @@ class Limiting:
         self.notices: list[Notice] = []
         self.has_happened = False
         self.subject: str | None = None
+        self.run_keys: tuple[CounterKey, ...] = ()
         self.by_hold: dict[str, int] = {}
 
     @property
@@ -142,12 +146,23 @@ class Limiting:
         found = self._changed.get(key)
         return self._counters[key] if found is None else found
 
-    def _matching(self, use: Use, *, is_free: bool = False) -> list[Limit]:
+    def settle(self, hold: Hold) -> None:
+        """Say that what is booked from now on was promised by this hold."""
+        self.has_happened = True
+        self.subject = hold.subject
+        self.run_keys = tuple([count.key for count in hold.counts if count.is_of_run])
+
+    def _matching(
+        self, use: Use, known: Sequence[HoldCount] = (), *, is_free: bool = False
+    ) -> list[Limit]:
+        """Return the limits that such a use counts for. `known` is what its hold counts for
+        already, if it goes on with the same use."""
+        known_ids = {count.limit_id for count in known if not count.is_of_run}
         return [
             limit
             for limit in self._limits
             if (limit.mode == "free") == is_free
-            and limit.matches(use.event_type, use.subject, use.data)
+            and (limit.id in known_ids or limit.matches(use.event_type, use.subject, use.data))
         ]
 
     def _used(self, limit: Limit, key: CounterKey) -> int:
@@ -162,22 +177,25 @@ class Limiting:
         units: int,
         accounts: Sequence[Account],
         parent: Hold | None,
-        own: Hold | None = None,
+        own: str | None = None,
+        known: Sequence[HoldCount] = (),
     ) -> tuple[int, Decline | None]:
         """Return how many of `units` of the asset the hard limits leave room for, and why not more.
 
         `own` is the hold that asks for its next slice: what it has set aside is part of `units`.
+        `known` is what that hold counts for, if the slice goes on with the same use.
         """
         room, decline = units, None
-        for limit in self._matching(use):
+        held_already = () if parent is None else {count.key for count in parent.counts}
+        for limit in self._matching(use, known):
             if limit.mode != "hard" or (limit.measure == "fees" and limit.asset != asset):
                 continue
             key = limit.counter_key(use.subject)
-            used = self._used(limit, key) + held_units(limit, key, accounts, own)
-            needed = self._needed(limit, use, units)
-            if limit.measure == "fees" and parent is not None and counts_on(limit, key, parent):
+            if limit.measure == "fees" and key in held_already:
                 # All that it may take is held already.
                 continue
+            used = self._used(limit, key) + held_units(key, accounts, own)
+            needed = self._needed(limit, use, units)
             left = limit.amount_units - used
             if not needed or needed <= left:
                 continue
@@ -191,15 +209,25 @@ class Limiting:
             return units
         return 1 if limit.measure == "events" else _parts(use.data.get(limit.volume_field or ""))
 
-    def counts_for(self, use: Use, asset: str) -> tuple[HoldCount, ...]:
-        """Return what a hold for this use counts for, by limit; of fees it is what is held."""
+    def counts_for(
+        self, use: Use, asset: str, parent: Hold | None, known: Sequence[HoldCount] = ()
+    ) -> tuple[HoldCount, ...]:
+        """Return what a hold for this use counts for, by limit; of fees it is what is held, which
+        counts where the parent's does as well. `known` as in `room_for`."""
         counts = []
-        for limit in self._matching(use):
+        for limit in self._matching(use, known):
+            subject = limit.counter_key(use.subject)[1]
             if limit.measure != "fees":
-                counts.append(HoldCount(limit.id, self._needed(limit, use, 0)))
+                counts.append(HoldCount(limit.id, self._needed(limit, use, 0), subject))
             elif limit.asset == asset:
-                counts.append(HoldCount(limit.id, 0))
-        return tuple(counts)
+                counts.append(HoldCount(limit.id, None, subject))
+        keys = {count.key for count in counts}
+        of_run = [
+            structs.replace(count, is_of_run=True)
+            for count in (() if parent is None else parent.counts)
+            if count.units is None and count.key not in keys
+        ]
+        return (*counts, *of_run)
 
     def _decline(self, limit: Limit, key: CounterKey, used: int, needed: int) -> Decline:
         too_much = used + needed - limit.amount_units
@@ -237,37 +265,42 @@ class Limiting:
         for limit in self._matching(use):
             units = self._needed(limit, use, 0)
             if limit.measure == "fees":
-                units = sum([fee for asset, fee in fees if asset == limit.asset])
+                units = _sum_of(fees, limit.asset)
             if not units:
                 continue
             key = limit.counter_key(use.subject)
             if limit.rejects_events and not self.has_happened:
-                used = self._used(limit, key) + held_units(limit, key, accounts, None)
+                used = self._used(limit, key) + held_units(key, accounts, None)
                 if used + units > limit.amount_units:
                     detail = self._exceeded(limit, key, used, units)
                     return Problem(LIMIT_EXCEEDED, detail, {})
             if self.has_happened:
                 self.by_hold[limit.id] = self.by_hold.get(limit.id, 0) + units
             warnings += self._count(limit, key, units)
+        if self.run_keys:
+            counted = {limit.counter_key(use.subject) for limit in self._matching(use)}
+            for limit, key in self._of_run():
+                if key not in counted:
+                    self._count(limit, key, _sum_of(fees, limit.asset))
         return tuple(warnings)
 
-    def book_amount(self, hold: Hold, asset: str, units: int, *, is_final: bool) -> None:
-        """Count an amount that was captured. It says nothing of volumes and events: those of the
-        hold count when it ends."""
-        expected = {count.limit_id: count.units for count in hold.counts}
-        use = Use(hold.event_type, hold.subject)
+    def _of_run(self) -> list[tuple[Limit, CounterKey]]:
+        """Return the limits, and the keys, under which what the hold draws from counts."""
+        by_id = {limit.id: limit for limit in self._limits}
+        return [(by_id[key[0]], key) for key in self.run_keys if key[0] in by_id]
+
+    def book_amount(self, hold: Hold, asset: str, units: int, *, is_whole: bool) -> None:
+        """Count an amount that was captured. It says nothing of volumes and events: what the hold
+        expected of them counts, if the amount is for the whole of what was held for."""
         for limit in self._limits:
-            is_counted = limit.id in expected
-            if limit.mode == "free" and not is_counted:
-                continue
-            if not is_counted and not limit.matches(use.event_type, use.subject, use.data):
-                continue
-            key = limit.counter_key(hold.subject)
-            if limit.measure != "fees":
-                if is_final:
-                    self._count(limit, key, expected.get(limit.id, 0))
-            elif limit.asset == asset:
-                self._count(limit, key, units)
+            expected = {c.subject: c.units or 0 for c in hold.counts if c.limit_id == limit.id}
+            if limit.mode != "free" and limit.matches(hold.event_type, hold.subject, {}):
+                expected.setdefault(limit.counter_key(hold.subject)[1], 0)
+            for subject, volume in expected.items():
+                counted = volume if is_whole else 0
+                if limit.measure == "fees":
+                    counted = units if limit.asset == asset else 0
+                self._count(limit, (limit.id, subject), counted)
 
     def _count(self, limit: Limit, key: CounterKey, units: int) -> list[str]:
         """Count units; returns the warning of a soft limit that is passed."""
@@ -308,55 +341,47 @@ class Limiting:
 
     # -- free tiers ---------------------------------------------------------------------------
 
-    def free_share(self, use: Use, accounts: Sequence[Account], own: Hold | None) -> FreeShare:
+    def free_share(self, use: Use, accounts: Sequence[Account], own: str | None) -> FreeShare:
         """Return what of a use is free. What other open holds than `own` count on is not there."""
         volumes: dict[str, int] = {}
         counts: list[HoldCount] = []
         for limit in self._matching(use, is_free=True):
             key = limit.counter_key(use.subject)
-            used = self._used(limit, key) + held_units(limit, key, accounts, own)
+            used = self._used(limit, key) + held_units(key, accounts, own)
             left = limit.amount_units - used
             if left <= 0:
                 continue
             if limit.measure == "events":
-                return FreeShare(True, {}, (HoldCount(limit.id, 1),))
+                return FreeShare(True, {}, (HoldCount(limit.id, 1, key[1]),))
             field = limit.volume_field or ""
             wanted = _parts(use.data.get(field)) - volumes.get(field, 0)
             share = min(left, wanted)
             if share > 0:
                 volumes[field] = volumes.get(field, 0) + share
-                counts.append(HoldCount(limit.id, share))
+                counts.append(HoldCount(limit.id, share, key[1]))
         return FreeShare(False, volumes, tuple(counts)) if counts else NOTHING_FREE
 
     def book_free(self, use: Use, share: FreeShare) -> None:
         """Count what of an event was free."""
         by_id = {limit.id: limit for limit in self._limits}
         for count in share.counts:
-            limit = by_id[count.limit_id]
-            self._count(limit, limit.counter_key(use.subject), count.units)
+            units = count.units or 0
+            self._count(by_id[count.limit_id], count.key, units)
             if self.has_happened:
-                self.by_hold[limit.id] = self.by_hold.get(limit.id, 0) + count.units
+                self.by_hold[count.limit_id] = self.by_hold.get(count.limit_id, 0) + units
 
 
-def held_units(limit: Limit, key: CounterKey, accounts: Sequence[Account], own: Hold | None) -> int:
-    """Return what open holds have set aside that counts for a limit, without that of `own`."""
+def _sum_of(fees: Iterable[tuple[str, int]], asset: str | None) -> int:
+    return sum([units for code, units in fees if code == asset])
+
+
+def held_units(key: CounterKey, accounts: Iterable[Account], own: str | None) -> int:
+    """Return what open holds have set aside that counts under this key, without that of `own`."""
     total = 0
     for account in accounts:
-        if not account.holds:
+        if not account.counted:
             continue
-        is_fees = limit.measure == "fees"
-        for hold in account.holds.values():
-            if (own is None or hold.id != own.id) and counts_on(limit, key, hold):
-                total += hold.held_units if is_fees else _counted(hold, limit.id)
+        total += account.counted.get(key, 0)
+        if own is not None and own in account.holds:
+            total -= account.holds[own].counted().get(key, 0)
     return total
-
-
-def counts_on(limit: Limit, key: CounterKey, hold: Hold) -> bool:
-    """Tell whether what a hold has set aside counts for a limit under this key."""
-    return any(count.limit_id == limit.id for count in hold.counts) and (
-        limit.counter_key(hold.subject) == key
-    )
-
-
-def _counted(hold: Hold, limit_id: str) -> int:
-    return sum([count.units for count in hold.counts if count.limit_id == limit_id])

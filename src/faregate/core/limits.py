@@ -25,6 +25,7 @@ from msgspec import Meta, structs
 
 from faregate.core.amounts import AmountError, Number, scaled
 from faregate.core.assets import Asset
+from faregate.core.holds import CounterKey
 from faregate.core.instants import from_us, to_us
 from faregate.core.prices import WILDCARD, Key
 from faregate.core.pricing import MAX_VOLUME, VOLUME_DECIMALS, dimension_text
@@ -140,10 +141,6 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             return rolling_begins_us(self.period, now), None
         begins, ends = calendar_window(self.period, self.timezone, now)
         return to_us(begins), ends
-
-
-CounterKey = tuple[str, str]
-"""A limit's id and, where each subject is counted by itself, the subject; else ''."""
 
 
 class Counter(msgspec.Struct, frozen=True, gc=False):

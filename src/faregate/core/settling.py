@@ -89,8 +89,7 @@ class _Settling:
         self.captured_units = 0
         self.gained_units = 0
         if changes.limits is not None:
-            changes.limits.has_happened = True
-            changes.limits.subject = hold.subject
+            changes.limits.settle(hold)
         if hold.is_session and hold.event_type is not None:
             changes.slices = Slices(hold.event_type, hold.meters)
 
@@ -100,9 +99,9 @@ class _Settling:
         return find_open(self.changes, self.hold.parent_id, self.now)
 
     def charge_amount(
-        self, field: str, amount: Number, reference: str, *, is_final: bool
+        self, field: str, amount: Number, reference: str, *, is_whole: bool
     ) -> Problem | None:
-        """Charge an amount of whole assets."""
+        """Charge an amount of whole assets, for the whole of what was held for or a part of it."""
         units = read_amount(field, amount, self.scale)
         if isinstance(units, Problem):
             return units
@@ -117,7 +116,7 @@ class _Settling:
         changes.put(moved)
         if changes.limits is not None:
             asset = moved.account.asset
-            changes.limits.book_amount(self.hold, asset, units, is_final=is_final)
+            changes.limits.book_amount(self.hold, asset, units, is_whole=is_whole)
         self.captured_units = units
         self.gained_units = -units
         return None
@@ -163,7 +162,21 @@ class _Settling:
 
 def _counted_down(counts: tuple[HoldCount, ...], used: Mapping[str, int]) -> tuple[HoldCount, ...]:
     """Return what a hold still counts for at limits, now that so much of it was used."""
-    return tuple([HoldCount(c.limit_id, max(c.units - used.get(c.limit_id, 0), 0)) for c in counts])
+    return tuple(
+        [
+            structs.replace(c, units=max(c.units - used.get(c.limit_id, 0), 0)) if c.units else c
+            for c in counts
+        ]
+    )
+
+
+def _counting_nothing(hold: Hold) -> Hold:
+    """Return a hold that will be used no more: what is captured on it still counts where it did."""
+    if not any(count.units for count in hold.counts):
+        return hold
+    return structs.replace(
+        hold, counts=tuple([structs.replace(c, units=0) if c.units else c for c in hold.counts])
+    )
 
 
 def _settlement_known(
@@ -253,7 +266,7 @@ def capture(
     identifier = ids.next("chg")
     if request.amount is not None:
         refusal = settling.charge_amount(
-            "amount", request.amount, identifier, is_final=request.final
+            "amount", request.amount, identifier, is_whole=request.final
         )
     else:
         received = command.received_at
@@ -363,7 +376,7 @@ def update(
     settling = _Settling(changes, hold, catalog, now, ids)
     identifier = ids.next("chg")
     if used.amount is not None:
-        refusal = settling.charge_amount("used.amount", used.amount, identifier, is_final=False)
+        refusal = settling.charge_amount("used.amount", used.amount, identifier, is_whole=True)
     elif events:
         received = command.received_at
         refusal = settling.charge_events(command.customer_id, events, booked, received)
@@ -404,11 +417,13 @@ def _within_limits(
     use = Use(hold.event_type, hold.subject, bounded(data) if hold.is_upper_bound else data)
     asset = hold.account_id.rpartition(":")[2]
     accounts = changes.advanced_accounts(now)
-    room, decline = limits.room_for(use, asset, wanted.units, accounts, parent, hold)
+    # An amount says nothing new about what is used: the use goes on.
+    known = hold.counts if want.data is None else ()
+    room, decline = limits.room_for(use, asset, wanted.units, accounts, parent, hold.id, known)
     is_enough = hold.allow_partial and room >= max(hold.min_units, 1)
     if decline is not None and not is_enough:
         return hold, 0, decline
-    counts = (*wanted.counts, *limits.counts_for(use, asset))
+    counts = (*wanted.counts, *limits.counts_for(use, asset, parent, known))
     return structs.replace(hold, counts=counts), room, decline
 
 
@@ -436,7 +451,7 @@ def _next_slice(
             now,
             changes.slices,
             hold.subject,
-            hold,
+            hold.id,
         )
         if isinstance(wanted, Problem):
             wanted = wanted.under("want")
@@ -466,8 +481,8 @@ def _next_slice(
             hold, target, decline = _within_limits(
                 changes, changes.limits, hold, want, wanted, parent, now
             )
-    if not target and decline is not None and hold.counts:
-        hold = structs.replace(hold, counts=())
+    if not target and decline is not None:
+        hold = _counting_nothing(hold)
     more = target - hold.held_units
     available = fundable(account) if parent is None else parent.held_units
     if more > available:
@@ -475,8 +490,8 @@ def _next_slice(
         partial = hold.held_units + available
         is_enough = hold.allow_partial and partial >= max(hold.min_units, 1)
         more = available if is_enough else -hold.held_units
-        if not is_enough and hold.counts:
-            hold = structs.replace(hold, counts=())
+        if not is_enough:
+            hold = _counting_nothing(hold)
     if hold.amount_units + more > MAX_UNITS:
         return invalid("want", f"{hold.id} has set aside all that the ledger can count on it")
     if more > 0:

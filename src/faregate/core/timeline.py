@@ -21,7 +21,7 @@ from faregate.core.accounts import (
     settled,
 )
 from faregate.core.grants import Grant, order_of_use, with_remaining
-from faregate.core.holds import Hold, HoldPart, HoldStatus, joined
+from faregate.core.holds import Hold, HoldPart, HoldStatus, joined, recounted
 
 
 class Step:
@@ -147,8 +147,10 @@ class Draft:
         """
         account, grants = self.account, tuple(self.grants)
         pending, instants = account.pending_out_units, [account.next_change_at]
+        changes: list[tuple[Hold | None, Hold | None]] = []
         for hold in self.step.holds.values():
             before = account.holds.get(hold.id)
+            changes.append((before, self.holds.get(hold.id)))
             pending += hold.held_units - (0 if before is None else before.held_units)
             if hold.id in self.holds:
                 instants.append(hold.expires_at)
@@ -168,6 +170,7 @@ class Draft:
             min(known) if known else None,
             self.holds,
             pending,
+            recounted(account.counted, changes),
         )
 
     def moved_to(self, account: Account) -> Movement:

@@ -12,7 +12,7 @@ from msgspec import structs
 from faregate.core.accounts import Account, Movement, Transfer, begins, settled
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.grants import Grant, burn
-from faregate.core.holds import Hold, HoldPart, joined, take
+from faregate.core.holds import Hold, HoldPart, joined, recounted, take
 from faregate.core.problems import INSUFFICIENT_FUNDS, Problem, invalid
 from faregate.core.timeline import Draft, advance
 
@@ -86,6 +86,7 @@ def debit(
         account.next_change_at,
         account.holds,
         account.pending_out_units,
+        account.counted,
     )
     return Movement(after, tuple(transfers), tuple([grant for grant, _ in uses]))
 
@@ -156,6 +157,7 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
         hold.expires_at if change is None else min(change, hold.expires_at),
         {**account.holds, hold.id: hold},
         account.pending_out_units + units,
+        recounted(account.counted, [(account.holds.get(hold.id), hold)]),
     )
     return Movement(after, tuple(transfers), tuple([g for g, _ in uses]), (hold,))
 

@@ -155,7 +155,7 @@ class LimitOperations(EngineBase):
         for limit, key in zip(limits, keys, strict=True):
             counter = counters[key]
             begins_us, ends_at = limit.window_at(now)
-            held = held_units(limit, key, list(accounts.values()), None)
+            held = held_units(key, accounts.values(), None)
             states.append(
                 LimitState(
                     limit,

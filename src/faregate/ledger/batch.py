@@ -26,9 +26,9 @@ from faregate.core.decide import (
 )
 from faregate.core.events import BookedEvent, EventsBooked, RecordEvents
 from faregate.core.gate import Authorize, Capture, ExtendHold, UpdateHold, VoidHold
-from faregate.core.holds import Hold
+from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
-from faregate.core.limits import NOTHING_COUNTED, Counter, CounterKey, Limit, limits_for
+from faregate.core.limits import NOTHING_COUNTED, Counter, Limit, limits_for
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.subscriptions import CatalogView
 from faregate.core.transactions import Adjust, Charge
@@ -206,7 +206,8 @@ class Batch:
             hold = None if state is None else state.open_hold(command.hold_id)
             for source in self._booked(loaded):
                 hold = source.holds.get((command.hold_id, command.customer_id), hold)
-            subjects.add(None if hold is None else hold.subject)
+            if hold is not None:
+                subjects.update([hold.subject, *[count.subject for count in hold.counts]])
         return {limit.counter_key(subject) for limit in limits for subject in subjects}
 
     async def _load_booked(

@@ -15,9 +15,9 @@ from faregate.core.customers import CustomerState
 from faregate.core.decide import Transaction
 from faregate.core.events import BookedEvent, Fee
 from faregate.core.grants import Grant, with_remaining
-from faregate.core.holds import Hold
+from faregate.core.holds import CounterKey, Hold
 from faregate.core.instants import from_us, to_us
-from faregate.core.limits import NOTHING_COUNTED, Counter, CounterKey
+from faregate.core.limits import NOTHING_COUNTED, Counter
 from faregate.core.timeline import advance
 from faregate.ledger import rows
 from faregate.store import schema
