@@ -273,8 +273,10 @@ class Batch:
     ) -> list[Pending]:
         """Decide commands, each on the state that the one before has left.
 
-        Returns those that would be refused although they may be repeats of what the lane no longer
-        remembers: unless all ids were looked up (`has_read_ids`), a refusal is no answer to them.
+        Returns those for which more must be read. Either they would be refused although they may
+        be repeats of what the lane no longer remembers: unless all ids were looked up
+        (`has_read_ids`), a refusal is no answer to them. Or a command before them has brought their
+        customer limits that have counted before; that is never the first command.
         """
         doubtful: list[Pending] = []
         for pending in pendings:
@@ -285,7 +287,11 @@ class Batch:
             known = self._known(pending, loaded)
             catalog = moment.catalogs[pending.environment_id]
             if catalog.limits or state.rules.limits:
-                known = self._with_counters(known, pending, moment, loaded)
+                counters = self._counters(pending, moment, loaded)
+                if counters is None:
+                    doubtful.append(pending)
+                    continue
+                known = msgspec.structs.replace(known, counters=counters)
             try:
                 decision = decide(state, known, command, catalog, moment.now, ids)
             except Exception:
@@ -335,17 +341,19 @@ class Batch:
                     holds[key[0]] = source.holds[key]
         return Known(events, transactions, holds)
 
-    def _with_counters(
-        self, known: Known, pending: Pending, moment: Moment, loaded: Booked
-    ) -> Known:
-        """Add what the customer's limits have counted to what is known."""
+    def _counters(
+        self, pending: Pending, moment: Moment, loaded: Booked
+    ) -> dict[CounterKey, Counter] | None:
+        """Return what the customer's limits have counted; None if some of it was not loaded."""
         customer_id = pending.command.customer_id
         limits = self._limits_of(pending, moment.catalogs)
-        counters = {
-            key: self._find_counter((customer_id, *key)) or NOTHING_COUNTED
-            for key in self._counter_keys(pending, limits, loaded)
-        }
-        return msgspec.structs.replace(known, counters=counters)
+        counters: dict[CounterKey, Counter] = {}
+        for key in self._counter_keys(pending, limits, loaded):
+            counter = self._find_counter((customer_id, *key))
+            if counter is None:
+                return None
+            counters[key] = counter
+        return counters
 
     def _booked(self, loaded: Booked) -> tuple[Booked, ...]:
         if self.before is None:

@@ -339,11 +339,12 @@ class Lane:
         if not pendings:
             return
         doubtful = await self._decide_on(batch, pendings, reads_ids=self._read_ids > 0)
-        if doubtful:
+        while doubtful:
             try:
-                await self._decide_on(batch, doubtful, reads_ids=True)
+                doubtful = await self._decide_on(batch, doubtful, reads_ids=True)
             except FaregateError as error:
                 self._not_confirmed(doubtful, error)
+                return
 
     async def _decide_on(
         self, batch: Batch, pendings: list[Pending], *, reads_ids: bool

@@ -60,8 +60,10 @@ class Memory:
         """Take over what a durable batch has changed."""
         self.states.update(states)
         self.counters.update(counters)
-        if len(self.counters) > MAX_COUNTERS:
-            for name in list(islice(self.counters, MAX_COUNTERS // 10)):
+        excess = len(self.counters) - MAX_COUNTERS
+        if excess > 0:
+            # One batch may have loaded many: of each event every limit of the customer.
+            for name in list(islice(self.counters, excess + MAX_COUNTERS // 10)):
                 del self.counters[name]
         self._young.update(names)
         if len(self._young) >= MAX_RECENT_IDS // 2:
