@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from faregate.core.amounts import Number
+from faregate.core.amounts import Number, scaled
 from faregate.core.gate import VoidHold
 from faregate.core.instants import to_us
 from faregate.core.limiting import LimitReached
@@ -24,6 +24,7 @@ from faregate.core.limits import (
     changed_limit,
     new_limit,
 )
+from faregate.core.pricing import MAX_VOLUME
 from faregate.core.problems import CONFLICT, INVALID, LIMIT_EXCEEDED, NOT_FOUND, Problem
 from faregate.core.rules import (
     BlockCustomer,
@@ -450,6 +451,38 @@ def test_a_hard_limit_says_once_that_it_is_in_the_way() -> None:
     assert len(book.notices) == 1
 
 
+ODD_VOLUMES = ("1000", True, -1, Decimal("0.0000000000001"), MAX_VOLUME + 1, Decimal("1e39"))
+
+
+@pytest.mark.parametrize("volume", ODD_VOLUMES, ids=str)
+def test_a_volume_that_is_none_slips_past_no_hard_limit_although_nothing_prices_it(
+    volume: Any,
+) -> None:
+    per_token = {"measure": "volume", "volume_field": "tokens"}
+    book = book_with(limit("10", rejects_events=True, **per_token))
+    problem = book.refused(record(event("e1", tokens=volume)))
+    assert list(problem.errors) == ["events[0].data.tokens"]
+    assert list(book.refused(ask(1, data={"tokens": volume})).errors) == ["data.tokens"]
+    hold = book.hold(ask(2, data={"tokens": 1}))
+    problem = book.refused(update(hold.id, want={"tokens": volume}))
+    assert list(problem.errors) == ["want.data.tokens"]
+    # What has happened is booked, and what was not counted is said.
+    done = book.do(capture(hold.id, None, event("e2", tokens=volume)))
+    assert "counts nothing" in done.results[0].warnings[0]
+    assert used(book, "lim_1") == 0
+
+
+@pytest.mark.parametrize("volume", [MAX_VOLUME, Decimal("0.000000000001"), Decimal("1.50"), 0])
+def test_a_volume_is_counted_exactly(volume: Any) -> None:
+    book = book_with(limit(str(MAX_VOLUME), measure="volume", volume_field="tokens"))
+    book.book(event("e1", tokens=volume))
+    assert used(book, "lim_1") == scaled(volume, 12)
+    hold = book.hold(ask(1, data={"tokens": MAX_VOLUME - volume}))
+    assert hold.status == "authorized"
+    assert used(book, "lim_1") + held(book, "lim_1") == MAX_VOLUME * ONE_VOLUME
+    assert book.hold(ask(2, data={"tokens": Decimal("0.000000000001")})).status == "declined"
+
+
 # -- rolling windows -------------------------------------------------------------------------------
 
 
@@ -529,6 +562,22 @@ def test_an_event_without_a_price_takes_nothing_of_a_free_tier() -> None:
     book.book(event("e1", event_type="unpriced"))
     (result,) = book.book(event("e2"))
     assert result.fees[0].units == 0
+
+
+def test_what_no_price_measures_takes_nothing_of_a_free_tier() -> None:
+    book = book_with(limit("100", mode="free", measure="volume", volume_field="volume"))
+    # A call is priced by the use, whatever volume it says it has.
+    book.book(event("e1", volume=100))
+    hold = book.hold(ask(1, data={"volume": 100}))
+    assert hold.amount_units == 2 * ONE_USD
+    (result,) = book.book(tokens("t1", 100))
+    assert result.fees[0].units == 0
+
+
+def test_a_free_tier_makes_no_volume_right_that_is_out_of_bounds() -> None:
+    book = book_with(limit("100", mode="free", measure="volume", volume_field="volume"))
+    problem = book.refused(record(tokens("t1", MAX_VOLUME + 1)))
+    assert list(problem.errors) == ["events[0].data.volume"]
 
 
 def test_a_hold_needs_nothing_for_what_is_free_and_keeps_it_for_itself() -> None:

@@ -118,9 +118,11 @@ def _authorize(
     if changes.limits is not None:
         use = _use_of(request)
         asset = account.asset
-        room, limited = changes.limits.room_for(
-            use, asset, units, changes.advanced_accounts(now), parent
-        )
+        room_for = changes.limits.room_for
+        outcome = room_for(use, asset, units, changes.advanced_accounts(now), parent)
+        if isinstance(outcome, Problem):
+            return outcome
+        room, limited = outcome
         if limited is not None and not (request.allow_partial and room >= max(minimum, 1)):
             return _declined(changes, request, limited, identifier, now, ids)
         units = room

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.customers import Changes
@@ -54,6 +55,7 @@ def estimate(
         return Decline("no_price", detail)
     warnings: list[str] = []
     found: dict[str, Estimate] = {}
+    measured: set[str | None] = set()
     free = NOTHING_FREE
     if changes.limits is not None:
         use = Use(event_type, subject, bounded(data) if is_upper_bound else data)
@@ -73,13 +75,12 @@ def estimate(
         if isinstance(match, str):
             warnings.append(match)
             continue
+        measured.add(compiled.volume_field)
         carried = changes.carry((compiled.id, priced.asset.code))
         units, _ = fee_units(match.numerator, priced.denominator, carried)
         before = found.get(priced.account_id)
         total = units + (0 if before is None else before.units)
-        found[priced.account_id] = Estimate(
-            priced.account_id, total, priced.asset.scale, free.counts
-        )
+        found[priced.account_id] = Estimate(priced.account_id, total, priced.asset.scale)
     if not found:
         return Decline("no_price", "; ".join(warnings))
     if len(found) > 1:
@@ -89,7 +90,8 @@ def estimate(
     wanted = next(iter(found.values()))
     if wanted.units > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
-    return wanted
+    taken = free.taken(measured)
+    return structs.replace(wanted, counts=taken) if taken else wanted
 
 
 def bounded(data: Mapping[str, Any]) -> Mapping[str, Any]:

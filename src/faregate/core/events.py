@@ -303,7 +303,7 @@ def _book(
         own = None if changes.hold is None else changes.hold.id
         if prices:
             free = limits.free_share(use, changes.advanced_accounts(now), own)
-            limits.book_free(use, free)
+    measured: set[str | None] = set()
     slices = changes.slices
     if slices is not None and slices.event_type != event.event_type:
         slices = None
@@ -315,6 +315,7 @@ def _book(
         if isinstance(match, str):
             warnings.append(match)
             continue
+        measured.add(compiled.volume_field)
         fee = _collect(changes, compiled, priced, match, now, ids)
         if isinstance(fee, Problem):
             return fee
@@ -322,6 +323,8 @@ def _book(
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
     if limits is not None:
+        if free is not NOTHING_FREE:
+            limits.book_free(free.taken(measured))
         said = limits.book(
             use, [(fee.asset, fee.units) for fee in fees], changes.advanced_accounts(now)
         )

@@ -10,7 +10,7 @@ holds for the runs that it starts, whoever makes the calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,11 +19,11 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import Account
-from faregate.core.amounts import AmountError, plain, scaled, to_decimal
+from faregate.core.amounts import plain, to_decimal
 from faregate.core.holds import CounterKey, Decline, Hold, HoldCount, LimitInTheWay
 from faregate.core.instants import to_us
 from faregate.core.limits import Counter, Limit
-from faregate.core.pricing import VOLUME_DECIMALS
+from faregate.core.pricing import VOLUME_DECIMALS, measure_volume
 from faregate.core.problems import LIMIT_EXCEEDED, Problem
 
 
@@ -59,11 +59,19 @@ class LimitReached(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FreeShare(msgspec.Struct, frozen=True, gc=False):
-    """What of a use is free: all of it, or so much (with `VOLUME_DECIMALS`) of volumes by field."""
+    """What of a use is free: all of it, or so much (with `VOLUME_DECIMALS`) of volumes by field.
+    `counts` has what that takes of free tiers, each with the field that it is measured by."""
 
     is_whole: bool = False
     volumes: Mapping[str, int] = {}
-    counts: tuple[HoldCount, ...] = ()
+    counts: tuple[tuple[str | None, HoldCount], ...] = ()
+
+    def taken(self, fields: Collection[str | None]) -> tuple[HoldCount, ...]:
+        """Return what is taken of free tiers if prices by these fields have found the use: what
+        nothing prices costs nothing anyway."""
+        return tuple(
+            [c for field, c in self.counts if field in fields or (self.is_whole and fields)]
+        )
 
     def charged(self, data: Mapping[str, Any], field: str | None) -> Mapping[str, Any] | None:
         """Return the data with what is left to pay for; None if a price by this field, whose
@@ -81,13 +89,18 @@ NOTHING_FREE = FreeShare()
 
 
 def _parts(volume: object) -> int:
-    """Return a volume with `VOLUME_DECIMALS`; 0 for what is none, which pricing refuses."""
-    if isinstance(volume, bool) or not isinstance(volume, (int, Decimal)):
-        return 0
-    try:
-        return max(scaled(volume, VOLUME_DECIMALS) or 0, 0)
-    except AmountError:
-        return 0
+    """Return a volume with `VOLUME_DECIMALS`; 0 for what is missing or none."""
+    parts = 0 if volume is None else measure_volume("", volume)
+    return 0 if isinstance(parts, Problem) else parts
+
+
+def _not_measured(limit: Limit, use: Use) -> Problem | None:
+    """Say why a volume that a limit counts is none, which pricing need not have looked at."""
+    field = limit.volume_field
+    if field is None or use.data.get(field) is None:
+        return None
+    measured = measure_volume(field, use.data[field])
+    return measured if isinstance(measured, Problem) else None
 
 
 class Limiting:
@@ -179,8 +192,9 @@ class Limiting:
         parent: Hold | None,
         own: str | None = None,
         known: Sequence[HoldCount] = (),
-    ) -> tuple[int, Decline | None]:
-        """Return how many of `units` of the asset the hard limits leave room for, and why not more.
+    ) -> tuple[int, Decline | None] | Problem:
+        """Return how many of `units` of the asset the hard limits leave room for, and why not more;
+        or the problem of a volume that is none.
 
         `own` is the hold that asks for its next slice: what it has set aside is part of `units`.
         `known` is what that hold counts for, if the slice goes on with the same use.
@@ -194,6 +208,9 @@ class Limiting:
             if limit.measure == "fees" and key in held_already:
                 # All that it may take is held already.
                 continue
+            problem = _not_measured(limit, use)
+            if problem is not None:
+                return problem
             used = self._used(limit, key) + held_units(key, accounts, own)
             needed = self._needed(limit, use, units)
             left = limit.amount_units - used
@@ -266,6 +283,11 @@ class Limiting:
             units = self._needed(limit, use, 0)
             if limit.measure == "fees":
                 units = _sum_of(fees, limit.asset)
+            problem = _not_measured(limit, use)
+            if problem is not None and limit.rejects_events and not self.has_happened:
+                return problem
+            if problem is not None:
+                warnings.append(f"limit {limit.name or limit.id} counts nothing: {problem.detail}")
             if not units:
                 continue
             key = limit.counter_key(use.subject)
@@ -344,7 +366,7 @@ class Limiting:
     def free_share(self, use: Use, accounts: Sequence[Account], own: str | None) -> FreeShare:
         """Return what of a use is free. What other open holds than `own` count on is not there."""
         volumes: dict[str, int] = {}
-        counts: list[HoldCount] = []
+        counts: list[tuple[str | None, HoldCount]] = []
         for limit in self._matching(use, is_free=True):
             key = limit.counter_key(use.subject)
             used = self._used(limit, key) + held_units(key, accounts, own)
@@ -352,19 +374,19 @@ class Limiting:
             if left <= 0:
                 continue
             if limit.measure == "events":
-                return FreeShare(True, {}, (HoldCount(limit.id, 1, key[1]),))
+                return FreeShare(True, {}, ((None, HoldCount(limit.id, 1, key[1])),))
             field = limit.volume_field or ""
             wanted = _parts(use.data.get(field)) - volumes.get(field, 0)
             share = min(left, wanted)
             if share > 0:
                 volumes[field] = volumes.get(field, 0) + share
-                counts.append(HoldCount(limit.id, share, key[1]))
+                counts.append((field, HoldCount(limit.id, share, key[1])))
         return FreeShare(False, volumes, tuple(counts)) if counts else NOTHING_FREE
 
-    def book_free(self, use: Use, share: FreeShare) -> None:
+    def book_free(self, taken: Iterable[HoldCount]) -> None:
         """Count what of an event was free."""
         by_id = {limit.id: limit for limit in self._limits}
-        for count in share.counts:
+        for count in taken:
             units = count.units or 0
             self._count(by_id[count.limit_id], count.key, units)
             if self.has_happened:

@@ -228,7 +228,7 @@ def price_event(
             if not compiled.has_unit:
                 return f"no fee under {compiled.price.name!r}: data.{field} is missing"
         else:
-            measured = _measure(field, volume)
+            measured = measure_volume(field, volume)
             if isinstance(measured, Problem):
                 return measured
             if compiled.is_package:
@@ -242,8 +242,8 @@ def price_event(
     return Match(value, volume, numerator)
 
 
-def _measure(field: str, volume: object) -> int | Problem:
-    """Return a volume in 10^-12 parts, or say why it is none."""
+def measure_volume(field: str, volume: object) -> int | Problem:
+    """Return the volume in `data[field]` in 10^-12 parts, or say why it is none."""
     if type(volume) is int:
         if 0 <= volume <= MAX_VOLUME:
             return volume * _VOLUME_ONE

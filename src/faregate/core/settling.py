@@ -410,7 +410,7 @@ def _within_limits(
     wanted: Estimate,
     parent: Hold | None,
     now: datetime,
-) -> tuple[Hold, int, Decline | None]:
+) -> tuple[Hold, int, Decline | None] | Problem:
     """Return the hold as it counts for limits with its next slice, what they leave room for of the
     slice, and why that is less than was wanted."""
     data = want.data or {}
@@ -419,7 +419,10 @@ def _within_limits(
     accounts = changes.advanced_accounts(now)
     # An amount says nothing new about what is used: the use goes on.
     known = hold.counts if want.data is None else ()
-    room, decline = limits.room_for(use, asset, wanted.units, accounts, parent, hold.id, known)
+    outcome = limits.room_for(use, asset, wanted.units, accounts, parent, hold.id, known)
+    if isinstance(outcome, Problem):
+        return outcome.under("want")
+    room, decline = outcome
     is_enough = hold.allow_partial and room >= max(hold.min_units, 1)
     if decline is not None and not is_enough:
         return hold, 0, decline
@@ -478,9 +481,10 @@ def _next_slice(
         if blocked is not None:
             decline, target = blocked_customer(blocked), 0
         elif changes.limits is not None:
-            hold, target, decline = _within_limits(
-                changes, changes.limits, hold, want, wanted, parent, now
-            )
+            limited = _within_limits(changes, changes.limits, hold, want, wanted, parent, now)
+            if isinstance(limited, Problem):
+                return limited
+            hold, target, decline = limited
     if not target and decline is not None:
         hold = _counting_nothing(hold)
     more = target - hold.held_units
