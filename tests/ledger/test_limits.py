@@ -13,6 +13,7 @@ from tests.ledger.shop import (
     assert_clean,
     book,
     make_customer,
+    refusal,
     sell_tokens,
     tell,
     use,
@@ -22,7 +23,8 @@ from faregate import Engine
 from faregate.core.amounts import Number
 from faregate.core.decide import Command
 from faregate.core.events import EventsBooked, RecordEvents
-from faregate.core.limits import NOTHING_COUNTED, LimitRequest
+from faregate.core.limits import NOTHING_COUNTED, Limit, LimitChange, LimitRequest
+from faregate.core.problems import NOT_FOUND
 from faregate.core.rules import DescribeCustomer
 from faregate.customers.types import UpdateCustomer
 from faregate.ledger.memory import MAX_COUNTERS, Memory
@@ -39,6 +41,50 @@ async def at_once(engine: Engine, *commands: Command) -> list[Any]:
     environment = engine.context.environment_id
     futures = [lane.submit(command, environment) for command in commands]
     return await asyncio.gather(*cast("list[Awaitable[Any]]", futures))
+
+
+def test_changes_by_two_servers_of_one_limit_are_both_kept(database_url: str):
+    async def story() -> None:
+        async with (
+            Engine.open(database_url, clock=Clock()) as engine,
+            Engine.open(database_url, clock=Clock(), serves=False) as other,
+        ):
+            limit = await engine.create_limit(LimitRequest(Number(5), "day", asset="USD"))
+            await other.get_limit(limit.id)
+            await engine.change_limit(limit.id, LimitChange(amount=Number(7)))
+            changed = await other.change_limit(limit.id, LimitChange(name="a day"))
+            assert (changed.amount_units, changed.name) == (7 * 10**9, "a day")
+            await other.delete_limit(limit.id)
+            for sent in (
+                engine.delete_limit(limit.id),
+                engine.change_limit(limit.id, LimitChange(amount=Number(9))),
+            ):
+                assert (await refusal(sent)).problem.kind is NOT_FOUND
+
+    tell(story())
+
+
+def test_a_limit_that_was_deleted_does_not_come_back_by_a_repeat_of_its_making(database_url: str):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            customer_id = await make_customer(engine)
+            cap = LimitRequest(Number(5), "day", asset="USD")
+
+            async def make() -> Limit:
+                return await engine.create_customer_limit(customer_id, cap, idempotency_key="once")
+
+            first = await make()
+            change = LimitChange(amount=Number(6))
+            await engine.change_customer_limit(customer_id, first.id, change)
+            assert await make() == first
+            (state,) = await engine.customer_limits(customer_id)
+            assert state.limit.amount_units == 6 * 10**9
+            await engine.delete_customer_limit(customer_id, first.id)
+            assert await make() == first
+            assert await engine.customer_limits(customer_id) == []
+
+    tell(story())
 
 
 def test_a_lane_remembers_a_bounded_number_of_counters_whatever_one_batch_has_loaded():

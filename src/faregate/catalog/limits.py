@@ -4,7 +4,7 @@ the catalog: every lane's next commit knows of a change.
 
 from __future__ import annotations
 
-from faregate.core.codec import encode
+from faregate.core.codec import decode, encode
 from faregate.core.limits import MAX_LIMITS, Limit
 from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem
 from faregate.core.subscriptions import CatalogView
@@ -15,8 +15,12 @@ def find_limit(catalog: CatalogView, limit_id: str) -> Limit:
     """Return one of an account's limits. Raises 404."""
     found = next((limit for limit in catalog.limits if limit.id == limit_id), None)
     if found is None:
-        raise FaregateError(Problem(NOT_FOUND, f"there is no limit {limit_id[:100]!r}"))
+        raise _unknown(limit_id)
     return found
+
+
+def _unknown(limit_id: str) -> FaregateError:
+    return FaregateError(Problem(NOT_FOUND, f"there is no limit {limit_id[:100]!r}"))
 
 
 async def insert_limit(queries: Queries, environment_id: int, limit: Limit) -> Limit:
@@ -35,6 +39,19 @@ async def insert_limit(queries: Queries, environment_id: int, limit: Limit) -> L
         encode(limit).decode(),
     )
     return limit
+
+
+async def read_limit(queries: Queries, environment_id: int, limit_id: str) -> Limit:
+    """Read one of an account's limits where it is about to be changed: somebody else may have done
+    so. Raises 404."""
+    found = await queries.fetch(
+        "SELECT terms FROM account_limits WHERE environment_id = $1 AND limit_id = $2",
+        environment_id,
+        limit_id,
+    )
+    if not found:
+        raise _unknown(limit_id)
+    return decode(Limit, found[0][0])
 
 
 async def update_limit(queries: Queries, environment_id: int, limit: Limit) -> None:

@@ -12,20 +12,27 @@ from msgspec import structs
 from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
 from faregate.core.problems import CONFLICT, NOT_FOUND, Problem
 
+MAX_REMOVED: Final = 100
+"""Limits of which it is remembered that they were taken away: a late repeat of their making must
+not bring them back."""
+
 
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A customer's own rules; `blocked_because` is None for one who is not blocked."""
+    """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
+    the ids of the limits that were taken away last."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
     blocked_because: str | None = None
+    removed: tuple[str, ...] = ()
 
 
 NO_RULES: Final = CustomerRules()
 
 
 class SetLimit(msgspec.Struct, frozen=True):
-    """Give a customer a limit. One that is there under the same id is a repeat."""
+    """Give a customer a limit. One that is there under the same id is a repeat, and so is one that
+    was taken away since."""
 
     customer_id: str
     limit: Limit
@@ -40,7 +47,7 @@ class ChangeLimit(msgspec.Struct, frozen=True):
 
 
 class RemoveLimit(msgspec.Struct, frozen=True):
-    """Take a limit away. It was answered before if it is not there any more: a repeat."""
+    """Take a limit away. One that is not there, or no longer, is not found."""
 
     customer_id: str
     limit_id: str
@@ -80,7 +87,9 @@ def change_rules(
     if found is None:
         return Problem(NOT_FOUND, f"the customer has no limit {command.limit_id[:100]!r}")
     if isinstance(command, RemoveLimit):
-        return _with_limits(rules, [limit for limit in rules.limits if limit is not found]), found
+        kept = [limit for limit in rules.limits if limit is not found]
+        removed = (*rules.removed, found.id)[-MAX_REMOVED:]
+        return structs.replace(_with_limits(rules, kept), removed=removed), found
     changed = changed_limit(found, command.change)
     if isinstance(changed, Problem):
         return changed
@@ -92,6 +101,8 @@ def _set(rules: CustomerRules, limit: Limit) -> tuple[CustomerRules, RulesAnswer
     prior = next((other for other in rules.limits if other.id == limit.id), None)
     if prior is not None:
         return rules, prior
+    if limit.id in rules.removed:
+        return rules, limit
     if len(rules.limits) >= MAX_LIMITS:
         return Problem(CONFLICT, f"the customer has {MAX_LIMITS} limits: delete one first")
     return _with_limits(rules, [*rules.limits, limit]), limit

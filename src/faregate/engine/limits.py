@@ -86,19 +86,19 @@ class LimitOperations(EngineBase):
         """Change one of the account's limits; what was counted stays. Raises 404."""
         change = checked(change)
         environment = self._environment(context)
-        found = account_limits.find_limit(self._catalog.view(environment), limit_id)
-        changed = changed_limit(found, change)
-        if isinstance(changed, Problem):
-            raise FaregateError(changed)
         async with self._catalog_change() as queries:
+            found = await account_limits.read_limit(queries, environment, limit_id)
+            changed = changed_limit(found, change)
+            if isinstance(changed, Problem):
+                raise FaregateError(changed)
             await account_limits.update_limit(queries, environment, changed)
         return changed
 
     async def delete_limit(self, limit_id: str, *, context: AccountContext | None = None) -> None:
         """Take one of the account's limits away. Raises 404."""
         environment = self._environment(context)
-        account_limits.find_limit(self._catalog.view(environment), limit_id)
         async with self._catalog_change() as queries:
+            await account_limits.read_limit(queries, environment, limit_id)
             await account_limits.delete_limit(queries, environment, limit_id)
 
     async def create_customer_limit(
