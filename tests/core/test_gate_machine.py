@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
 
-from faregate.core.accounts import Account, overdraft_held
-from faregate.core.amounts import plain, to_decimal
+from faregate.core.accounts import REVENUE, Account, overdraft_held
+from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Command, Decision, SetOverdraft
 from faregate.core.events import EventsBooked, UsageEvent
@@ -26,10 +26,13 @@ from faregate.core.gate import (
 )
 from faregate.core.grants import order_of_use
 from faregate.core.hold_requests import ExtendRequest, HoldRequest
+from faregate.core.limits import Limit, LimitRequest, new_limit
 from faregate.core.problems import Problem
+from faregate.core.rules import SetLimit
 from faregate.core.timeline import advance
 from faregate.ledger.rows import (
     BatchRows,
+    read_counter,
     read_customers,
     read_events,
     read_hold,
@@ -37,6 +40,7 @@ from faregate.ledger.rows import (
 )
 from faregate.store.protocol import LaneRows
 
+from .builders import ASSETS as ALL_ASSETS
 from .builders import (
     CUSTOMER,
     T0,
@@ -93,6 +97,26 @@ TOKENS = price(
 )
 
 
+def _limit(identifier: str, amount: int, period: Any, **terms: Any) -> Limit:
+    made = new_limit(LimitRequest(Number(amount), period, **terms), ALL_ASSETS, identifier, T0)
+    assert isinstance(made, Limit)
+    return made
+
+
+ALL_USD = _limit("all", 7, "lifetime", mode="soft", asset="USD")
+OTHER_LIMITS = (
+    _limit("each", 3, "hour", asset="USD", subject="*", window="rolling"),
+    _limit("strict", 5, "day", asset="USD", rejects_events=True),
+    _limit("ada", 60, "week", asset="CREDITS", subject="ada"),
+    _limit("volume", 100, "hour", measure="volume", volume_field="volume", rejects_events=True),
+    _limit("calls", 3, "hour", measure="events", event_type="call"),
+    _limit("free", 50, "lifetime", mode="free", measure="volume", volume_field="volume"),
+    _limit("some", 9, "hour", mode="free", measure="volume", volume_field="volume", subject="*"),
+    _limit("first", 2, "hour", mode="free", measure="events", event_type="call"),
+)
+SUBJECTS = st.sampled_from([None, None, "ada", "bob"])
+
+
 class Gate(RuleBasedStateMachine):
     """One customer's wallet under everything that can happen to it."""
 
@@ -104,8 +128,13 @@ class Gate(RuleBasedStateMachine):
         self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {}
         self.first: list[tuple[Command, Any]] = []
 
-    @initialize(amount=st.sampled_from(["0", "3", "20", "100", "100"]))
-    def begin(self, amount: str) -> None:
+    @initialize(
+        amount=st.sampled_from(["0", "3", "20", "100", "100"]),
+        limits=st.lists(st.sampled_from(OTHER_LIMITS), unique=True, max_size=4),
+    )
+    def begin(self, amount: str, limits: list[Limit]) -> None:
+        for limit in (ALL_USD, *limits):
+            self.send(SetLimit(CUSTOMER, limit))
         if amount != "0":
             for asset in ("USD", "CREDITS"):
                 self.send(adjust(amount, self.name(), asset))
@@ -131,7 +160,7 @@ class Gate(RuleBasedStateMachine):
             kept = self.tables.setdefault(table.replace("_uses", "s").replace("_changes", "s"), {})
             for row in added:
                 key = row[:2] if table in ("grants", "grant_uses", "wallet_accounts") else row[0]
-                if table == "carries":
+                if table in ("carries", "limit_counters"):
                     key = row[:3]
                 if table == "grant_uses":
                     # Of these only what remains is written.
@@ -151,6 +180,12 @@ class Gate(RuleBasedStateMachine):
         assert [(e.event, e.result) for _, e in events] == [
             (e.event, e.result) for e in decision.events
         ]
+        assert {row[:3] for row in lists["limit_counters"]} == {
+            (CUSTOMER, *key) for key in decision.counters
+        }
+        for row in lists["limit_counters"]:
+            (_, *key), counter = read_counter(row)
+            assert decision.counters[key[0], key[1]] == counter
         for row in lists["transactions"]:
             kept: Any = read_transaction(row)
             made: Any = decision.transaction
@@ -183,9 +218,9 @@ class Gate(RuleBasedStateMachine):
         name = self.name()
         self.send(adjust(f"-{amount}", name, asset) if is_debit else charge(amount, name, asset))
 
-    @rule(event_type=PRICED, volume=st.integers(0, 90), lenient=st.booleans())
-    def use(self, event_type: str, volume: int, lenient: bool) -> None:
-        used = self.used(event_type, volume)
+    @rule(event_type=PRICED, volume=st.integers(0, 90), subject=SUBJECTS, lenient=st.booleans())
+    def use(self, event_type: str, volume: int, subject: str | None, lenient: bool) -> None:
+        used = structs.replace(self.used(event_type, volume), subject=subject)
         events = (event(self.name(), self.now), used, used)
         self.send(record(*events, lenient=lenient))
 
@@ -208,6 +243,7 @@ class Gate(RuleBasedStateMachine):
         partial=st.booleans(),
         parent=st.none() | PICK,
         late=st.sampled_from(["charge", "reject"]),
+        subject=SUBJECTS,
     )
     def ask(
         self,
@@ -217,8 +253,10 @@ class Gate(RuleBasedStateMachine):
         partial: bool,
         parent: int | None,
         late: Any,
+        subject: str | None,
     ) -> None:
         more: dict[str, Any] = {"expires_in_seconds": seconds, "late_capture": late}
+        more["subject"] = subject
         if parent is not None and self.any_open():
             more["parent_id"] = self.open_hold(parent)
         requests = tuple(
@@ -230,10 +268,18 @@ class Gate(RuleBasedStateMachine):
             for request, hold in zip(requests, decision.answer.holds, strict=True):
                 self.promise_is_kept(request, hold)
 
-    @rule(event_type=PRICED, volume=st.integers(0, 90), seconds=SECONDS, parent=st.none() | PICK)
-    def ask_for_a_use(self, event_type: str, volume: int, seconds: int, parent: int | None) -> None:
+    @rule(
+        event_type=PRICED,
+        volume=st.integers(0, 90),
+        seconds=SECONDS,
+        parent=st.none() | PICK,
+        subject=SUBJECTS,
+    )
+    def ask_for_a_use(
+        self, event_type: str, volume: int, seconds: int, parent: int | None, subject: str | None
+    ) -> None:
         data = {"volume": volume}
-        more: dict[str, Any] = {"event_type": event_type, "data": data}
+        more: dict[str, Any] = {"event_type": event_type, "data": data, "subject": subject}
         if parent is not None and self.any_open():
             more["parent_id"] = self.open_hold(parent)
         asked = authorize(None, self.name(), expires_in_seconds=seconds, **more)
@@ -248,16 +294,20 @@ class Gate(RuleBasedStateMachine):
         if hold.status == "authorized":
             if hold.amount_units and hold.parent_id is None:
                 assert hold.available_units >= -room
+                self.limits_are_kept(request, hold)
             return
         assert hold.decline is not None
         lacking = hold.decline.top_up_units
         if lacking is None or request.max_amount is None:
             return
+        if request.allow_partial and len(self.book.state.rules.limits) > 1:
+            return  # It was for what limits had left room for.
         last = list(self.book.holds.values())[-1]
         if last.id != hold.id:
             return  # Others of the batch came after it.
         for units, status in ((lacking - 1, "declined"), (lacking, "authorized")):
             again = Book(self.book.catalog, self.book.state)
+            again.counters = self.book.counters.copy()
             again.ids.tick(self.now)
             scale = self.book.catalog.assets[account.asset].scale
             if units:
@@ -265,6 +315,21 @@ class Gate(RuleBasedStateMachine):
                 again.do(adjust(more, "top-up", account.asset), self.now)
             whole = structs.replace(request, allow_partial=False)
             assert again.hold(Authorize(CUSTOMER, (whole,)), self.now).status == status
+
+    def limits_are_kept(self, request: HoldRequest, hold: HoldView) -> None:
+        """What was just granted has passed no hard limit."""
+        accounts = self.book.state.accounts.values()
+        for limit in self.book.state.rules.limits:
+            if limit.mode != "hard" or limit.asset not in (None, hold.account_id.split(":")[1]):
+                continue
+            if not limit.matches(request.event_type, request.subject, request.data or {}):
+                continue
+            if limit.measure == "volume" and not (request.data or {}).get("volume"):
+                continue
+            key = limit.counter_key(request.subject)
+            used = self.book.counters[key].used_units(limit.window_at(self.now)[0])
+            held = sum(account.counted.get(key, 0) for account in accounts)
+            assert used + held <= limit.amount_units, limit.id
 
     @precondition(any_open)
     @rule(pick=PICK, amount=AMOUNTS, final=st.booleans())
@@ -340,15 +405,20 @@ class Gate(RuleBasedStateMachine):
             accounts=rows.get("wallet_accounts", []),
             carries=rows.get("carries", []),
             open_holds=[row for row in rows.get("holds", []) if row[6] == 1],
+            rules=rows.get("customer_rules", []),
         )
         state = read_customers([CUSTOMER], loaded)[CUSTOMER]
         old = self.book.state
         assert state.carries == old.carries
+        assert state.rules == old.rules
         assert state.accounts.keys() == old.accounts.keys()
         for later in (0, 1, 60, 400):
             now = self.now + timedelta(seconds=later)
             self.is_same(state, old, now)
-        self.book.state = type(old)(CUSTOMER, old.subscriptions, state.accounts, state.carries)
+        self.book.state = structs.replace(state, subscriptions=old.subscriptions)
+        for row in rows.get("limit_counters", []):
+            (_, limit_id, subject), counter = read_counter(row)
+            assert self.book.counters[limit_id, subject] == counter
 
     def is_same(self, read: CustomerState, live: CustomerState, now: datetime) -> None:
         for identifier, account in live.accounts.items():
@@ -367,6 +437,8 @@ class Gate(RuleBasedStateMachine):
         for (asset, _), units in balances.items():
             by_asset[asset] += units
         assert not any(by_asset.values())
+        # All that a customer has paid is what the limit for everything has counted.
+        assert self.book.counters["all", ""].used_units(0) == balances["USD", REVENUE]
         by_name = Counter({name: units for (_, name), units in balances.items()})
         grants = self.tables.get("grants", {})
         for (_, grant_id), row in grants.items():
@@ -397,6 +469,11 @@ class Gate(RuleBasedStateMachine):
             # The account may look for a change too early, but never too late.
             assert account.next_change_at is not None
             assert account.next_change_at <= min(instants)
+        counted: Counter[tuple[str, str]] = Counter()
+        for hold in account.holds.values():
+            for count in hold.counts:
+                counted[count.key] += hold.held_units if count.units is None else count.units
+        assert +counted == account.counted
         for hold in account.holds.values():
             if hold.parent_id is not None:
                 parent = account.holds[hold.parent_id]
@@ -416,6 +493,7 @@ class Gate(RuleBasedStateMachine):
         self.books_balance()
         assert not any(a.pending_out_units for a in self.book.state.accounts.values())
         assert not any(hold.held_units for hold in self.book.holds.values())
+        assert not any(account.counted for account in self.book.state.accounts.values())
 
 
 TestGate = Gate.TestCase

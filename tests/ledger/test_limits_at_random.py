@@ -202,12 +202,14 @@ class Caller:
             request = CaptureRequest(self.next(), Number(amount) / 100)
             done = await self.send("capture", hold.id, request)
             if not isinstance(done, Problem):
+                assert done.captured_units <= hold.amount_units
                 booked = Spent(self.books.now, hold.subject or "", run, done.captured_units)
                 self.books.used[request.transaction_id] = booked
             return
         event = self.a_event(self.random.randint(0, tokens))
         done = await self.send("capture", hold.id, CaptureRequest(self.next(), events=[event]))
         if not isinstance(done, Problem):
+            assert done.captured_units <= hold.amount_units
             self.books.book(event, done.results[0], hold.subject or "", run)
 
     async def an_amount(self) -> None:
