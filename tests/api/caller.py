@@ -16,7 +16,7 @@ from tests.api.conftest import TEST_KEY, RunningServer
 
 USD = "default:USD"
 SOLD = "products/tokens"
-LISTS = ("products", "customers", "events", "assets")
+LISTS = ("products", "customers", "events", "assets", "limits")
 
 
 class Answer(NamedTuple):
@@ -116,7 +116,8 @@ def world(me: Caller, customer_id: str) -> list[Any]:
     """Everything that a refusal could have changed."""
     counts = [me.get(path).body["total_count"] for path in LISTS]
     customer = f"customers/{customer_id}"
-    return counts + [me.get(path).body for path in (customer, f"{customer}/wallet", SOLD)]
+    shown = (customer, f"{customer}/wallet", f"{customer}/limits", SOLD)
+    return counts + [me.get(path).body for path in shown]
 
 
 @contextmanager

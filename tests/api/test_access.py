@@ -23,6 +23,7 @@ from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, Running
 WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
 HOLDS = f"{WALLET}/holds"
+LIMITS = "/v1/customers/{customer_id}/limits"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
@@ -40,6 +41,18 @@ OPERATIONS = {
     ("GET", "/v1/customers"): READ_ALL,
     ("GET", "/v1/customers/{customer_id}"): EVERYBODY,
     ("PATCH", "/v1/customers/{customer_id}"): ADMIN,
+    ("POST", "/v1/customers/{customer_id}/block"): ADMIN,
+    ("POST", "/v1/customers/{customer_id}/unblock"): ADMIN,
+    ("POST", "/v1/limits"): ADMIN,
+    ("GET", "/v1/limits"): READ_ALL,
+    ("GET", "/v1/limits/{limit_id}"): READ_ALL,
+    ("PATCH", "/v1/limits/{limit_id}"): ADMIN,
+    ("DELETE", "/v1/limits/{limit_id}"): ADMIN,
+    ("POST", LIMITS): ADMIN,
+    ("GET", LIMITS): EVERYBODY,
+    ("GET", f"{LIMITS}/{{limit_id}}"): EVERYBODY,
+    ("PATCH", f"{LIMITS}/{{limit_id}}"): ADMIN,
+    ("DELETE", f"{LIMITS}/{{limit_id}}"): ADMIN,
     ("POST", "/v1/customers/{customer_id}/subscriptions"): ADMIN,
     ("PATCH", SUBSCRIPTION): ADMIN,
     ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
@@ -82,6 +95,8 @@ def ada(me: Caller) -> str:
     assert me.post("events", usage(customer, event("e1"))).status == 204
     hold = {"transaction_id": "hold", "max_amount": 1, "asset": "USD"}
     assert me.post(f"customers/{customer}/wallet/holds", hold).status == 200
+    for path in ("limits", f"customers/{customer}/limits"):
+        me.made(path, {"amount": 1000, "period": "month", "asset": "USD"})
     return customer
 
 
@@ -171,6 +186,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "account_id": USD,
         "asset_code": "GEMS",
         "hold_id": me.get(f"customers/{ada}/wallet/holds").body["items"][0]["id"],
+        "limit_id": me.get("limits").body["items"][0]["id"],
     }
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
@@ -189,13 +205,17 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "update": {"transaction_id": "x", "want": {"amount": 1}},
         "extend": {"expires_in_seconds": 60},
         "void": {},
+        "block": {},
+        "unblock": {},
+        "limits": {"amount": 1, "period": "day", "asset": "USD"},
+        "{limit_id}": {"amount": 1},
     }
     before = world(me, ada)
     with calling(shared_server, LIVE_KEY) as live:
         for method, path in OPERATIONS:
             if "{" not in path:
                 continue
-            body = None if method == "GET" else bodies[path.rpartition("/")[2]]
+            body = None if method in ("GET", "DELETE") else bodies[path.rpartition("/")[2]]
             if body == bodies["{product_id}"]:
                 body = {"version": 1} if method == "PATCH" else {"prices": []}
             answer = live.send(method, path.format(**names), body)
@@ -206,7 +226,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         buyer = {"name": "Eve", "subscriptions": [{"products": [{"id": bought}]}]}
         assert_refused(live.post("customers", buyer), "subscriptions[0].products[0].id")
         assert_refused(live.post("products", product(asset="GEMS")), "prices[0].pricing[0].asset")
-        for path in ("products", "customers", "events", f"events?customer_id={ada}"):
+        for path in ("products", "customers", "events", f"events?customer_id={ada}", "limits"):
             assert live.get(path).body["total_count"] == 0
         codes = [item["code"] for item in live.get("assets?limit=100").body["items"]]
         assert "GEMS" not in codes

@@ -32,11 +32,21 @@ BODIES: dict[str, tuple[Any, Any]] = {
         {"products": [{"code": "tokens"}]},
         {"products": [{"code": "tokens", "version": 1}]},
     ),
+    "limits": (
+        {"amount": 1000, "period": "day", "asset": "USD"},
+        {"amount": 1000, "period": "week", "asset": "USD"},
+    ),
+    "customers/{customer}/limits": (
+        {"amount": 1000, "period": "day", "asset": "USD"},
+        {"amount": 1001, "period": "day", "asset": "USD"},
+    ),
 }
 
 
 def _how_many(me: Caller, customer_id: str) -> list[int]:
     counts = [me.get(path).body["total_count"] for path in ("assets", "products", "customers")]
+    limits = me.get(f"customers/{customer_id}/limits?limit=100").body["items"]
+    counts += [me.get("limits").body["total_count"], sum(one["is_own"] for one in limits)]
     versions = len(me.get("products/tokens").body["versions"])
     return [*counts, versions, len(me.get(f"customers/{customer_id}").body["subscriptions"])]
 
