@@ -84,8 +84,24 @@ def _ids(me: Caller) -> dict[str, str]:
     }
 
 
+def _set_free(me: Caller, customer: str) -> None:
+    """Take away what other tests have put in the way of a customer."""
+    assert me.post(f"customers/{customer}/unblock", {}).status == 204
+    for path in ("limits", f"customers/{customer}/limits"):
+        for item in me.get(f"{path}?limit=100").body["items"]:
+            limit_id = item["limit"]["id"] if "limit" in item else item["id"]
+            assert me.send("DELETE", f"{path}/{limit_id}").status == 204
+
+
+def _limit(me: Caller, path: str, customer: str) -> str:
+    """A limit for one test, which deletes it or not: an account's, or a customer's own."""
+    of = path.rpartition("/")[0].format(customer_id=customer)
+    return str(me.made(of, {"amount": 1, "period": "day", "asset": "USD"})["id"])
+
+
 def _hold(me: Caller, customer: str, name: str) -> str:
     """A hold for one test: others may have ended theirs."""
+    _set_free(me, customer)
     body = {"transaction_id": name, "max_amount": 1000, "asset": "USD"}
     answer = me.post(holds(customer), body)
     assert answer.body["status"] == "authorized"
@@ -149,6 +165,9 @@ def _send_many(target: Target, name: str, mode: GenerationMode, checks: list[Any
     if "{hold_id}" in path:
         hold_id = _hold(target.me, ids["customer_id"], f"{name} {mode}")
         ids = {**ids, "hold_id": hold_id}
+    if "{limit_id}" in path:
+        _set_free(target.me, ids["customer_id"])
+        ids = {**ids, "limit_id": _limit(target.me, path, ids["customer_id"])}
     names = {key: value for key, value in ids.items() if f"{{{key}}}" in path}
     made_up = operation.as_strategy(mode)
     about = operation.as_strategy(mode, path_parameters=names) if names else made_up
