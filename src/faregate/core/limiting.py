@@ -116,6 +116,7 @@ class Limiting:
         "_customer_id",
         "_limits",
         "_now",
+        "_windows",
         "by_hold",
         "has_happened",
         "notices",
@@ -134,6 +135,7 @@ class Limiting:
         self._limits = limits
         self._counters = counters
         self._now = now
+        self._windows: dict[str, tuple[int, datetime | None]] = {}
         self._changed: dict[CounterKey, Counter] = {}
         self.notices: list[Notice] = []
         self.has_happened = False
@@ -179,7 +181,13 @@ class Limiting:
         ]
 
     def _used(self, limit: Limit, key: CounterKey) -> int:
-        return self._counter(key).used_units(limit.window_at(self._now)[0])
+        return self._counter(key).used_units(self._window(limit)[0])
+
+    def _window(self, limit: Limit) -> tuple[int, datetime | None]:
+        found = self._windows.get(limit.id)
+        if found is None:
+            found = self._windows[limit.id] = limit.window_at(self._now)
+        return found
 
     # -- before the work ----------------------------------------------------------------------
 
@@ -348,7 +356,7 @@ class Limiting:
 
     def _tell(self, limit: Limit, key: CounterKey, used: int) -> None:
         """Say that a limit is reached, once per window."""
-        begins_us, ends_at = limit.window_at(self._now)
+        begins_us, ends_at = self._window(limit)
         counter = self._counter(key)
         if counter.is_told(begins_us):
             return

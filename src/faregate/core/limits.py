@@ -159,10 +159,10 @@ class Counter(msgspec.Struct, frozen=True, gc=False):
     def plus(self, limit: Limit, now: datetime, units: int) -> Counter:
         """Return it with so many units more, and without what counts no longer."""
         begins_us, _ = limit.window_at(now)
-        at = begins_us
-        if limit.window == "rolling" and limit.period != "lifetime":
-            step = rolling_step_us(limit.period)
-            at = to_us(now) // step * step
+        if limit.window == "calendar" or limit.period == "lifetime":
+            return Counter(((begins_us, self.used_units(begins_us) + units),), self.reached_us)
+        step = rolling_step_us(limit.period)
+        at = to_us(now) // step * step
         kept = dict([count for count in self.counts if count[0] >= begins_us])
         kept[at] = kept.get(at, 0) + units
         return Counter(tuple(sorted(kept.items())), self.reached_us)
