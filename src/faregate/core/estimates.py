@@ -90,8 +90,9 @@ def estimate(
     wanted = next(iter(found.values()))
     if wanted.units > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
-    taken = free.taken(measured)
-    return structs.replace(wanted, counts=taken) if taken else wanted
+    if free is NOTHING_FREE:
+        return wanted
+    return structs.replace(wanted, counts=free.taken(measured))
 
 
 def bounded(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -147,13 +147,17 @@ class Draft:
         """
         account, grants = self.account, tuple(self.grants)
         pending, instants = account.pending_out_units, [account.next_change_at]
-        changes: list[tuple[Hold | None, Hold | None]] = []
         for hold in self.step.holds.values():
             before = account.holds.get(hold.id)
-            changes.append((before, self.holds.get(hold.id)))
             pending += hold.held_units - (0 if before is None else before.held_units)
             if hold.id in self.holds:
                 instants.append(hold.expires_at)
+        counted = account.counted
+        if counted or any(hold.counts for hold in self.step.holds.values()):
+            changed = self.step.holds
+            counted = recounted(
+                counted, [(account.holds.get(name), self.holds.get(name)) for name in changed]
+            )
         if self.step.grants:
             instants += [grant.expires_at for grant in grants]
         known = [instant for instant in instants if instant is not None]
@@ -170,7 +174,7 @@ class Draft:
             min(known) if known else None,
             self.holds,
             pending,
-            recounted(account.counted, changes),
+            counted,
         )
 
     def moved_to(self, account: Account) -> Movement:

@@ -144,6 +144,9 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
         kept = joined(hold.parts, kept)
     hold = structs.replace(hold, parts=kept, amount_units=hold.amount_units + units)
     change = account.next_change_at
+    counted = account.counted
+    if counted or hold.counts:
+        counted = recounted(counted, [(account.holds.get(hold.id), hold)])
     after = Account(
         account.id,
         account.name,
@@ -157,7 +160,7 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
         hold.expires_at if change is None else min(change, hold.expires_at),
         {**account.holds, hold.id: hold},
         account.pending_out_units + units,
-        recounted(account.counted, [(account.holds.get(hold.id), hold)]),
+        counted,
     )
     return Movement(after, tuple(transfers), tuple([g for g, _ in uses]), (hold,))
 
