@@ -373,6 +373,17 @@ def test_what_a_child_spends_of_its_run_counts_once_where_both_count() -> None:
     assert (used(book, "lim_1"), held(book, "lim_1")) == (2 * ONE_USD, 8 * ONE_USD)
 
 
+def test_what_a_hold_expected_of_a_volume_counts_once_however_often_amounts_are_captured() -> None:
+    per_token = {"measure": "volume", "volume_field": "volume"}
+    book = book_with(limit("100", **per_token), limit("9", id="lim_e", measure="events"))
+    asked = authorize(event_type="llm", data={"volume": 40}, expires_in_seconds=60)
+    hold = book.hold(asked)
+    later = T0 + 2 * MINUTE
+    for number in range(3):
+        book.do(capture(hold.id, "0.01", transaction_id=f"late {number}"), later)
+    assert (used(book, "lim_1"), used(book, "lim_e")) == (40 * ONE_VOLUME, 1)
+
+
 # -- slices ----------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,8 @@ def _ended(hold: Hold, what: str) -> Problem:
 
 class _Settling:
     """A capture or update on its way: what was used is charged, to the hold first; if that has
-    expired, to the one that it drew from, where what it had set aside went back to."""
+    expired, to the one that it drew from, where what it had set aside went back to. `is_counted`
+    says that limits have counted all that the hold expected of volumes and events."""
 
     def __init__(
         self, changes: Changes, hold: Hold, catalog: CatalogView, now: datetime, ids: IdSource
@@ -88,6 +89,7 @@ class _Settling:
         self.events: list[BookedEvent] = []
         self.captured_units = 0
         self.gained_units = 0
+        self.is_counted = False
         if changes.limits is not None:
             changes.limits.settle(hold)
         if hold.is_session and hold.event_type is not None:
@@ -117,6 +119,7 @@ class _Settling:
         if changes.limits is not None:
             asset = moved.account.asset
             changes.limits.book_amount(self.hold, asset, units, is_whole=is_whole)
+            self.is_counted = is_whole
         self.captured_units = units
         self.gained_units = -units
         return None
@@ -156,6 +159,8 @@ class _Settling:
         limits = self.changes.limits
         if limits is not None and hold.counts and limits.by_hold:
             hold = structs.replace(hold, counts=_counted_down(hold.counts, limits.by_hold))
+        if self.is_counted:
+            hold = _counting_nothing(hold)
         slices = self.changes.slices
         return hold if slices is None else structs.replace(hold, meters=slices.meters)
 
