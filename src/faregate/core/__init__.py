@@ -6,9 +6,10 @@ seller may ask), `pricing` (what one event costs), `subscriptions` (which prices
 `grants` (credit, and its order of use), `holds` (credit that is set aside), `accounts` (balances
 and transfers), `timeline` (what time does to them), `wallet` (what commands do to them), `windows`
 and `limits` (how much may be used in a time), `limiting` (use held against them), `rules` (what
-holds for one customer alone), `customers`, `events`, `transactions`; then the gate: `slices` and `estimates` (what a use costs
-piece by piece, and what it will cost), `hold_requests`, `gate`, `authorizing`, `settling`; and last
-`decide`, where a command meets a customer's state and becomes rows and an answer.
+holds for one customer alone), `customers`, `events`, `transactions`; then the gate: `slices` and
+`estimates` (what a use costs piece by piece, and what it will cost), `hold_requests`, `gate`,
+`authorizing`, `settling`; and last `decide`, where a command meets a customer's state and becomes
+rows and an answer.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """
