@@ -28,13 +28,12 @@ lint: setup ## Run the linters and check types, formatting and imports
 check: lint ## Run the linters and all tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-quick: lint ## Run the linters and the tests that are not slow
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+quick: lint ## Run the linters and the quick tests, on SQLite alone (under a minute)
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "not postgresql"
 
 format: setup ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
-
 
 bench: setup ## Measure charges per second, beside baselines (about ten minutes; needs wrk)
 	@$(BIN)/python -m benchmarks
