@@ -65,7 +65,7 @@ async def _settle(url: str) -> None:
     """Wait until the index of customers' events, which is written behind the commits, has all that
     was loaded at once."""
     async with _opened(url) as store:
-        while (await store.fetch("SELECT max(last_seq - indexed_seq) FROM lanes"))[0][0]:
+        while (await store.fetch("SELECT max(last_seq - indexed_seq) FROM lanes"))[0][0]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
