@@ -1,0 +1,169 @@
+"""Events that nobody waits for: they are queued here and a thread sends them in batches.
+
+    with client.events() as events:
+        events.add(customer, new_event("llm", {"tokens": 12}))
+
+Nothing is lost in silence. What a server that is away for a while does not take stays queued and
+is tried again; what is refused is handed to `on_undelivered`, or raised by the next `flush` or
+`close`, together with what those could not deliver. The end of the program closes too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from faregate.client.answers import BookedResult, ProblemDetails
+from faregate.client.backlog import Backlog, Batch, EventsUndelivered, QueueFull
+from faregate.client.batching import Batching, payer_of
+from faregate.client.errors import FaregateClientError, unknown
+from faregate.client.transport import Transport, log
+from faregate.core.events import UsageEvent
+
+Wait = Callable[[threading.Condition, float], object]
+"""Waits on a condition, at most so many seconds."""
+
+
+class Batcher:
+    """Sends events in batches, from a thread of its own. Any thread may add to it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        batching: Batching,
+        wait: Wait = threading.Condition.wait,
+        backlog: Backlog | None = None,
+    ) -> None:
+        self._transport = transport
+        self._batching = batching
+        self._wait = wait
+        self._backlog = backlog or Backlog(batching.max_queued, batching.max_batch_bytes)
+        self._changed = threading.Condition()
+        self._sending = threading.Lock()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+        atexit.register(self.close)
+
+    def __enter__(self) -> Batcher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except EventsUndelivered as undelivered:
+            if error is None:
+                raise
+            log.error("%s", undelivered)
+            error.add_note(str(undelivered))
+
+    def add(
+        self, customer_id: str | None, event: UsageEvent, *, external_id: str | None = None
+    ) -> None:
+        """Queue an event. Raises `FaregateClientError` where the API would refuse it, `QueueFull`,
+        and `EventsUndelivered` where what could not be delivered has filled the queue."""
+        payer = payer_of(customer_id, external_id)
+        with self._changed:
+            self._refuse_if_closed()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="faregate", daemon=True)
+                self._thread.start()
+            while self._backlog.is_full:
+                self._make_room()
+            self._backlog.put(payer, event)
+            if self._backlog.queued in (1, self._batching.flush_at):
+                self._changed.notify_all()
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the batcher is closed: make another one")
+
+    def _make_room(self) -> None:
+        undelivered = self._backlog.take_undelivered()
+        if undelivered:
+            raise EventsUndelivered(undelivered)
+        if self._batching.when_full == "raise":
+            raise QueueFull(self._batching.max_queued)
+        self._changed.notify_all()
+        self._changed.wait()
+        self._refuse_if_closed()
+
+    def flush(self) -> None:
+        """Send all that is queued and wait for the answers. Raises `EventsUndelivered`."""
+        problem = self._send_all()
+        with self._changed:
+            if problem is not None:
+                self._backlog.give_up_all(problem)
+        self._hand_over(must_raise=True)
+
+    def close(self) -> None:
+        """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        atexit.unregister(self.close)
+        if self._thread is not None:
+            self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        must_pause = False
+        while True:
+            with self._changed:
+                while not self._backlog.queued and not self._is_closed:
+                    self._changed.wait()
+                is_due = self._backlog.queued >= self._batching.flush_at and not must_pause
+                if not is_due and not self._is_closed:
+                    self._wait(self._changed, self._batching.flush_every_seconds)
+                if self._is_closed:
+                    return
+            must_pause = self._send_all() is not None
+            try:
+                self._hand_over(must_raise=False)
+            except Exception:
+                log.exception("on_undelivered failed")
+
+    def _send_all(self) -> ProblemDetails | None:
+        """Send batches until none is left, or until nobody answers. Returns why it stopped."""
+        with self._sending:
+            while True:
+                with self._changed:
+                    batch = self._backlog.take()
+                if batch is None:
+                    return None
+                answer = self._sent(batch)
+                with self._changed:
+                    self._changed.notify_all()
+                    if isinstance(answer, list):
+                        self._backlog.delivered(batch, answer)
+                    elif self._backlog.failed(batch, answer):
+                        return answer.problem
+
+    def _sent(self, batch: Batch) -> list[BookedResult] | FaregateClientError:
+        try:
+            return batch.read(self._transport.send(batch.request()))
+        except FaregateClientError as failure:
+            return failure
+        except Exception as error:
+            log.exception("a batch of events could not be sent")
+            return unknown(error)
+
+    def _hand_over(self, *, must_raise: bool) -> None:
+        """Hand over what could not be delivered."""
+        callback = self._batching.on_undelivered
+        if callback is None and not must_raise:
+            return
+        with self._changed:
+            undelivered = self._backlog.take_undelivered()
+            self._changed.notify_all()
+        if not undelivered:
+            return
+        if callback is None:
+            raise EventsUndelivered(undelivered)
+        callback(undelivered)

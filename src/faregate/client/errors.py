@@ -1,0 +1,109 @@
+"""What the client raises. Every error has a `problem` that says what was wrong, and a message that
+says what to do about it. None holds the request that failed, in which the API key is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from faregate.client.answers import Hold, ProblemDetails
+from faregate.core.amounts import plain
+from faregate.core.problems import KINDS, FaregateError
+
+MAX_SHOWN: Final = 300
+UNREACHABLE: Final = "urn:faregate:client:unreachable"
+UNREADABLE: Final = "urn:faregate:client:unreadable"
+UNKNOWN: Final = "urn:faregate:client:unknown"
+DECLINED: Final = "urn:faregate:client:declined"
+_REMEDIES: Final = {kind.urn: kind.meaning for kind in KINDS}
+
+
+class FaregateClientError(Exception):
+    """A request failed. `problem` says why: `type`, `status`, `detail`, `errors`, `request_id`."""
+
+    def __init__(self, problem: ProblemDetails) -> None:
+        super().__init__(_message(problem))
+        self.problem = problem
+
+
+class PaymentRequired(FaregateClientError):
+    """The account cannot pay, and its overdraft policy forbids going below zero (402). Nothing was
+    booked: the customer tops up, then the same request may be sent again."""
+
+
+class Unreachable(FaregateClientError):
+    """No server answered, however often it was asked. Whether the request was applied is unknown:
+    send it again with the same ids, and it is applied once."""
+
+
+class Declined(FaregateClientError):
+    """A hold was not granted. `hold` says why: `decline_code`, `detail`, `top_up_needed`."""
+
+    def __init__(self, hold: Hold) -> None:
+        detail = f"{hold.decline_code}: {hold.detail}"
+        if hold.top_up_needed is not None:
+            needed = f"{plain(hold.top_up_needed)} {hold.asset}"
+            detail = f"{detail} (a top-up of {needed} would make it pass)"
+        title = "The hold was declined"
+        super().__init__(ProblemDetails(DECLINED, title, 200, detail))
+        self.hold = hold
+
+
+def refused_here(error: FaregateError) -> FaregateClientError:
+    """Return the error of a request that was never sent: the API would refuse it."""
+    problem = error.problem
+    kind = problem.kind
+    return FaregateClientError(
+        ProblemDetails(kind.urn, kind.title, kind.status, problem.detail, errors=problem.errors)
+    )
+
+
+def unreachable(where: str, tries: int, reason: str) -> Unreachable:
+    """Return the error of a request to which no answer came."""
+    detail = (
+        f"no answer from {where} after {tries} {'try' if tries == 1 else 'tries'} ({reason}): "
+        "check the address and that the server runs. Whether the request was applied is unknown: "
+        "send it again with the same ids and it is applied once"
+    )
+    return Unreachable(ProblemDetails(UNREACHABLE, "No server answered", 0, detail))
+
+
+def unknown(error: Exception) -> FaregateClientError:
+    """Return the error of a batch that failed in a way nobody foresaw."""
+    detail = f"{type(error).__name__}: {error}"
+    return FaregateClientError(ProblemDetails(UNKNOWN, "A fault of the client's", 0, detail))
+
+
+def error_of(status: int, body: bytes, request_id: str) -> FaregateClientError:
+    """Return the error that an answer is."""
+    try:
+        problem = msgspec.json.decode(body, type=ProblemDetails)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        shown = body[:MAX_SHOWN].decode("utf-8", "replace").strip()
+        detail = f"{shown!r} is no answer of Faregate's: check what stands between here and there"
+        problem = ProblemDetails(
+            UNREADABLE, "An answer of something else", status, detail, request_id=request_id
+        )
+    kind = PaymentRequired if status == 402 else FaregateClientError
+    return kind(problem)
+
+
+def unreadable(status: int, reason: str, request_id: str) -> FaregateClientError:
+    """Return the error of an answer that is not what was promised."""
+    detail = f"the answer cannot be read ({reason}): check that the address is Faregate's"
+    title = "An answer of something else"
+    return FaregateClientError(
+        ProblemDetails(UNREADABLE, title, status, detail, request_id=request_id)
+    )
+
+
+def _message(problem: ProblemDetails) -> str:
+    text = f"{problem.title}: {problem.detail}"
+    if problem.status >= 400:
+        text = f"{problem.status} {text}"
+    remedy = _REMEDIES.get(problem.type)
+    if remedy:
+        text = f"{text}. {remedy}"
+    return f"{text} (request {problem.request_id})" if problem.request_id else text
