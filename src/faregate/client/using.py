@@ -84,8 +84,9 @@ class Use:
         self._open().costs.append(cost)
 
     def _open(self) -> Tally:
+        hold = self.hold
         if self._capture is not None or self._has_ended:
-            raise RuntimeError(f"hold {self.hold.id} was settled: ask for another one")
+            raise RuntimeError(f"hold {hold.id} was settled: ask for another one")
         return self._tally
 
     def settlement(self) -> Request[HoldCaptured] | None:
