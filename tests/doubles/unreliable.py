@@ -1,7 +1,7 @@
 """The way between a client and a real server, on which things go wrong: an answer that another box
 gives (429, 503), a connection that ends before the request arrives, and one that ends after the
 server has applied the request. It speaks HTTP/1.1 with bodies of a known length, passes everything
-else on as it is, and remembers what passed.
+else on as it is, and remembers what passed; `arrived` counts it, for a test that must wait.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class UnreliableWay:
         self.server = urlsplit(server_url)
         self.faults: list[bytes | str | None] = []
         self.passed: list[Passed] = []
+        self.arrived = threading.Semaphore(0)
         self.connections = 0
         self.url = ""
 
@@ -64,6 +65,7 @@ class UnreliableWay:
             while True:
                 head, body = await _message(reader)
                 self.passed.append(Passed(head.split(b"\r\n")[0].decode(), head, body))
+                self.arrived.release()
                 fault = self.faults.pop(0) if self.faults else None
                 if fault == LOST_BEFORE:
                     return

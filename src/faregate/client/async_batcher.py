@@ -50,7 +50,10 @@ class AsyncBatcher:
         self._blocking = blocking
         self._wait = wait
         self._backlog = Backlog(batching.max_queued, batching.max_batch_bytes)
-        self._changed = asyncio.Condition()
+        self._lock = asyncio.Lock()
+        self._work = asyncio.Condition(self._lock)
+        self._due = asyncio.Condition(self._lock)
+        self._room = asyncio.Condition(self._lock)
         self._sending = asyncio.Lock()
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
@@ -79,15 +82,20 @@ class AsyncBatcher:
         """Queue an event. Raises `FaregateClientError` where the API would refuse it, `QueueFull`,
         and `EventsUndelivered` where what could not be delivered has filled the queue."""
         payer = payer_of(customer_id, external_id)
-        async with self._changed:
+        async with self._lock:
             self._refuse_if_closed()
             if self._task is None:
                 self._task = asyncio.create_task(self._run())
             while self._backlog.is_full:
                 await self._make_room()
             self._backlog.put(payer, event)
-            if self._backlog.queued in (1, self._batching.flush_at):
-                self._changed.notify_all()
+            self._work.notify()
+            if self._is_due():
+                self._due.notify()
+
+    def _is_due(self) -> bool:
+        """Tell whether a batch is to be sent before the interval ends."""
+        return self._backlog.queued >= self._batching.flush_at or self._backlog.is_full
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
@@ -99,8 +107,7 @@ class AsyncBatcher:
             raise EventsUndelivered(undelivered)
         if self._batching.when_full == "raise":
             raise QueueFull(self._batching.max_queued)
-        self._changed.notify_all()
-        await self._changed.wait()
+        await self._room.wait()
         self._refuse_if_closed()
 
     async def flush(self) -> None:
@@ -112,9 +119,10 @@ class AsyncBatcher:
 
     async def close(self) -> None:
         """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
-        async with self._changed:
+        async with self._lock:
             self._is_closed = True
-            self._changed.notify_all()
+            for condition in (self._work, self._due, self._room):
+                condition.notify_all()
         if self._task is not None:
             await self._task
         await self.flush()
@@ -123,12 +131,11 @@ class AsyncBatcher:
     async def _run(self) -> None:
         must_pause = False
         while True:
-            async with self._changed:
+            async with self._lock:
                 while not self._backlog.queued and not self._is_closed:
-                    await self._changed.wait()
-                is_due = self._backlog.queued >= self._batching.flush_at and not must_pause
-                if not is_due and not self._is_closed:
-                    await self._wait(self._changed, self._batching.flush_every_seconds)
+                    await self._work.wait()
+                if not self._is_closed and (must_pause or not self._is_due()):
+                    await self._wait(self._due, self._batching.flush_every_seconds)
                 if self._is_closed:
                     return
             must_pause = await self._send_all() is not None
@@ -151,8 +158,8 @@ class AsyncBatcher:
                     self._backlog.delivered(batch, answer)
                 elif self._backlog.failed(batch, answer):
                     return answer.problem
-                async with self._changed:
-                    self._changed.notify_all()
+                async with self._lock:
+                    self._room.notify_all()
             return None
 
     async def _sent(self, batch: Batch) -> list[BookedResult] | FaregateClientError:
@@ -172,8 +179,8 @@ class AsyncBatcher:
         undelivered = self._backlog.take_undelivered()
         if not undelivered:
             return
-        async with self._changed:
-            self._changed.notify_all()
+        async with self._lock:
+            self._room.notify_all()
         if callback is None:
             raise EventsUndelivered(undelivered)
         callback(undelivered)

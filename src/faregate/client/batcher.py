@@ -40,7 +40,10 @@ class Batcher:
         self._batching = batching
         self._wait = wait
         self._backlog = backlog or Backlog(batching.max_queued, batching.max_batch_bytes)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._due = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
         self._sending = threading.Lock()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -69,7 +72,7 @@ class Batcher:
         """Queue an event. Raises `FaregateClientError` where the API would refuse it, `QueueFull`,
         and `EventsUndelivered` where what could not be delivered has filled the queue."""
         payer = payer_of(customer_id, external_id)
-        with self._changed:
+        with self._lock:
             self._refuse_if_closed()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="faregate", daemon=True)
@@ -77,8 +80,13 @@ class Batcher:
             while self._backlog.is_full:
                 self._make_room()
             self._backlog.put(payer, event)
-            if self._backlog.queued in (1, self._batching.flush_at):
-                self._changed.notify_all()
+            self._work.notify()
+            if self._is_due():
+                self._due.notify()
+
+    def _is_due(self) -> bool:
+        """Tell whether a batch is to be sent before the interval ends."""
+        return self._backlog.queued >= self._batching.flush_at or self._backlog.is_full
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
@@ -90,23 +98,23 @@ class Batcher:
             raise EventsUndelivered(undelivered)
         if self._batching.when_full == "raise":
             raise QueueFull(self._batching.max_queued)
-        self._changed.notify_all()
-        self._changed.wait()
+        self._room.wait()
         self._refuse_if_closed()
 
     def flush(self) -> None:
         """Send all that is queued and wait for the answers. Raises `EventsUndelivered`."""
         problem = self._send_all()
-        with self._changed:
+        with self._lock:
             if problem is not None:
                 self._backlog.give_up_all(problem)
         self._hand_over(must_raise=True)
 
     def close(self) -> None:
         """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
-            self._changed.notify_all()
+            for condition in (self._work, self._due, self._room):
+                condition.notify_all()
         atexit.unregister(self.close)
         if self._thread is not None:
             self._thread.join()
@@ -115,12 +123,11 @@ class Batcher:
     def _run(self) -> None:
         must_pause = False
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._backlog.queued and not self._is_closed:
-                    self._changed.wait()
-                is_due = self._backlog.queued >= self._batching.flush_at and not must_pause
-                if not is_due and not self._is_closed:
-                    self._wait(self._changed, self._batching.flush_every_seconds)
+                    self._work.wait()
+                if not self._is_closed and (must_pause or not self._is_due()):
+                    self._wait(self._due, self._batching.flush_every_seconds)
                 if self._is_closed:
                     return
             must_pause = self._send_all() is not None
@@ -133,13 +140,13 @@ class Batcher:
         """Send batches until none is left, or until nobody answers. Returns why it stopped."""
         with self._sending:
             while True:
-                with self._changed:
+                with self._lock:
                     batch = self._backlog.take()
                 if batch is None:
                     return None
                 answer = self._sent(batch)
-                with self._changed:
-                    self._changed.notify_all()
+                with self._lock:
+                    self._room.notify_all()
                     if isinstance(answer, list):
                         self._backlog.delivered(batch, answer)
                     elif self._backlog.failed(batch, answer):
@@ -159,9 +166,9 @@ class Batcher:
         callback = self._batching.on_undelivered
         if callback is None and not must_raise:
             return
-        with self._changed:
+        with self._lock:
             undelivered = self._backlog.take_undelivered()
-            self._changed.notify_all()
+            self._room.notify_all()
         if not undelivered:
             return
         if callback is None:
