@@ -137,6 +137,27 @@ def test_a_server_that_is_away_is_tried_again_and_at_last_it_is_said(
     assert balance(me, customer) == (9, 0)
 
 
+def test_closing_the_client_says_what_every_batcher_could_not_deliver(
+    me: Caller, way: UnreliableWay, customer: str
+) -> None:
+    async def leave(client: AsyncClient) -> None:
+        for name in ("a", "b"):
+            bad = new_event("llm", {"tokens": "many"}, id=name)
+            await client.events(flush_every_seconds=NEVER).add(customer, bad)
+
+    async def fail(client: AsyncClient) -> None:
+        await leave(client)
+        raise error
+
+    error = KeyError("mine")
+    with pytest.raises(EventsUndelivered) as told:
+        run(way.url, leave)
+    assert [lost.event.id for lost in told.value.events] == ["a", "b"]
+    with pytest.raises(KeyError):
+        run(way.url, fail)
+    assert "and 1 more" in error.__notes__[0]
+
+
 def test_a_cancelled_flush_puts_its_batch_back(
     me: Caller, way: UnreliableWay, customer: str
 ) -> None:

@@ -281,6 +281,26 @@ def test_closing_the_client_sends_what_is_queued(
     assert balance(me, customer) == (9, 0)
 
 
+def test_closing_the_client_says_what_every_batcher_could_not_deliver(
+    shared_server: RunningServer, customer: str
+) -> None:
+    error = KeyError("mine")
+
+    def work(customer: str, error: Exception | None) -> None:
+        with Client(shared_server.url, TEST_KEY) as client:
+            for name in ("a", "b"):
+                client.events(flush_every_seconds=NEVER).add(customer, bad(name))
+            if error is not None:
+                raise error
+
+    with pytest.raises(EventsUndelivered) as told:
+        work(customer, None)
+    assert [lost.event.id for lost in told.value.events] == ["a", "b"]
+    with pytest.raises(KeyError):
+        work(customer, error)
+    assert "and 1 more" in error.__notes__[0]
+
+
 def test_threads_add_at_once_and_every_event_arrives_once(
     me: Caller, client: Client, customer: str
 ) -> None:

@@ -55,7 +55,7 @@ class AsyncBatcher:
         self._due = asyncio.Condition(self._lock)
         self._room = asyncio.Condition(self._lock)
         self._sending = asyncio.Lock()
-        self._is_closed = False
+        self.is_closed = False
         self._task: asyncio.Task[None] | None = None
         atexit.register(self._at_exit)
 
@@ -73,8 +73,7 @@ class AsyncBatcher:
         except EventsUndelivered as undelivered:
             if error is None:
                 raise
-            log.error("%s", undelivered)
-            error.add_note(str(undelivered))
+            undelivered.tell(error)
 
     async def add(
         self, customer_id: str | None, event: UsageEvent, *, external_id: str | None = None
@@ -98,7 +97,7 @@ class AsyncBatcher:
         return self._backlog.queued >= self._batching.flush_at or self._backlog.is_full
 
     def _refuse_if_closed(self) -> None:
-        if self._is_closed:
+        if self.is_closed:
             raise RuntimeError("the batcher is closed: make another one")
 
     async def _make_room(self) -> None:
@@ -120,7 +119,7 @@ class AsyncBatcher:
     async def close(self) -> None:
         """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
         async with self._lock:
-            self._is_closed = True
+            self.is_closed = True
             for condition in (self._work, self._due, self._room):
                 condition.notify_all()
         if self._task is not None:
@@ -132,11 +131,11 @@ class AsyncBatcher:
         must_pause = False
         while True:
             async with self._lock:
-                while not self._backlog.queued and not self._is_closed:
+                while not self._backlog.queued and not self.is_closed:
                     await self._work.wait()
-                if not self._is_closed and (must_pause or not self._is_due()):
+                if not self.is_closed and (must_pause or not self._is_due()):
                     await self._wait(self._due, self._batching.flush_every_seconds)
-                if self._is_closed:
+                if self.is_closed:
                     return
             must_pause = await self._send_all() is not None
             try:

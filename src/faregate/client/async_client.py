@@ -36,6 +36,7 @@ from faregate.client.asked import (
 )
 from faregate.client.async_batcher import AsyncBatcher
 from faregate.client.async_holding import AsyncHeldWork, Background
+from faregate.client.backlog import EventsUndelivered, Undelivered
 from faregate.client.batching import Batching, BatchingOptions
 from faregate.client.metering import Customer, Estimate, Metering, Usage, async_meter
 from faregate.client.retrying import RetryPolicy
@@ -90,16 +91,27 @@ class AsyncClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except EventsUndelivered as undelivered:
+            if error is None:
+                raise
+            undelivered.tell(error)
 
     async def close(self) -> None:
         """Finish what is still being settled or sent, and close the connections."""
+        undelivered: list[Undelivered] = []
         try:
             await self._background.finish()
             for batcher in self._batchers:
-                await batcher.close()
+                try:
+                    await batcher.close()
+                except EventsUndelivered as lost:
+                    undelivered += lost.events
         finally:
             await self._transport.close()
+        if undelivered:
+            raise EventsUndelivered(undelivered)
 
     async def record_events(
         self,
@@ -238,6 +250,7 @@ class AsyncClient:
     def events(self, **options: Unpack[BatchingOptions]) -> AsyncBatcher:
         """Send events in batches, in the background (see `batcher`, and `Batching` for options)."""
         batcher = AsyncBatcher(self._transport, Batching(**options), self._blocking)
+        self._batchers = [open for open in self._batchers if not open.is_closed]
         self._batchers.append(batcher)
         return batcher
 

@@ -7,6 +7,7 @@ then it counts against the bound, also while it is on its way.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,9 @@ from faregate.core.events import MAX_EVENTS, UsageEvent
 
 TEMPORARY: Final = frozenset((0, 408, 429, 500, 502, 503, 504))
 """Statuses (0: no answer) after which the same events may be accepted later."""
+
+
+log = logging.getLogger("faregate.client")
 
 
 class Payer(NamedTuple):
@@ -56,6 +60,11 @@ class EventsUndelivered(Exception):
             f"event {first.event.id!r}{more} could not be delivered: {first.problem.detail}"
         )
         self.events = events
+
+    def tell(self, error: BaseException) -> None:
+        """Say so while another exception passes on: in the log, and on that exception."""
+        log.error("%s", self)
+        error.add_note(str(self))
 
 
 class QueueFull(Exception):

@@ -45,7 +45,7 @@ class Batcher:
         self._due = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._sending = threading.Lock()
-        self._is_closed = False
+        self.is_closed = False
         self._thread: threading.Thread | None = None
         atexit.register(self.close)
 
@@ -63,8 +63,7 @@ class Batcher:
         except EventsUndelivered as undelivered:
             if error is None:
                 raise
-            log.error("%s", undelivered)
-            error.add_note(str(undelivered))
+            undelivered.tell(error)
 
     def add(
         self, customer_id: str | None, event: UsageEvent, *, external_id: str | None = None
@@ -89,7 +88,7 @@ class Batcher:
         return self._backlog.queued >= self._batching.flush_at or self._backlog.is_full
 
     def _refuse_if_closed(self) -> None:
-        if self._is_closed:
+        if self.is_closed:
             raise RuntimeError("the batcher is closed: make another one")
 
     def _make_room(self) -> None:
@@ -112,7 +111,7 @@ class Batcher:
     def close(self) -> None:
         """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
         with self._lock:
-            self._is_closed = True
+            self.is_closed = True
             for condition in (self._work, self._due, self._room):
                 condition.notify_all()
         atexit.unregister(self.close)
@@ -124,11 +123,11 @@ class Batcher:
         must_pause = False
         while True:
             with self._lock:
-                while not self._backlog.queued and not self._is_closed:
+                while not self._backlog.queued and not self.is_closed:
                     self._work.wait()
-                if not self._is_closed and (must_pause or not self._is_due()):
+                if not self.is_closed and (must_pause or not self._is_due()):
                     self._wait(self._due, self._batching.flush_every_seconds)
-                if self._is_closed:
+                if self.is_closed:
                     return
             must_pause = self._send_all() is not None
             try:

@@ -35,6 +35,7 @@ from faregate.client.asked import (
     UsedSoFar,
     Wanted,
 )
+from faregate.client.backlog import EventsUndelivered, Undelivered
 from faregate.client.batcher import Batcher
 from faregate.client.batching import Batching, BatchingOptions
 from faregate.client.holding import HeldWork
@@ -88,15 +89,26 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except EventsUndelivered as undelivered:
+            if error is None:
+                raise
+            undelivered.tell(error)
 
     def close(self) -> None:
         """Send the events that its batchers still have, and close the connections."""
+        undelivered: list[Undelivered] = []
         try:
             for batcher in self._batchers:
-                batcher.close()
+                try:
+                    batcher.close()
+                except EventsUndelivered as lost:
+                    undelivered += lost.events
         finally:
             self._transport.close()
+        if undelivered:
+            raise EventsUndelivered(undelivered)
 
     def record_events(
         self,
@@ -235,5 +247,6 @@ class Client:
     def events(self, **options: Unpack[BatchingOptions]) -> Batcher:
         """Send events in batches, in the background (see `batcher`, and `Batching` for options)."""
         batcher = Batcher(self._transport, Batching(**options))
+        self._batchers = [open for open in self._batchers if not open.is_closed]
         self._batchers.append(batcher)
         return batcher

@@ -5,10 +5,13 @@ values replace what was there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any
+from decimal import Context, Decimal
+from typing import Any, Final
 
+from faregate.core.amounts import MAX_NUMBER_DIGITS
 from faregate.core.events import Cost
+
+_EXACT: Final = Context(prec=4 * MAX_NUMBER_DIGITS)
 
 
 class Tally:
@@ -32,14 +35,18 @@ class Tally:
             return value
         number = exact(name, value)
         before = self.data.get(name)
-        return number + before if isinstance(before, (int, Decimal)) else number
+        if not is_number(before):
+            return number
+        if isinstance(number, int) and isinstance(before, int):
+            return number + before
+        return _EXACT.add(Decimal(number), Decimal(before or 0))
 
     def add_amount(self, amount: Decimal | int) -> None:
         """Add an amount of whole assets."""
         number = amount_of(amount)
         if self.is_used and self.amount is None:
             raise ValueError("data was used before: settle by amounts or by events, not both")
-        self.amount = (self.amount or 0) + number
+        self.amount = _EXACT.add(self.amount or Decimal(0), number)
         self.is_used = True
 
 
