@@ -17,8 +17,6 @@ from faregate.client import (
     Undelivered,
     new_event,
 )
-from faregate.client.async_batcher import wait
-from faregate.client.batching import Batching
 
 NEVER = 86_400.0
 
@@ -55,28 +53,6 @@ def test_so_many_events_are_sent_at_once_and_a_full_queue_blocks_or_refuses(
 
     run(way.url, story)
     assert balance(me, customer) == (0, 0)
-
-
-def test_the_interval_ends_by_itself(me: Caller, way: UnreliableWay, customer: str) -> None:
-    async def story(client: AsyncClient) -> None:
-        ended = asyncio.Event()
-
-        async def interval(condition: asyncio.Condition, seconds: float) -> None:
-            assert seconds == 2.5
-            await wait(condition, 0)
-            ended.set()
-
-        batcher = AsyncBatcher(
-            client._transport, Batching(flush_every_seconds=2.5), client._blocking, interval
-        )
-        await batcher.add(customer, tokens(1))
-        await ended.wait()
-        while not charged(me, customer):  # noqa: ASYNC110 - the batcher's task does it
-            await asyncio.sleep(0)
-        await batcher.close()
-
-    run(way.url, story)
-    assert balance(me, customer) == (9, 0)
 
 
 def test_what_is_refused_is_raised_or_handed_over_and_the_rest_is_booked(
@@ -155,7 +131,7 @@ def test_closing_the_client_says_what_every_batcher_could_not_deliver(
     assert [lost.event.id for lost in told.value.events] == ["a", "b"]
     with pytest.raises(KeyError):
         run(way.url, fail)
-    assert "and 1 more" in error.__notes__[0]
+    assert "2 events could not be delivered: 'a', 'b'" in error.__notes__[0]
 
 
 def test_a_cancelled_flush_puts_its_batch_back(

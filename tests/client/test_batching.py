@@ -26,7 +26,7 @@ from faregate.client import (
     new_event,
 )
 from faregate.client.batcher import Batcher
-from faregate.client.batching import Batching
+from faregate.client.outbox import Batching, Outbox
 from faregate.client.transport import Transport
 
 NEVER = 86_400.0
@@ -132,7 +132,7 @@ def test_the_first_event_waits_for_no_longer_than_the_interval(
 ) -> None:
     way.fails()
     ticks = Ticks()
-    batcher = Batcher(transport(patient), Batching(flush_every_seconds=1.5), ticks)
+    batcher = Batcher(Outbox(transport(patient), Batching(flush_every_seconds=1.5), ticks))
     batcher.add(customer, tokens(1))
     ticks.begun()
     batcher.add(customer, tokens(1))
@@ -152,7 +152,7 @@ def test_what_a_server_that_is_away_does_not_take_is_tried_again_once_only_charg
 ) -> None:
     way.fails(LOST_BEFORE, answered(503), LOST_AFTER)
     ticks = Ticks()
-    batcher = Batcher(transport(hasty), Batching(), ticks)
+    batcher = Batcher(Outbox(transport(hasty), Batching(), ticks))
     batcher.add(customer, tokens(1))
     batcher.add(customer, tokens(2))
     for _ in range(3):
@@ -167,7 +167,7 @@ def test_a_poisoned_event_takes_no_other_with_it(me: Caller, client: Client, cus
     batcher = client.events(flush_every_seconds=NEVER)
     for event in (tokens(1), bad(), tokens(2)):
         batcher.add(customer, event)
-    with pytest.raises(EventsUndelivered, match="event 'bad' could not be delivered") as told:
+    with pytest.raises(EventsUndelivered, match="event could not be delivered: 'bad'") as told:
         batcher.flush()
     (undelivered,) = told.value.events
     assert undelivered.event.data == {"tokens": "many"}
@@ -205,7 +205,7 @@ def test_a_callback_that_fails_ends_no_batcher(
         raise ZeroDivisionError
 
     ticks = Ticks()
-    batcher = Batcher(transport(client), Batching(on_undelivered=fail), ticks)
+    batcher = Batcher(Outbox(transport(client), Batching(on_undelivered=fail), ticks))
     batcher.add(customer, bad())
     ticks.tick()
     assert called.wait(10)
@@ -298,7 +298,7 @@ def test_closing_the_client_says_what_every_batcher_could_not_deliver(
     assert [lost.event.id for lost in told.value.events] == ["a", "b"]
     with pytest.raises(KeyError):
         work(customer, error)
-    assert "and 1 more" in error.__notes__[0]
+    assert "2 events could not be delivered: 'a', 'b'" in error.__notes__[0]
 
 
 def test_threads_add_at_once_and_every_event_arrives_once(
@@ -354,4 +354,4 @@ def test_a_program_that_ends_sends_what_is_queued_or_says_what_it_could_not(
 
     assert ended(customer) == ""
     assert charged(me, customer) == [1]
-    assert "event 'x' could not be delivered" in ended("cust_nobody")
+    assert "event 'x' of cust_nobody is undelivered: " in ended("cust_nobody")

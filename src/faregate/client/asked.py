@@ -8,17 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict
 
-import msgspec
-
-from faregate.client.errors import refused_here
-from faregate.client.fresh import new_id
-from faregate.core.codec import from_dict
 from faregate.core.events import UsageEvent
-from faregate.core.problems import FaregateError
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 class HoldTerms(TypedDict, total=False):
@@ -96,19 +88,3 @@ class AskedCustomer(TypedDict, total=False):
     metadata: Mapping[str, str]
     subscriptions: Sequence[Mapping[str, Any]]
     external_accounts: Sequence[Mapping[str, Any]]
-
-
-def read(kind: type[S], fields: Mapping[str, Any]) -> S:
-    """Read a request. Raises `FaregateClientError` (422) naming a field that is wrong."""
-    try:
-        return from_dict(kind, fields)
-    except FaregateError as error:
-        refusal = refused_here(error)
-    raise refusal
-
-
-def with_id(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields under a `transaction_id`: theirs, or a new one."""
-    if fields.get("transaction_id") is None:
-        return {**fields, "transaction_id": new_id("txn")}
-    return dict(fields)

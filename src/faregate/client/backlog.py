@@ -1,5 +1,4 @@
-"""Events that wait to be sent, by customer, each customer's in order. No I/O, no clock, no lock:
-both batchers are made of this.
+"""Events that wait to be sent, by customer, each customer's in order. No I/O, no clock, no lock.
 
 An event leaves in one of two ways: the server has it, or it is handed back as undelivered. Until
 then it counts against the bound, also while it is on its way.
@@ -7,27 +6,25 @@ then it counts against the bound, also while it is on its way.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
-from faregate.client.answers import BookedResult, ProblemDetails, UsageBooked
+from faregate.client.calls import Request, record_written, write_event
 from faregate.client.errors import FaregateClientError, unreadable
-from faregate.client.requests import EACH_ALONE, JSON, Request, checked_event
-from faregate.core.codec import encode
 from faregate.core.events import MAX_EVENTS, UsageEvent
+from faregate.customers.wire import BookedResult, ProblemDetails
 
 TEMPORARY: Final = frozenset((0, 408, 429, 500, 502, 503, 504))
 """Statuses (0: no answer) after which the same events may be accepted later."""
-
-
-log = logging.getLogger("faregate.client")
+MAX_NAMED: Final = 20
+"""Events that a message names; `EventsUndelivered.events` has all."""
 
 
 class Payer(NamedTuple):
-    """A customer by id or by external id."""
+    """A customer by id or by external id: one of the two."""
 
     customer_id: str | None
     external_id: str | None
@@ -53,18 +50,14 @@ class EventsUndelivered(Exception):
     """Events could not be delivered. `events` has each with its problem; they are not queued any
     more: send them again under their ids, or write them down."""
 
-    def __init__(self, events: list[Undelivered]) -> None:
-        first = events[0]
-        more = f" (and {len(events) - 1} more)" if len(events) > 1 else ""
+    def __init__(self, events: Sequence[Undelivered]) -> None:
+        names = ", ".join(repr(lost.event.id) for lost in events[:MAX_NAMED])
+        more = f" and {len(events) - MAX_NAMED} more" if len(events) > MAX_NAMED else ""
+        noun = "event" if len(events) == 1 else f"{len(events)} events"
         super().__init__(
-            f"event {first.event.id!r}{more} could not be delivered: {first.problem.detail}"
+            f"{noun} could not be delivered: {names}{more}: {events[0].problem.detail}"
         )
-        self.events = events
-
-    def tell(self, error: BaseException) -> None:
-        """Say so while another exception passes on: in the log, and on that exception."""
-        log.error("%s", self)
-        error.add_note(str(self))
+        self.events = list(events)
 
 
 class QueueFull(Exception):
@@ -83,6 +76,19 @@ class Waiting(NamedTuple):
     body: bytes
 
 
+def waiting_of(event: UsageEvent) -> Waiting:
+    """Return an event that is about to wait. Raises `FaregateClientError` (422) where the API would
+    refuse it."""
+    return Waiting(*write_event(event))
+
+
+def payer_of(customer_id: str | None, external_id: str | None) -> Payer:
+    """Return who pays. Raises `ValueError` unless one of the two is given."""
+    if (customer_id is None) == (external_id is None):
+        raise ValueError("name the customer by customer_id or by external_id: give one of the two")
+    return Payer(customer_id, external_id)
+
+
 class Batch:
     """Events of one customer that travel together."""
 
@@ -90,18 +96,9 @@ class Batch:
         self.payer = payer
         self.waiting = waiting
 
-    def request(self) -> Request[UsageBooked]:
+    def request(self) -> Request[list[BookedResult]]:
         """Return the request. Each event stands alone in it: a bad one takes no other with it."""
-        events = [msgspec.Raw(waiting.body) for waiting in self.waiting]
-        body: dict[str, Any] = {**self.payer.field, "events": events}
-        return Request("POST", "/events", UsageBooked, encode(body), {**JSON, **EACH_ALONE})
-
-    def read(self, booked: UsageBooked) -> list[BookedResult]:
-        """Return one result per event. Raises `FaregateClientError` if some are missing."""
-        if len(booked.events) != len(self.waiting):
-            reason = f"{len(self.waiting)} events were sent, {len(booked.events)} answered"
-            raise unreadable(0, reason, "")
-        return booked.events
+        return record_written(self.payer.field, [waiting.body for waiting in self.waiting])
 
 
 class Backlog:
@@ -111,8 +108,8 @@ class Backlog:
         self._max_events = max_events
         self._max_batch_bytes = max_batch_bytes
         self._queues: dict[Payer, deque[Waiting]] = {}
-        self._away: list[Batch] = []
         self._queued = 0
+        self._away: Batch | None = None
         self._undelivered: list[Undelivered] = []
 
     @property
@@ -123,65 +120,66 @@ class Backlog:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for another event."""
-        away = sum(len(batch.waiting) for batch in self._away)
+        away = len(self._away.waiting) if self._away is not None else 0
         return self._queued + away + len(self._undelivered) >= self._max_events
 
-    def put(self, payer: Payer, event: UsageEvent) -> None:
-        """Queue an event. Raises `FaregateClientError` (422) where the API would refuse it."""
-        event, body = checked_event(event)
-        self._queues.setdefault(payer, deque()).append(Waiting(event, body))
+    def put(self, payer: Payer, waiting: Waiting) -> None:
+        """Queue an event."""
+        self._queues.setdefault(payer, deque()).append(waiting)
         self._queued += 1
 
-    def take(self) -> Batch | None:
-        """Take the next batch: of the customer whose turn it is, as many events as may travel."""
-        for payer, queue in self._queues.items():
-            size = 0
-            waiting: list[Waiting] = []
-            while queue and len(waiting) < MAX_EVENTS:
-                size += len(queue[0].body) + 1
-                if waiting and size > self._max_batch_bytes:
-                    break
-                waiting.append(queue.popleft())
-            del self._queues[payer]
-            if queue:
-                self._queues[payer] = queue
-            self._queued -= len(waiting)
-            batch = Batch(payer, waiting)
-            self._away.append(batch)
-            return batch
-        return None
+    def lengths(self) -> dict[Payer, int]:
+        """Return how many events wait for each customer, in the order of their turns."""
+        return {payer: len(queue) for payer, queue in self._queues.items()}
+
+    def take(self, payer: Payer, at_most: int) -> Batch:
+        """Take a customer's next batch: as many events as may travel. One is away at a time; the
+        turn of what is left comes after the others'."""
+        queue = self._queues.pop(payer)
+        size = 0
+        waiting: list[Waiting] = []
+        while queue and len(waiting) < min(at_most, MAX_EVENTS):
+            size += len(queue[0].body) + 1
+            if waiting and size > self._max_batch_bytes:
+                break
+            waiting.append(queue.popleft())
+        if queue:
+            self._queues[payer] = queue
+        self._queued -= len(waiting)
+        self._away = Batch(payer, waiting)
+        return self._away
 
     def delivered(self, batch: Batch, results: list[BookedResult]) -> None:
-        """Note what became of a batch that was answered: one result per event, in their order."""
-        self._away.remove(batch)
+        """Note what became of a batch that was answered, one result per event, in their order."""
+        if len(results) != len(batch.waiting):
+            reason = f"{len(batch.waiting)} events were sent, {len(results)} answered"
+            self.failed(batch, unreadable(200, reason, ""))
+            return
+        self._away = None
         for waiting, result in zip(batch.waiting, results, strict=True):
             if result.problem is not None:
                 self._give_up(batch.payer, waiting, result.problem)
 
     def failed(self, batch: Batch, failure: FaregateClientError) -> bool:
-        """Note a batch that failed as a whole. Returns whether it waits for another try."""
+        """Note a batch that failed as a whole. Returns whether it waits for another try, before
+        what came after it."""
+        self._away = None
         if failure.problem.status in TEMPORARY:
-            self.recall(batch)
+            queue = self._queues.setdefault(batch.payer, deque())
+            queue.extendleft(reversed(batch.waiting))
+            self._queued += len(batch.waiting)
             return True
-        self._away.remove(batch)
         for waiting in batch.waiting:
             self._give_up(batch.payer, waiting, failure.problem)
         return False
 
-    def recall(self, batch: Batch) -> None:
-        """Put a batch back, before what came after it."""
-        self._away.remove(batch)
-        queue = self._queues.setdefault(batch.payer, deque())
-        queue.extendleft(reversed(batch.waiting))
-        self._queued += len(batch.waiting)
-
-    def recall_all(self) -> None:
-        """Put back all that is on its way, where nobody waits for its answer any more."""
-        for batch in self._away[::-1]:
-            self.recall(batch)
-
     def give_up_all(self, problem: ProblemDetails) -> None:
-        """Give up what is still queued."""
+        """Give up what is still queued, and what is on its way."""
+        if self._away is not None:
+            self._queues.setdefault(self._away.payer, deque()).extendleft(
+                reversed(self._away.waiting)
+            )
+            self._away = None
         for payer, queue in self._queues.items():
             for waiting in queue:
                 self._give_up(payer, waiting, problem)

@@ -1,4 +1,4 @@
-"""Events that nobody waits for: they are queued here and a thread sends them in batches.
+"""Events that nobody waits for: they are queued and sent in batches, in the background.
 
     with client.events() as events:
         events.add(customer, new_event("llm", {"tokens": 12}))
@@ -10,44 +10,26 @@ is tried again; what is refused is handed to `on_undelivered`, or raised by the 
 
 from __future__ import annotations
 
-import atexit
-import threading
-from collections.abc import Callable
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
-from faregate.client.answers import BookedResult, ProblemDetails
-from faregate.client.backlog import Backlog, Batch, EventsUndelivered, QueueFull
-from faregate.client.batching import Batching, payer_of
-from faregate.client.errors import FaregateClientError, unknown
-from faregate.client.transport import Transport, log
+from faregate.client.backlog import EventsUndelivered, payer_of, waiting_of
+from faregate.client.outbox import Outbox, log_names
 from faregate.core.events import UsageEvent
-
-Wait = Callable[[threading.Condition, float], object]
-"""Waits on a condition, at most so many seconds."""
 
 
 class Batcher:
     """Sends events in batches, from a thread of its own. Any thread may add to it."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        batching: Batching,
-        wait: Wait = threading.Condition.wait,
-        backlog: Backlog | None = None,
-    ) -> None:
-        self._transport = transport
-        self._batching = batching
-        self._wait = wait
-        self._backlog = backlog or Backlog(batching.max_queued, batching.max_batch_bytes)
-        self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
-        self._due = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)
-        self._sending = threading.Lock()
-        self.is_closed = False
-        self._thread: threading.Thread | None = None
-        atexit.register(self.close)
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more events."""
+        return self._outbox.is_closed
 
     def __enter__(self) -> Batcher:
         return self
@@ -58,118 +40,83 @@ class Batcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
+        with telling(error):
             self.close()
-        except EventsUndelivered as undelivered:
-            if error is None:
-                raise
-            undelivered.tell(error)
 
     def add(
         self, customer_id: str | None, event: UsageEvent, *, external_id: str | None = None
     ) -> None:
-        """Queue an event. Raises `FaregateClientError` where the API would refuse it, `QueueFull`,
-        and `EventsUndelivered` where what could not be delivered has filled the queue."""
-        payer = payer_of(customer_id, external_id)
-        with self._lock:
-            self._refuse_if_closed()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="faregate", daemon=True)
-                self._thread.start()
-            while self._backlog.is_full:
-                self._make_room()
-            self._backlog.put(payer, event)
-            self._work.notify()
-            if self._is_due():
-                self._due.notify()
-
-    def _is_due(self) -> bool:
-        """Tell whether a batch is to be sent before the interval ends."""
-        return self._backlog.queued >= self._batching.flush_at or self._backlog.is_full
-
-    def _refuse_if_closed(self) -> None:
-        if self.is_closed:
-            raise RuntimeError("the batcher is closed: make another one")
-
-    def _make_room(self) -> None:
-        undelivered = self._backlog.take_undelivered()
-        if undelivered:
-            raise EventsUndelivered(undelivered)
-        if self._batching.when_full == "raise":
-            raise QueueFull(self._batching.max_queued)
-        self._room.wait()
-        self._refuse_if_closed()
+        """Queue an event. Raises, and queues nothing: `FaregateClientError` where the API would
+        refuse it, `QueueFull`, and `EventsUndelivered` where others have filled the queue that
+        could not be delivered."""
+        payer, waiting = payer_of(customer_id, external_id), waiting_of(event)
+        while (room := self._outbox.put(payer, waiting)) is not None:
+            room.result()
 
     def flush(self) -> None:
         """Send all that is queued and wait for the answers. Raises `EventsUndelivered`."""
-        problem = self._send_all()
-        with self._lock:
-            if problem is not None:
-                self._backlog.give_up_all(problem)
-        self._hand_over(must_raise=True)
+        self._outbox.flush().result()
+        self._outbox.hand_over()
 
     def close(self) -> None:
         """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
-        with self._lock:
-            self.is_closed = True
-            for condition in (self._work, self._due, self._room):
-                condition.notify_all()
-        atexit.unregister(self.close)
-        if self._thread is not None:
-            self._thread.join()
-        self.flush()
+        self._outbox.flush(is_last=True).result()
+        self._outbox.end()
+        self._outbox.hand_over()
 
-    def _run(self) -> None:
-        must_pause = False
-        while True:
-            with self._lock:
-                while not self._backlog.queued and not self.is_closed:
-                    self._work.wait()
-                if not self.is_closed and (must_pause or not self._is_due()):
-                    self._wait(self._due, self._batching.flush_every_seconds)
-                if self.is_closed:
-                    return
-            must_pause = self._send_all() is not None
-            try:
-                self._hand_over(must_raise=False)
-            except Exception:
-                log.exception("on_undelivered failed")
 
-    def _send_all(self) -> ProblemDetails | None:
-        """Send batches until none is left, or until nobody answers. Returns why it stopped."""
-        with self._sending:
-            while True:
-                with self._lock:
-                    batch = self._backlog.take()
-                if batch is None:
-                    return None
-                answer = self._sent(batch)
-                with self._lock:
-                    self._room.notify_all()
-                    if isinstance(answer, list):
-                        self._backlog.delivered(batch, answer)
-                    elif self._backlog.failed(batch, answer):
-                        return answer.problem
+class AsyncBatcher:
+    """Sends events in batches, without blocking the loop."""
 
-    def _sent(self, batch: Batch) -> list[BookedResult] | FaregateClientError:
-        try:
-            return batch.read(self._transport.send(batch.request()))
-        except FaregateClientError as failure:
-            return failure
-        except Exception as error:
-            log.exception("a batch of events could not be sent")
-            return unknown(error)
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
 
-    def _hand_over(self, *, must_raise: bool) -> None:
-        """Hand over what could not be delivered."""
-        callback = self._batching.on_undelivered
-        if callback is None and not must_raise:
-            return
-        with self._lock:
-            undelivered = self._backlog.take_undelivered()
-            self._room.notify_all()
-        if not undelivered:
-            return
-        if callback is None:
-            raise EventsUndelivered(undelivered)
-        callback(undelivered)
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more events."""
+        return self._outbox.is_closed
+
+    async def __aenter__(self) -> AsyncBatcher:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with telling(error):
+            await self.close()
+
+    async def add(
+        self, customer_id: str | None, event: UsageEvent, *, external_id: str | None = None
+    ) -> None:
+        """Queue an event. Raises, and queues nothing: `FaregateClientError` where the API would
+        refuse it, `QueueFull`, and `EventsUndelivered` where others have filled the queue that
+        could not be delivered."""
+        payer, waiting = payer_of(customer_id, external_id), waiting_of(event)
+        while (room := self._outbox.put(payer, waiting)) is not None:
+            await asyncio.wrap_future(room)
+
+    async def flush(self) -> None:
+        """Send all that is queued and wait for the answers. Raises `EventsUndelivered`."""
+        await asyncio.wrap_future(self._outbox.flush())
+        self._outbox.hand_over()
+
+    async def close(self) -> None:
+        """Send all that is queued and end. Raises `EventsUndelivered`. A repeat is harmless."""
+        await asyncio.wrap_future(self._outbox.flush(is_last=True))
+        self._outbox.end()
+        self._outbox.hand_over()
+
+
+@contextmanager
+def telling(error: BaseException | None) -> Iterator[None]:
+    """Where another exception passes on, say on it and in the log what could not be delivered."""
+    try:
+        yield
+    except EventsUndelivered as undelivered:
+        if error is None:
+            raise
+        log_names(undelivered.events)
+        error.add_note(str(undelivered))

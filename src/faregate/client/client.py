@@ -1,56 +1,80 @@
-"""The client for programs that wait: one call, one answer. It may be used from many threads, which
-share its connections.
+"""The two clients. They make the same calls, the ones of `calls`; `Client` waits for the answer and
+`AsyncClient` returns an awaitable of it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random as chance
 import time
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Literal, ParamSpec, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
-import httpx
-
-from faregate.client import requests
+from faregate.client import calls
 from faregate.client.address import find_address
-from faregate.client.answers import (
-    BookedResult,
-    CustomerCreated,
-    Hold,
-    HoldCaptured,
-    HoldPage,
-    HoldUpdated,
-    TransactionCreated,
-    Wallet,
-    WalletAccount,
-)
-from faregate.client.asked import (
-    AskedAdjustment,
-    AskedCharge,
-    AskedCustomer,
-    AskedHold,
-    HoldTerms,
-    UsedSoFar,
-    Wanted,
-)
+from faregate.client.asked import AskedHold, HoldTerms
 from faregate.client.backlog import EventsUndelivered, Undelivered
-from faregate.client.batcher import Batcher
-from faregate.client.batching import Batching, BatchingOptions
-from faregate.client.holding import HeldWork
-from faregate.client.metering import Customer, Estimate, Metering, Usage, meter
+from faregate.client.batcher import AsyncBatcher, Batcher, telling
+from faregate.client.calls import Request
+from faregate.client.holding import AsyncHeldWork, Background, HeldWork
+from faregate.client.metering import Customer, Estimate, Metering, Usage, async_meter, meter
+from faregate.client.outbox import Batching, BatchingOptions, Outbox
 from faregate.client.retrying import RetryPolicy
-from faregate.client.transport import Transport
-from faregate.client.using import Use
-from faregate.core.events import UsageEvent
+from faregate.client.transport import AsyncTransport, Route, Transport
+from faregate.client.use import Use
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
-class Client:
-    """Speaks to a Faregate server.
+class Call(Generic[P, T]):
+    """A call as a method of a client: builds the request and sends it."""
+
+    def __init__(self, build: Callable[P, Request[T]]) -> None:
+        self._build = build
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Callable[P, Request[T]]: ...
+    @overload
+    def __get__(self, client: Client, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncClient, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, client: Client | AsyncClient | None, owner: type) -> Any:
+        build = self._build
+        if client is None:
+            return build
+
+        @functools.wraps(build)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return client._transport.send(build(*args, **kwargs))
+
+        return call
+
+
+class Calls:
+    """The calls of the API. What each takes and means is said in `calls`."""
+
+    record_events = Call(calls.record_events)
+    create_customer = Call(calls.create_customer)
+    get_wallet = Call(calls.get_wallet)
+    get_account = Call(calls.get_account)
+    adjust = Call(calls.adjust)
+    charge = Call(calls.charge)
+    authorize = Call(calls.authorize)
+    authorize_batch = Call(calls.authorize_batch)
+    capture = Call(calls.capture)
+    update_hold = Call(calls.update_hold)
+    extend = Call(calls.extend)
+    void = Call(calls.void)
+    get_hold = Call(calls.get_hold)
+    list_holds = Call(calls.list_holds)
+
+
+class Client(Calls):
+    """Speaks to a Faregate server. Threads may share it, and share its connections then.
 
         with Client("http://127.0.0.1:8080", "fg_test_…") as client:
             client.record_events("cust_…", [new_event("llm", {"tokens": 12})])
@@ -66,19 +90,16 @@ class Client:
         *,
         timeout_seconds: float = 30,
         retry: RetryPolicy | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = chance.random,
     ) -> None:
         address = find_address(base_url, api_key)
-        http = httpx.Client(
-            base_url=address.url, headers=address.headers(), timeout=timeout_seconds
-        )
-        self._url = address.url
-        self._transport = Transport(address.url, http, retry or RetryPolicy(), sleep, random)
+        self._route = Route(address, retry or RetryPolicy(), timeout_seconds, random)
+        self._transport = Transport(self._route, sleep)
         self._batchers: list[Batcher] = []
 
     def __repr__(self) -> str:
-        return f"Client({self._url!r})"
+        return f"Client({self._route.address.url!r})"
 
     def __enter__(self) -> Client:
         return self
@@ -89,12 +110,8 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
+        with telling(error):
             self.close()
-        except EventsUndelivered as undelivered:
-            if error is None:
-                raise
-            undelivered.tell(error)
 
     def close(self) -> None:
         """Send the events that its batchers still have, and close the connections."""
@@ -109,114 +126,6 @@ class Client:
             self._transport.close()
         if undelivered:
             raise EventsUndelivered(undelivered)
-
-    def record_events(
-        self,
-        customer_id: str | None,
-        events: Sequence[UsageEvent],
-        *,
-        external_id: str | None = None,
-        is_lenient: bool = False,
-    ) -> list[BookedResult]:
-        """Book usage events of one customer, named by id or by external id: all or none.
-
-        With `is_lenient` each event stands alone: one that is refused has its `problem` and takes
-        no other with it.
-        """
-        request = requests.record_events(customer_id, events, external_id, is_lenient=is_lenient)
-        return self._transport.send(request).events
-
-    def create_customer(
-        self, name: str, *, idempotency_key: str | None = None, **more: Unpack[AskedCustomer]
-    ) -> CustomerCreated:
-        """Make a customer, once per idempotency key (made if you give none)."""
-        return self._transport.send(requests.create_customer(name, idempotency_key, more))
-
-    def get_wallet(self, customer_id: str) -> Wallet:
-        """Read a customer's accounts with their balances."""
-        return self._transport.send(requests.get_wallet(customer_id))
-
-    def get_account(self, customer_id: str, account_id: str) -> WalletAccount:
-        """Read one account, e.g. `default:USD`."""
-        return self._transport.send(requests.get_account(customer_id, account_id))
-
-    def adjust(
-        self,
-        customer_id: str,
-        amount: Decimal | int,
-        asset: str,
-        reason: Literal["gift", "external_topup", "external_refund", "other"] = "other",
-        **more: Unpack[AskedAdjustment],
-    ) -> TransactionCreated:
-        """Credit a wallet (a positive amount) or debit it (a negative one), once per id."""
-        return self._transport.send(requests.adjust(customer_id, amount, asset, reason, more))
-
-    def charge(
-        self, customer_id: str, amount: Decimal | int, asset: str, **more: Unpack[AskedCharge]
-    ) -> TransactionCreated:
-        """Charge a fee without an event, once per id."""
-        return self._transport.send(requests.charge(customer_id, amount, asset, more))
-
-    def authorize(self, customer_id: str, **asked: Unpack[AskedHold]) -> Hold:
-        """Ask for a hold. A decline is an answer here: look at its `status`. (`hold` raises it.)"""
-        return self._transport.send(requests.authorize(customer_id, asked))
-
-    def authorize_batch(self, customer_id: str, holds: Sequence[AskedHold]) -> list[Hold]:
-        """Ask for up to 100 holds, each for itself, in order; if one is wrong, none is made."""
-        answer = self._transport.send(requests.authorize_batch(customer_id, holds))
-        return answer.holds
-
-    def capture(
-        self,
-        customer_id: str,
-        hold_id: str,
-        *,
-        amount: Decimal | int | None = None,
-        events: Sequence[UsageEvent] | None = None,
-        final: bool = True,
-        transaction_id: str | None = None,
-    ) -> HoldCaptured:
-        """Charge what was used, as `events` or as an `amount`; `final` lets the rest go back."""
-        request = requests.capture(customer_id, hold_id, amount, events, final, transaction_id)
-        return self._transport.send(request)
-
-    def update_hold(
-        self,
-        customer_id: str,
-        hold_id: str,
-        *,
-        want: Wanted,
-        used: UsedSoFar | None = None,
-        transaction_id: str | None = None,
-    ) -> HoldUpdated:
-        """Settle what was `used` of a slice and set aside what the next one will `want`."""
-        request = requests.update_hold(customer_id, hold_id, want, used, transaction_id)
-        return self._transport.send(request)
-
-    def extend(self, customer_id: str, hold_id: str, expires_in_seconds: int) -> Hold:
-        """Let a hold expire so many seconds from now, if that is later than it would."""
-        return self._transport.send(requests.extend(customer_id, hold_id, expires_in_seconds))
-
-    def void(self, customer_id: str, hold_id: str) -> Hold:
-        """Let go of a hold. A repeat is harmless."""
-        return self._transport.send(requests.void(customer_id, hold_id))
-
-    def get_hold(self, customer_id: str, hold_id: str) -> Hold:
-        """Read a hold as it is now."""
-        return self._transport.send(requests.get_hold(customer_id, hold_id))
-
-    def list_holds(
-        self,
-        customer_id: str,
-        *,
-        status: str | None = None,
-        subject: str | None = None,
-        limit: int = 20,
-        offset: int = 0,
-    ) -> HoldPage:
-        """Read a page of a customer's holds, the newest first."""
-        request = requests.list_holds(customer_id, status, subject, limit, offset)
-        return self._transport.send(request)
 
     def hold(self, customer_id: str, **asked: Unpack[AskedHold]) -> HeldWork:
         """Hold an amount while a `with` block runs, and charge what it used (see `holding`)."""
@@ -246,7 +155,99 @@ class Client:
 
     def events(self, **options: Unpack[BatchingOptions]) -> Batcher:
         """Send events in batches, in the background (see `batcher`, and `Batching` for options)."""
-        batcher = Batcher(self._transport, Batching(**options))
+        batcher = Batcher(Outbox(self._transport, Batching(**options)))
+        self._batchers = [open for open in self._batchers if not open.is_closed]
+        self._batchers.append(batcher)
+        return batcher
+
+
+class AsyncClient(Calls):
+    """Speaks to a Faregate server without blocking the loop.
+
+        async with AsyncClient("http://127.0.0.1:8080", "fg_test_…") as client:
+            await client.record_events("cust_…", [new_event("llm", {"tokens": 12})])
+
+    Without arguments the address and the key come from FAREGATE_URL and FAREGATE_API_KEY. Every
+    call raises `FaregateClientError`; what may be sent again is, see `RetryPolicy`.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = 30,
+        retry: RetryPolicy | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
+        address = find_address(base_url, api_key)
+        self._route = Route(address, retry or RetryPolicy(), timeout_seconds, random)
+        self._transport = AsyncTransport(self._route, sleep)
+        self._blocking: Transport | None = None
+        self._batchers: list[AsyncBatcher] = []
+        self._background = Background()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._route.address.url!r})"
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with telling(error):
+            await self.close()
+
+    async def close(self) -> None:
+        """Finish what is still being settled or sent, and close the connections."""
+        undelivered: list[Undelivered] = []
+        try:
+            await self._background.finish()
+            for batcher in self._batchers:
+                try:
+                    await batcher.close()
+                except EventsUndelivered as lost:
+                    undelivered += lost.events
+        finally:
+            await self._transport.close()
+            if self._blocking is not None:
+                self._blocking.close()
+        if undelivered:
+            raise EventsUndelivered(undelivered)
+
+    def hold(self, customer_id: str, **asked: Unpack[AskedHold]) -> AsyncHeldWork:
+        """Hold an amount while an `async with` block runs, and charge what it used (see
+        `holding`)."""
+        return AsyncHeldWork(Use(customer_id, asked), self._transport, self._background)
+
+    def metered(
+        self,
+        *,
+        event_type: str,
+        customer: Customer,
+        estimate: Estimate | None = None,
+        usage: Usage | None = None,
+        **terms: Unpack[HoldTerms],
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Make each call of an async function run under a hold and be charged for what it used: as
+        `Client.metered` does."""
+
+        def metered(function: Callable[P, R]) -> Callable[P, R]:
+            metering = Metering(function, customer, event_type, estimate, usage, terms)
+            return async_meter(function, metering, lambda payer, asked: self.hold(payer, **asked))
+
+        return metered
+
+    def events(self, **options: Unpack[BatchingOptions]) -> AsyncBatcher:
+        """Send events in batches, in the background (see `batcher`, and `Batching` for options)."""
+        if self._blocking is None:
+            self._blocking = Transport(self._route, time.sleep)
+        batcher = AsyncBatcher(Outbox(self._blocking, Batching(**options)))
         self._batchers = [open for open in self._batchers if not open.is_closed]
         self._batchers.append(batcher)
         return batcher

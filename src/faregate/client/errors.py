@@ -8,15 +8,12 @@ from typing import Final
 
 import msgspec
 
-from faregate.client.answers import Hold, ProblemDetails
 from faregate.core.amounts import plain
 from faregate.core.problems import KINDS, FaregateError
+from faregate.customers.types import Hold
+from faregate.customers.wire import ProblemDetails
 
 MAX_SHOWN: Final = 300
-UNREACHABLE: Final = "urn:faregate:client:unreachable"
-UNREADABLE: Final = "urn:faregate:client:unreadable"
-UNKNOWN: Final = "urn:faregate:client:unknown"
-DECLINED: Final = "urn:faregate:client:declined"
 _REMEDIES: Final = {kind.urn: kind.meaning for kind in KINDS}
 
 
@@ -46,17 +43,15 @@ class Declined(FaregateClientError):
         if hold.top_up_needed is not None:
             needed = f"{plain(hold.top_up_needed)} {hold.asset}"
             detail = f"{detail} (a top-up of {needed} would make it pass)"
-        title = "The hold was declined"
-        super().__init__(ProblemDetails(DECLINED, title, 200, detail))
+        super().__init__(_problem("declined", "The hold was declined", 200, detail))
         self.hold = hold
 
 
 def refused_here(error: FaregateError) -> FaregateClientError:
     """Return the error of a request that was never sent: the API would refuse it."""
-    problem = error.problem
-    kind = problem.kind
+    kind, problem = error.problem.kind, error.problem
     return FaregateClientError(
-        ProblemDetails(kind.urn, kind.title, kind.status, problem.detail, errors=problem.errors)
+        ProblemDetails(kind.urn, kind.title, kind.status, problem.detail, "", "", problem.errors)
     )
 
 
@@ -67,13 +62,21 @@ def unreachable(where: str, tries: int, reason: str) -> Unreachable:
         "check the address and that the server runs. Whether the request was applied is unknown: "
         "send it again with the same ids and it is applied once"
     )
-    return Unreachable(ProblemDetails(UNREACHABLE, "No server answered", 0, detail))
+    return Unreachable(_problem("unreachable", "No server answered", 0, detail))
 
 
 def unknown(error: Exception) -> FaregateClientError:
     """Return the error of a batch that failed in a way nobody foresaw."""
     detail = f"{type(error).__name__}: {error}"
-    return FaregateClientError(ProblemDetails(UNKNOWN, "A fault of the client's", 0, detail))
+    return FaregateClientError(_problem("unknown", "A fault of the client's", 0, detail))
+
+
+def unreadable(status: int, reason: str, request_id: str) -> FaregateClientError:
+    """Return the error of an answer that is not Faregate's, or not what was promised."""
+    detail = f"the answer cannot be read ({reason}): check that the address is Faregate's, and "
+    detail += "what stands between here and there"
+    title = "An answer of something else"
+    return FaregateClientError(_problem("unreadable", title, status, detail, request_id))
 
 
 def error_of(status: int, body: bytes, request_id: str) -> FaregateClientError:
@@ -82,21 +85,15 @@ def error_of(status: int, body: bytes, request_id: str) -> FaregateClientError:
         problem = msgspec.json.decode(body, type=ProblemDetails)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         shown = body[:MAX_SHOWN].decode("utf-8", "replace").strip()
-        detail = f"{shown!r} is no answer of Faregate's: check what stands between here and there"
-        problem = ProblemDetails(
-            UNREADABLE, "An answer of something else", status, detail, request_id=request_id
-        )
-    kind = PaymentRequired if status == 402 else FaregateClientError
-    return kind(problem)
+        return unreadable(status, repr(shown), request_id)
+    return PaymentRequired(problem) if status == 402 else FaregateClientError(problem)
 
 
-def unreadable(status: int, reason: str, request_id: str) -> FaregateClientError:
-    """Return the error of an answer that is not what was promised."""
-    detail = f"the answer cannot be read ({reason}): check that the address is Faregate's"
-    title = "An answer of something else"
-    return FaregateClientError(
-        ProblemDetails(UNREADABLE, title, status, detail, request_id=request_id)
-    )
+def _problem(
+    name: str, title: str, status: int, detail: str, request_id: str = ""
+) -> ProblemDetails:
+    """Make a problem that the client has found. `status` is 0 where no server has answered."""
+    return ProblemDetails(f"urn:faregate:client:{name}", title, status, detail, "", request_id)
 
 
 def _message(problem: ProblemDetails) -> str:

@@ -13,21 +13,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import Any, ParamSpec, TypeVar, cast
 
 from faregate.client.asked import AskedHold, HoldTerms
-from faregate.client.async_holding import AsyncHeldWork
-from faregate.client.holding import HeldWork, HoldInUse
+from faregate.client.holding import AsyncHeldWork, HeldWork, HoldInUse
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,7 +53,6 @@ class Metering:
         self._usage = usage
         self._event_type = event_type
         self._terms = terms
-        self.counts_items = usage is not None
 
     def hold(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, AskedHold]:
         """Return who pays for a call, and what to ask for."""
@@ -81,10 +71,37 @@ class Metering:
         return customer_id, asked
 
     def count(self, work: HoldInUse, result: Any) -> None:
-        """Say what a result or an item used."""
+        """Say what a call used that has returned this."""
         used = {} if self._usage is None else self._usage(result)
         if used is not None:
             work.use(used)
+
+    def count_call(self, work: HoldInUse) -> None:
+        """Say what it used that a generator has begun."""
+        if self._usage is None:
+            work.use()
+
+    def count_item(self, work: HoldInUse, item: Any) -> None:
+        """Say what an item of a generator used."""
+        if self._usage is not None:
+            self.count(work, item)
+
+
+def counted(
+    made: Generator[Any, Any, Any], count: Callable[[Any], object]
+) -> Generator[Any, Any, Any]:
+    """Do what `yield from made` does (PEP 380), and count each item before it is passed on."""
+    step = functools.partial(next, made)
+    while True:
+        try:
+            item = step()
+        except StopIteration as end:
+            return end.value
+        count(item)
+        try:
+            step = functools.partial(made.send, (yield item))
+        except Exception as error:
+            step = functools.partial(made.throw, error)
 
 
 def meter(
@@ -97,15 +114,12 @@ def meter(
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def items(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
+        def items(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
             with hold(*metering.hold(args, kwargs)) as work:
-                if not metering.counts_items:
-                    work.use()
-                with closing(cast(Generator[Any, None, None], function(*args, **kwargs))) as made:
-                    for item in made:
-                        if metering.counts_items:
-                            metering.count(work, item)
-                        yield item
+                metering.count_call(work)
+                made = function(*args, **kwargs)
+                with closing(made):
+                    return (yield from counted(made, lambda item: metering.count_item(work, item)))
 
         return cast(Callable[P, R], items)
 
@@ -126,16 +140,22 @@ def async_meter(
     if inspect.isasyncgenfunction(function):
 
         @functools.wraps(function)
-        async def items(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+        async def items(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
             async with hold(*metering.hold(args, kwargs)) as work:
-                if not metering.counts_items:
-                    work.use()
-                made = cast(AsyncGenerator[Any, None], function(*args, **kwargs))
+                metering.count_call(work)
+                made = function(*args, **kwargs)
                 async with aclosing(made):
-                    async for item in made:
-                        if metering.counts_items:
-                            metering.count(work, item)
-                        yield item
+                    step = made.__anext__()
+                    while True:
+                        try:
+                            item = await step
+                        except StopAsyncIteration:
+                            return
+                        metering.count_item(work, item)
+                        try:
+                            step = made.asend((yield item))
+                        except Exception as error:
+                            step = made.athrow(error)
 
         return cast(Callable[P, R], items)
 

@@ -4,36 +4,41 @@ which nobody knows whether the request was applied. Each try is the same request
 ids included, so that the server applies it once.
 
 The delay before try n is random between 0 and `first_delay_seconds` x 2^(n-2), at most
-`max_delay_seconds` (full jitter), and comes on top of what a `Retry-After` header asks for.
+`max_delay_seconds` (full jitter), and comes on top of what a `Retry-After` header asks for. No I/O
+here: whoever sends is told how long to wait, and tells what came of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+import time
+from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypeVar
 
+import httpx
 import msgspec
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_before_delay,
-)
 
-from faregate.client.errors import FaregateClientError
+from faregate.client.calls import Request
+from faregate.client.errors import error_of, unreachable, unreadable
+
+T = TypeVar("T")
 
 SENT_AGAIN: Final = frozenset((429, 503))
 """Statuses that say: nothing was decided, send it again."""
+LOST: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
+"""What may have happened before or after the server applied the request."""
+MAX_TRIES: Final = 100
+MAX_TOTAL_SECONDS: Final = 3_600
+
+log = logging.getLogger("faregate.client")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
     """How often and how long a request is tried. `tries=1` sends everything once.
 
-    No try begins later than `max_total_seconds` after the first one did.
+    No try begins later than `max_total_seconds` after the first one did. Raises `ValueError`.
     """
 
     tries: int = 6
@@ -41,59 +46,64 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     max_delay_seconds: float = 10
     max_total_seconds: float = 60
 
+    def __post_init__(self) -> None:
+        bounds = {"tries": (1, MAX_TRIES)}
+        for field in ("first_delay_seconds", "max_delay_seconds", "max_total_seconds"):
+            bounds[field] = (0, MAX_TOTAL_SECONDS)
+        for field, (least, most) in bounds.items():
+            value = getattr(self, field)
+            if not least <= value <= most:
+                raise ValueError(f"{field} is {value}: give {least} to {most}")
 
-class Again(Exception):
-    """A try that failed and may be sent again. Without an `error`, no answer came at all."""
-
-    def __init__(
-        self, reason: str, error: FaregateClientError | None = None, after_seconds: float = 0
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.error = error
-        self.after_seconds = after_seconds
-
-
-class Backoff:
-    """How long to wait before the next try."""
-
-    def __init__(self, policy: RetryPolicy, random: Callable[[], float]) -> None:
-        self._policy = policy
-        self._random = random
-
-    def __call__(self, state: RetryCallState) -> float:
-        """Return the seconds before the next try."""
-        policy = self._policy
-        ceiling: float = policy.first_delay_seconds * 2 ** min(state.attempt_number - 1, 30)
-        delay = self._random() * min(ceiling, policy.max_delay_seconds)
-        failure = state.outcome.exception() if state.outcome is not None else None
-        return delay + (failure.after_seconds if isinstance(failure, Again) else 0)
+    def delay_seconds(self, tries: int, chance: float) -> float:
+        """Return how long to wait after so many tries; `chance` is from 0 to 1."""
+        ceiling: float = self.first_delay_seconds * 2 ** (tries - 1)
+        return chance * min(ceiling, self.max_delay_seconds)
 
 
-def retrying(
-    policy: RetryPolicy, sleep: Callable[[float], None], random: Callable[[], float]
-) -> Retrying:
-    """Return what runs one request's tries."""
-    return Retrying(
-        sleep=sleep,
-        stop=stop_after_attempt(policy.tries) | stop_before_delay(policy.max_total_seconds),
-        wait=Backoff(policy, random),
-        retry=retry_if_exception_type(Again),
-        reraise=True,
-    )
+def tries_of(
+    request: Request[T],
+    where: str,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[float, httpx.Response | httpx.RequestError, T]:
+    """Be told what came of each try; yield the seconds to wait before the next one, and return the
+    answer. (The first value yielded says nothing.) Raises `FaregateClientError`.
+    """
+    began = clock()
+    delay = 0.0
+    tries = 0
+    while True:
+        came = yield delay
+        tries += 1
+        if isinstance(came, httpx.Response):
+            request_id = came.headers.get("x-request-id", "")
+            if came.is_success:
+                return _read(request, came, request_id)
+            failure = error_of(came.status_code, came.content, request_id)
+            is_final = came.status_code not in SENT_AGAIN
+            asked_for = seconds_asked_for(came.headers)
+            reason = str(came.status_code)
+        else:
+            reason = f"{type(came).__name__}: {came}".rstrip(": ")
+            failure = unreachable(where, tries, reason)
+            is_final = not isinstance(came, LOST)
+            asked_for = 0
+        log.info("try %d of %s %s: %s", tries, request.method, request.path, reason)
+        if is_final or tries == policy.tries:
+            raise failure
+        delay = policy.delay_seconds(tries, random()) + asked_for
+        if clock() - began + delay > policy.max_total_seconds:
+            raise failure
 
 
-def async_retrying(
-    policy: RetryPolicy, sleep: Callable[[float], Awaitable[None]], random: Callable[[], float]
-) -> AsyncRetrying:
-    """Return what runs one request's tries, without blocking the loop."""
-    return AsyncRetrying(
-        sleep=sleep,
-        stop=stop_after_attempt(policy.tries) | stop_before_delay(policy.max_total_seconds),
-        wait=Backoff(policy, random),
-        retry=retry_if_exception_type(Again),
-        reraise=True,
-    )
+def _read(request: Request[T], response: httpx.Response, request_id: str) -> T:
+    try:
+        return request.read(response.content)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        reason = str(error)
+    raise unreadable(response.status_code, reason, request_id)
 
 
 def seconds_asked_for(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Context, Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from faregate.core.amounts import MAX_NUMBER_DIGITS
 from faregate.core.events import Cost
@@ -30,6 +30,13 @@ class Tally:
         self.data.update({name: self._sum(name, value) for name, value in data.items()})
         self.is_used = True
 
+    def add_cost(self, cost: Cost) -> None:
+        """Add what a vendor charges the operator. It is a use, too: somebody did the work."""
+        if self.amount is not None:
+            raise ValueError("an amount was used before: costs belong to events")
+        self.costs.append(cost)
+        self.is_used = True
+
     def _sum(self, name: str, value: Any) -> Any:
         if not is_number(value):
             return value
@@ -39,18 +46,23 @@ class Tally:
             return number
         if isinstance(number, int) and isinstance(before, int):
             return number + before
-        return _EXACT.add(Decimal(number), Decimal(before or 0))
+        return exact_sum(Decimal(number), Decimal(before))
 
     def add_amount(self, amount: Decimal | int) -> None:
         """Add an amount of whole assets."""
         number = amount_of(amount)
         if self.is_used and self.amount is None:
             raise ValueError("data was used before: settle by amounts or by events, not both")
-        self.amount = _EXACT.add(self.amount or Decimal(0), number)
+        self.amount = exact_sum(self.amount or Decimal(0), number)
         self.is_used = True
 
 
-def is_number(value: object) -> bool:
+def exact_sum(one: Decimal, other: Decimal) -> Decimal:
+    """Return the sum, without rounding."""
+    return _EXACT.add(one, other)
+
+
+def is_number(value: object) -> TypeGuard[int | float | Decimal]:
     """Tell whether a value is added up: `True` is not."""
     return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 

@@ -1,163 +1,184 @@
-"""How a request travels: over connections that are kept, again where that is safe, and back as an
-answer or an error. One shape for both clients; what differs is who waits.
+"""How a request travels: over connections that are kept, again where that is safe. The two
+transports differ in who waits, and in nothing else.
+
+Connections belong to the process that opened them (and, on asyncio, to the loop): a forked child
+that went on with its parent's would read its parent's answers. It opens its own.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Generic, TypeVar
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
 
-from faregate.client.errors import FaregateClientError, error_of, unreachable, unreadable
-from faregate.client.requests import Request
-from faregate.client.retrying import (
-    SENT_AGAIN,
-    Again,
-    RetryPolicy,
-    async_retrying,
-    retrying,
-    seconds_asked_for,
-)
-from faregate.core.codec import decode
+from faregate.client.address import Address
+from faregate.client.calls import Request
+from faregate.client.errors import FaregateClientError
+from faregate.client.retrying import RetryPolicy, tries_of
 
 T = TypeVar("T")
 
-LOST: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
-"""What may have happened before or after the server applied the request."""
+Steps = Generator[Request[Any], Any, T]
+"""What takes several requests: yields each, is sent its answer, returns the result."""
 
-log = logging.getLogger("faregate.client")
+MAX_TIMEOUT_SECONDS: Final = 600
 
 
-class Exchange(Generic[T]):
-    """One request's tries, and what the answers to them mean."""
+def ask(request: Request[T]) -> Steps[T]:
+    """Ask one thing."""
+    answer: T = yield request
+    return answer
 
-    def __init__(self, request: Request[T], where: str) -> None:
-        self._request = request
-        self._where = where
-        self._tries = 0
 
-    def begin(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
-        """Make the request of the next try: the same bytes each time."""
-        self._tries += 1
-        request = self._request
-        return http.build_request(
-            request.method, f"/v1{request.path}", content=request.body, headers=request.headers
-        )
+class Route(msgspec.Struct, frozen=True):
+    """Where requests go, and with how much patience.
 
-    def read(self, status: int, headers: Mapping[str, str], body: bytes) -> T:
-        """Return the answer. Raises `Again` or `FaregateClientError`."""
-        request_id = headers.get("x-request-id", "")
-        if status in SENT_AGAIN:
-            error = error_of(status, body, request_id)
-            self._tell(str(status))
-            raise Again(str(status), error, seconds_asked_for(headers))
-        if not 200 <= status < 300:
-            raise error_of(status, body, request_id)
-        try:
-            return decode(self._request.answer, body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            reason = str(error)
-        raise unreadable(status, reason, request_id)
+    `timeout_seconds` bounds how long a connection may take to be made and how long the server may
+    be silent.
+    """
 
-    def lost(self, error: httpx.RequestError) -> Again | FaregateClientError:
-        """Return what a connection's end means. Nothing of the request stays in it."""
-        reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        if isinstance(error, LOST):
-            self._tell(reason)
-            return Again(reason)
-        return unreachable(self._where, self._tries, reason)
+    address: Address
+    policy: RetryPolicy
+    timeout_seconds: float
+    random: Callable[[], float]
 
-    def failed(self, again: Again) -> FaregateClientError:
-        """Return the error of a request that was tried often enough."""
-        return again.error or unreachable(self._where, self._tries, again.reason)
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_seconds <= MAX_TIMEOUT_SECONDS:
+            raise ValueError(
+                f"timeout_seconds is {self.timeout_seconds}: "
+                f"give more than 0 and at most {MAX_TIMEOUT_SECONDS}"
+            )
 
-    def _tell(self, reason: str) -> None:
-        request = self._request
-        log.info("try %d of %s %s: %s", self._tries, request.method, request.path, reason)
+    @property
+    def options(self) -> dict[str, Any]:
+        """What httpx must know."""
+        return {
+            "base_url": self.address.url,
+            "headers": self.address.headers(),
+            "timeout": self.timeout_seconds,
+        }
+
+    def tries(
+        self, request: Request[T]
+    ) -> Generator[float, httpx.Response | httpx.RequestError, T]:
+        """Return a request's tries, the first one about to begin."""
+        tries = tries_of(request, self.address.url, self.policy, self.random)
+        next(tries)
+        return tries
+
+
+def written(http: httpx.Client | httpx.AsyncClient, request: Request[Any]) -> httpx.Request:
+    """Return what travels: the same bytes each time."""
+    return http.build_request(
+        request.method, f"/v1{request.path}", content=request.body, headers=request.headers
+    )
 
 
 class Transport:
-    """Sends requests, one thread at a time or many."""
+    """Sends requests, for one thread or many."""
 
-    def __init__(
-        self,
-        where: str,
-        http: httpx.Client,
-        policy: RetryPolicy,
-        sleep: Callable[[float], None],
-        random: Callable[[], float],
-    ) -> None:
-        self._where = where
-        self._http = http
-        self._policy = policy
+    def __init__(self, route: Route, sleep: Callable[[float], object]) -> None:
+        self._route = route
         self._sleep = sleep
-        self._random = random
+        self._home = os.getpid()
+        self._http = httpx.Client(**route.options)
 
     def send(self, request: Request[T]) -> T:
         """Send a request until it is answered. Raises `FaregateClientError`."""
-        exchange = Exchange(request, self._where)
-        tries = retrying(self._policy, self._sleep, self._random)
+        tries = self._route.tries(request)
         try:
-            answer: T = tries(self._try, exchange)
-            return answer
-        except Again as again:
-            failure = exchange.failed(again)
-        raise failure
+            while True:
+                self._sleep(tries.send(self._try(request)))
+        except StopIteration as answered:
+            answer: T = answered.value
+        return answer
 
-    def _try(self, exchange: Exchange[T]) -> T:
+    def run(self, steps: Steps[T]) -> T:
+        """Send what the steps ask for, one request after the other."""
         try:
-            answer = self._http.send(exchange.begin(self._http))
+            request = next(steps)
+            while True:
+                try:
+                    answer = self.send(request)
+                except FaregateClientError as failure:
+                    request = steps.throw(failure)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+        return result
+
+    def _try(self, request: Request[Any]) -> httpx.Response | httpx.RequestError:
+        http = self._connections()
+        try:
+            return http.send(written(http, request))
         except httpx.RequestError as error:
-            lost = exchange.lost(error)
-        else:
-            return exchange.read(answer.status_code, answer.headers, answer.content)
-        raise lost
+            return error
+
+    def _connections(self) -> httpx.Client:
+        if self._home != os.getpid():
+            self._home = os.getpid()
+            self._http = httpx.Client(**self._route.options)
+        return self._http
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connections().close()
 
 
 class AsyncTransport:
-    """The same, without blocking the loop."""
+    """Sends requests without blocking the loop."""
 
-    def __init__(
-        self,
-        where: str,
-        http: httpx.AsyncClient,
-        policy: RetryPolicy,
-        sleep: Callable[[float], Awaitable[None]],
-        random: Callable[[], float],
-    ) -> None:
-        self._where = where
-        self._http = http
-        self._policy = policy
+    def __init__(self, route: Route, sleep: Callable[[float], Awaitable[object]]) -> None:
+        self._route = route
         self._sleep = sleep
-        self._random = random
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._http = httpx.AsyncClient(**route.options)
 
     async def send(self, request: Request[T]) -> T:
         """Send a request until it is answered. Raises `FaregateClientError`."""
-        exchange = Exchange(request, self._where)
-        tries = async_retrying(self._policy, self._sleep, self._random)
+        tries = self._route.tries(request)
         try:
-            answer: T = await tries(self._try, exchange)
-            return answer
-        except Again as again:
-            failure = exchange.failed(again)
-        raise failure
+            while True:
+                await self._sleep(tries.send(await self._try(request)))
+        except StopIteration as answered:
+            answer: T = answered.value
+        return answer
 
-    async def _try(self, exchange: Exchange[T]) -> T:
+    async def run(self, steps: Steps[T]) -> T:
+        """Send what the steps ask for, one request after the other."""
         try:
-            answer = await self._http.send(exchange.begin(self._http))
+            request = next(steps)
+            while True:
+                try:
+                    answer = await self.send(request)
+                except FaregateClientError as failure:
+                    request = steps.throw(failure)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+        return result
+
+    async def _try(self, request: Request[Any]) -> httpx.Response | httpx.RequestError:
+        http = self._connections()
+        try:
+            return await http.send(written(http, request))
         except httpx.RequestError as error:
-            lost = exchange.lost(error)
-        else:
-            return exchange.read(answer.status_code, answer.headers, answer.content)
-        raise lost
+            return error
+
+    def _connections(self) -> httpx.AsyncClient:
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home != home:
+            if self._home is not None:
+                self._http = httpx.AsyncClient(**self._route.options)
+            self._home = home
+        return self._http
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._connections().aclose()

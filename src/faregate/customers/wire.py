@@ -1,6 +1,6 @@
-"""What travels about a customer's use, in events and in holds: the bodies that the REST face reads and
-writes, and the client writes and reads. Shapes only; those of customers themselves are in `types`.
-Amounts are `Decimal`s of whole assets.
+"""What travels about a customer's use, in events and in holds: the bodies that the REST face reads
+and writes, and the client writes and reads. Shapes only; those of customers are in `types`. Amounts
+are `Decimal`s of whole assets.
 """
 
 from __future__ import annotations
