@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from tests.api.caller import USD, Caller
 from tests.api.conftest import TEST_KEY
 
-from faregate.client import AsyncClient, UsageEvent, new_event
+from faregate.client import AsyncClient, RetryPolicy, UsageEvent, new_event
 
 T = TypeVar("T")
 
@@ -52,9 +52,8 @@ def run(
 
     async def main() -> T:
         waits = delays or Delays()
-        async with AsyncClient(
-            url, TEST_KEY, sleep=waits.async_sleep, random=lambda: 0.5
-        ) as client:
+        retry = RetryPolicy(first_delay_seconds=0)
+        async with AsyncClient(url, TEST_KEY, retry=retry, sleep=waits.async_sleep) as client:
             return await story(client)
 
     return asyncio.run(main())

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.api.caller import Caller
+from tests.api.conftest import TEST_KEY
 from tests.client.shop import balance, charged, tokens
 from tests.doubles.unreliable import LOST_AFTER, LOST_BEFORE, UnreliableWay, answered
 
-from faregate.client import Client, Cost, Declined, FaregateClientError, Unreachable
+from faregate.client import (
+    Client,
+    Cost,
+    Declined,
+    FaregateClientError,
+    HeldWork,
+    Unreachable,
+)
 
 ASKED: dict[str, Any] = {"event_type": "llm", "data": {"tokens": 5}}
 
@@ -278,3 +287,69 @@ def test_a_hold_is_used_inside_its_block_and_once(client: Client, customer: str)
     with pytest.raises(FaregateClientError, match="expires_in_seconds"):
         client.hold(customer, **ASKED, expires_in_seconds=0)
     client.record_events(customer, [tokens(1)])
+
+
+@pytest.mark.parametrize("last", [answered(429), answered(401), answered(408)])
+def test_an_amount_is_not_charged_twice_when_the_answer_is_lost_and_then_no_more_is_heard(
+    me: Caller, way: UnreliableWay, patient: Client, customer: str, last: bytes
+) -> None:
+    with patient.hold(customer, max_amount=5, asset="USD") as hold:
+        hold.use_amount(2)
+        way.fails(LOST_AFTER, *[last] * 5)
+        with pytest.raises(FaregateClientError):
+            hold.update(amount=1)
+        way.fails()
+        hold.use_amount(1)
+    assert balance(me, customer) == (7, 0)
+
+
+def test_an_interrupt_during_the_capture_is_told_and_the_capture_may_be_sent_again(
+    me: Caller, way: UnreliableWay, customer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    def work(hold: HeldWork) -> None:
+        with hold:
+            hold.use(tokens=2)
+            way.fails(LOST_AFTER)
+
+    with Client(way.url, TEST_KEY, sleep=interrupt) as client:
+        hold = client.hold(customer, **ASKED)
+        with pytest.raises(KeyboardInterrupt):
+            work(hold)
+        assert f"what was used under hold {hold.id} could not be captured" in caplog.text
+        hold.settle()
+    assert (balance(me, customer), charged(me, customer)) == ((8, 0), [2])
+
+
+def test_threads_may_use_one_hold(me: Caller, client: Client, customer: str) -> None:
+    with client.hold(customer, **ASKED) as hold:
+
+        def work() -> None:
+            for _ in range(100):
+                hold.use(tokens=Decimal("0.01"))
+            hold.update({"tokens": 1})
+
+        threads = [threading.Thread(target=work) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (balance(me, customer), sum(charged(me, customer))) == ((5, 0), 5)
+
+
+def test_a_cost_is_a_use_and_belongs_to_an_event(me: Caller, client: Client, customer: str) -> None:
+    cost = Cost("c", Decimal("0.1"), vendor_external_id="openai")  # type: ignore[arg-type]
+    with client.hold(customer, event_type="call", max_amount=1, asset="USD") as hold:
+        hold.cost(cost)
+    (event,) = events(me, customer)
+    assert event["costs"][0]["amount"] == Decimal("0.1")
+    with client.hold(customer, max_amount=1, asset="USD") as hold:
+        with pytest.raises(ValueError, match="has no event_type"):
+            hold.cost(cost)
+        hold.use_amount(1)
+    with client.hold(customer, **ASKED) as hold:
+        hold.use_amount(1)
+        with pytest.raises(ValueError, match="costs belong to events"):
+            hold.cost(cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -181,3 +181,60 @@ def test_a_function_of_the_other_kind_or_without_that_argument_is_refused_at_onc
         AsyncClient("http://x", TEST_KEY).metered(event_type="llm", customer="who")(plain)
     with pytest.raises(ValueError, match="plain has no argument 'user'; it has: who"):
         client.metered(event_type="llm", customer="user")(plain)
+
+
+def test_a_generator_keeps_what_it_is_sent_what_is_thrown_into_it_and_what_it_returns(
+    me: Caller, client: Client, customer: str
+) -> None:
+    @client.metered(event_type="llm", customer="who", estimate=UP_TO, usage=length)
+    def echo(who: str) -> Generator[str, str, str]:
+        sent = yield "a"
+        try:
+            yield sent
+        except KeyError as error:
+            yield str(error.args[0])
+        return "the end"
+
+    talk = echo(customer)
+    assert (next(talk), talk.send("bc"), talk.throw(KeyError("def"))) == ("a", "bc", "def")
+    with pytest.raises(StopIteration) as ended:
+        next(talk)
+    assert (ended.value.value, charged(me, customer)) == ("the end", [6])
+    me.give(customer, "9")
+    failing = echo(customer)
+    next(failing)
+    with pytest.raises(ZeroDivisionError):
+        failing.throw(ZeroDivisionError())
+    assert charged(me, customer) == [1, 6]
+
+
+def test_an_async_generator_keeps_what_it_is_sent_and_what_is_thrown_into_it(
+    me: Caller, shared_server: RunningServer, customer: str
+) -> None:
+    async def story(client: AsyncClient) -> None:
+        @client.metered(event_type="llm", customer="who", estimate=UP_TO, usage=length)
+        async def echo(who: str) -> AsyncGenerator[str, str]:
+            sent = yield "a"
+            try:
+                yield sent
+            except KeyError as error:
+                yield str(error.args[0])
+
+        talk = echo(customer)
+        assert (await anext(talk), await talk.asend("bc")) == ("a", "bc")
+        assert await talk.athrow(KeyError("def")) == "def"
+        assert [item async for item in talk] == []
+
+    run(shared_server.url, story)
+    assert charged(me, customer) == [6]
+
+
+def test_a_generator_that_is_never_begun_asks_for_nothing(
+    me: Caller, client: Client, customer: str
+) -> None:
+    @client.metered(event_type="llm", customer="who", estimate=UP_TO, usage=length)
+    def stream(who: str) -> Iterator[str]:
+        yield "a"
+
+    stream(customer).close()  # type: ignore[attr-defined]
+    assert client.list_holds(customer).total_count == 0

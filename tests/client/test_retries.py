@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -187,3 +188,31 @@ def test_an_answer_that_is_not_faregates_says_so(
             patient.get_wallet(customer)
         assert strange.value.problem.status == status
         assert strange.value.problem.type == "urn:faregate:client:unreadable"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 601, float("inf"), float("nan")])
+def test_a_timeout_has_bounds(seconds: float) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValueError, match=r"timeout_seconds is .*: give more than 0"):
+            kind("http://x", TEST_KEY, timeout_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tries": 0}, {"tries": 101}, {"max_total_seconds": 3_601}, {"first_delay_seconds": -1}],
+)
+def test_a_policy_has_bounds(wrong: Any) -> None:
+    (field,) = wrong
+    with pytest.raises(ValueError, match=rf"{field} is .*: give \d+ to \d+"):
+        RetryPolicy(**wrong)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        retry = RetryPolicy(tries=2, first_delay_seconds=0)
+        with (
+            Client(url, TEST_KEY, timeout_seconds=0.02, retry=retry) as client,
+            pytest.raises(Unreachable, match=r"after 2 tries \(ReadTimeout"),
+        ):
+            client.get_wallet("cust_x")

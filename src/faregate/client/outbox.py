@@ -140,7 +140,7 @@ class Outbox:
         callback = self._batching.on_undelivered
         with self._lock:
             undelivered = self._backlog.take_undelivered()
-            self._make_room()
+            self._look_again()
         if not undelivered:
             return
         if callback is None:
@@ -188,7 +188,7 @@ class Outbox:
             with self._lock:
                 if problem is not None and flushes:
                     self._backlog.give_up_all(problem)
-                self._make_room()
+                self._look_again()
             if self._batching.on_undelivered is not None and not flushes:
                 try:
                     self.hand_over()
@@ -216,17 +216,17 @@ class Outbox:
                 else:
                     with self._lock:
                         self._backlog.delivered(batch, results)
-                        self._make_room()
+                        self._look_again()
                     continue
                 with self._lock:
                     if self._backlog.failed(batch, failure):
                         return failure.problem
         return None
 
-    def _make_room(self) -> None:
-        if not self._backlog.is_full:
-            rooms, self._rooms = self._rooms, []
-            _settle(rooms)
+    def _look_again(self) -> None:
+        """Let those who wait for room look: there is some, or what takes it is undelivered."""
+        rooms, self._rooms = self._rooms, []
+        _settle(rooms)
 
     def _at_exit(self) -> None:
         """Send what is left; if that fails, say the name of every event."""
