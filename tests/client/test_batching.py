@@ -162,6 +162,19 @@ def test_what_a_server_that_is_away_does_not_take_is_tried_again_once_only_charg
     assert (balance(me, customer), charged(me, customer)) == ((7, 0), [2, 1])
 
 
+def test_a_server_that_is_away_is_not_asked_again_before_the_interval_ends(
+    me: Caller, way: UnreliableWay, hasty: Client, customer: str
+) -> None:
+    way.fails(answered(503))
+    ticks = Ticks()
+    batcher = Batcher(Outbox(transport(hasty), Batching(flush_at=1), ticks))
+    batcher.add(customer, tokens(1))
+    ticks.begun()
+    assert len(way.passed) == 1
+    batcher.close()
+    assert charged(me, customer) == [1]
+
+
 def test_a_poisoned_event_takes_no_other_with_it(me: Caller, client: Client, customer: str) -> None:
     batcher = client.events(flush_every_seconds=NEVER)
     for event in (tokens(1), bad(), tokens(2)):

@@ -57,9 +57,17 @@ def test_threads_share_a_client_and_each_gets_its_own_answers(
 
 FORKED = """
 import os, sys
-from faregate.client import Client, new_event
+from datetime import datetime
+from faregate.client import Client, fresh, new_event
 client, customer = Client(), sys.argv[1]
 client.get_wallet(customer)  # A connection is open, and kept.
+
+class Still(datetime):
+    stands = datetime.now().astimezone()
+    now = classmethod(lambda cls, tz=None: cls.stands)
+
+fresh.datetime = Still
+new_event("free")
 child = os.fork()
 name = "child" if child == 0 else "parent"
 for number in range(50):
