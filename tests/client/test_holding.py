@@ -19,6 +19,7 @@ from faregate.client import (
     Declined,
     FaregateClientError,
     HeldWork,
+    PaymentRequired,
     Unreachable,
 )
 
@@ -353,3 +354,21 @@ def test_a_cost_is_a_use_and_belongs_to_an_event(me: Caller, client: Client, cus
         hold.use_amount(1)
         with pytest.raises(ValueError, match="costs belong to events"):
             hold.cost(cost)
+
+
+def test_a_limit_declines_holds_and_refuses_events_and_says_which_it_is(
+    me: Caller, client: Client, customer: str
+) -> None:
+    cap = {"name": "a day", "amount": 3, "asset": "USD", "period": "day", "rejects_events": True}
+    limit = me.made(f"customers/{customer}/limits", cap)
+    with (
+        pytest.raises(Declined, match="limit_exceeded") as declined,
+        client.hold(customer, **ASKED),
+    ):
+        pytest.fail("the work began")
+    said = declined.value.hold.limit
+    assert said is not None
+    assert (said.id, said.resets_at is not None) == (limit["id"], True)
+    with pytest.raises(PaymentRequired, match="A limit does not allow this") as refused:
+        client.record_events(customer, [tokens(5)])
+    assert refused.value.problem.type == "urn:faregate:problem:limit-exceeded"

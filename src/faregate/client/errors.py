@@ -26,8 +26,9 @@ class FaregateClientError(Exception):
 
 
 class PaymentRequired(FaregateClientError):
-    """The account cannot pay, and its overdraft policy forbids going below zero (402). Nothing was
-    booked: the customer tops up, then the same request may be sent again."""
+    """The account cannot pay and its overdraft policy forbids going below zero, or a limit forbids
+    it (402; `problem.type` says which). Nothing was booked: once the customer has topped up, or the
+    limit begins anew, the same request may be sent again."""
 
 
 class Unreachable(FaregateClientError):
@@ -36,7 +37,8 @@ class Unreachable(FaregateClientError):
 
 
 class Declined(FaregateClientError):
-    """A hold was not granted. `hold` says why: `decline_code`, `detail`, `top_up_needed`."""
+    """A hold was not granted. `hold` says why: `decline_code`, `detail`, `top_up_needed`, and
+    `limit` with its `resets_at`."""
 
     def __init__(self, hold: Hold) -> None:
         detail = f"{hold.decline_code}: {hold.detail}"
