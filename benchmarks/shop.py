@@ -74,5 +74,5 @@ async def verify(url: str) -> int:
     async with Engine.open(url) as engine:
         report = await engine.verify()
     if not report.is_clean:
-        raise SystemExit(f"verify found differences: {report.differences[:3]}")
+        raise SystemExit(f"verify found differences: {report.differences[:3]} {report.breaks[:3]}")
     return report.fees
