@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.ledger.chaining import assert_chained, chains_of
+from tests.ledger.chaining import assert_chained, chains_of, settle
 from tests.ledger.shop import (
     Clock,
     book,
@@ -104,8 +104,10 @@ def test_chains_go_on_after_restarts(database_url: str):
     tell(story())
 
 
-@pytest.mark.usefixtures("_keeping")
-def test_chains_go_on_after_a_lane_has_changed_hands_and_come_back(database_url: str):
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_chains_go_on_after_a_lane_has_changed_hands_and_come_back(
+    database_url: str, is_settled: bool
+):
     async def story() -> None:
         clock = Clock()
         async with Engine.open(database_url, clock=clock) as engine:
@@ -117,6 +119,8 @@ def test_chains_go_on_after_a_lane_has_changed_hands_and_come_back(database_url:
             async with Engine.open(database_url, clock=clock, wait_seconds=0) as other:
                 await book(other, customer_id, use("theirs"))
                 await refusal(book(engine, customer_id, use("too late")))
+            if is_settled:
+                await settle(database_url)
             await book(engine, customer_id, use("mine again"))
             heads = await assert_chained(database_url, engine)
             assert heads[customer_id] == 4
