@@ -292,6 +292,29 @@ def test_a_head_that_is_written_down_while_its_customer_is_read_is_not_lost(
     tell(story())
 
 
+def test_the_ends_of_all_chains_are_kept_soon_after_the_last_charge(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lanes, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(lanes, "LEASE_SECONDS", 0.2)
+
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            customers = [await make_customer(engine) for _ in range(3)]
+            async with other_connection(database_url) as store:
+                for _ in range(2000):
+                    if (await store.leases())[0].indexed_seq == 3:
+                        break
+                    await asyncio.sleep(0.01)
+                kept = await store.fetch("SELECT customer_id, last_seq FROM chains")
+            assert sorted(map(tuple, kept)) == [(c, n) for n, c in enumerate(customers, 1)]
+            await book(engine, customers[0], use("after"))
+            await assert_chained(database_url, engine)
+
+    tell(story())
+
+
 def test_ends_that_are_written_again_stay_as_they_are_and_never_go_back(database_url: str):
     async def story() -> None:
         async with Engine.open(database_url, clock=Clock()) as engine:

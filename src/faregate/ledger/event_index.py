@@ -17,7 +17,7 @@ from faregate.core.chain import Head
 from faregate.store.protocol import FenceFailed, Lease, Store
 
 WHEN_IDLE: Final = 500
-"""Rows behind from which an idle lane writes."""
+"""Rows behind from which a lane writes as soon as it is idle; after some seconds, all."""
 AT_LATEST: Final = 10_000
 """Rows behind at which a busy lane writes too."""
 SLICE: Final = 500

@@ -253,6 +253,8 @@ class Lane:
             return
         self._index_if(WHEN_IDLE)
         if not await self._wakes(LEASE_SECONDS / 3):
+            # Nobody waits: the rest too, so that the end of every chain is kept.
+            self._index_if(1)
             await self._commit_again([])
 
     async def _wakes(self, seconds: float) -> bool:
