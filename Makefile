@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check quick format bench clean lint
+.PHONY: help setup demo serve test check quick format bench bench-growth clean lint
 
 BIN := .venv/bin
 ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
 
 help: ## List every command
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and install Faregate with its development tools
 	@$(ENSURE)
@@ -28,16 +28,18 @@ lint: setup ## Run the linters and check types, formatting and imports
 check: lint ## Run the linters and all tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-quick: lint ## Run the linters and the tests that are not slow
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+quick: lint ## Run the linters and the quick tests, on SQLite alone (under a minute)
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "not postgresql"
 
 format: setup ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-
-bench: setup ## Measure charges per second, beside baselines (about ten minutes; needs wrk)
+bench: setup ## Measure rates and costs, beside baselines (half an hour; needs wrk, redis-server)
 	@$(BIN)/python -m benchmarks
+
+bench-growth: setup ## Measure a ledger that grows to 10,000,000 events
+	@$(BIN)/python -m benchmarks --level growth --long-growth
 
 clean: ## Remove caches, builds and .venv
 	rm -rf .venv build dist htmlcov mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

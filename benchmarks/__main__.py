@@ -11,20 +11,31 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import embedded, gate, http
+from benchmarks import costs, embedded, gate, growth, http, latency, peers
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
-from benchmarks.report import Table, engine_table, gate_table, http_table
+from benchmarks.report import (
+    Table,
+    costs_table,
+    engine_table,
+    gate_table,
+    growth_table,
+    http_table,
+    latency_table,
+    peers_table,
+)
 from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
 
 MARK = "<!-- what follows is written by the benchmark -->"
 """In a page that has this line, what stands before it is kept."""
+
+LEVELS: Final = ["engine", "gate", "http", "latency", "costs", "growth", "peers"]
 
 console = Console(stderr=True)
 
@@ -33,29 +44,42 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="One short round of each.")] = False,
     database: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(KINDS)}.")] = None,
     level: Annotated[
-        list[str] | None, typer.Option(help="engine, gate, http (default: all).")
+        list[str] | None, typer.Option(help=f"Of {', '.join(LEVELS)} (default: all).")
     ] = None,
     seconds: Annotated[int, typer.Option(min=1, help="Of each measurement.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="The tables have the medians.")] = 3,
     customers: Annotated[int, typer.Option(min=1, help="With three grants each.")] = 1000,
+    long_growth: Annotated[bool, typer.Option(help="Grow to 10^7 events, not 10^6.")] = False,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables there.")] = None,
 ) -> None:
     """Measure how fast Faregate charges, beside baselines that run in turn with it."""
     if quick:
         seconds, rounds = 1, 1
-    levels = level or ["engine", "gate", "http"]
+    levels = level or LEVELS
+    plan = embedded.Plan(seconds, rounds, customers)
     if "http" in levels and shutil.which("wrk") is None:
         raise SystemExit("the HTTP levels need wrk (Debian: apt-get install wrk)")
     tables: list[Table] = []
     for kind in database or KINDS:
         if "engine" in levels:
-            tables.append(_engine(kind, embedded.Plan(seconds, rounds, customers)))
+            tables.append(_engine(kind, plan))
         if "gate" in levels:
-            tables.append(_gate(kind, embedded.Plan(seconds, rounds, customers)))
+            tables.append(_gate(kind, plan))
         if "http" in levels:
             tables.append(_http(kind, seconds, rounds, customers))
+        if "latency" in levels:
+            tables.append(_latency(kind, plan))
+        if "costs" in levels:
+            tables.append(_costs(kind, plan))
+        if "growth" in levels:
+            steps = growth.LONG_STEPS if long_growth else growth.STEPS
+            tables.append(_growth(kind, plan, steps))
+        if "peers" in levels and kind == "postgresql":
+            tables.append(_peers(plan))
+    # In a pipe there is no width to keep to.
+    shown = Console() if sys.stdout.isatty() else Console(width=160)
     for table in tables:
-        table.show(Console())
+        table.show(shown)
     if markdown is not None:
         parts = [_machine(), *(table.markdown() for table in tables)]
         before = markdown.read_text().partition(MARK)[0] if markdown.exists() else ""
@@ -82,6 +106,37 @@ def _gate(kind: str, plan: embedded.Plan) -> Table:
     with fresh_database(kind) as url:
         rates, charges = uvloop.run(gate.measure_gate(url, plan, _say(kind)))
     return gate_table(kind, rates, charges)
+
+
+def _latency(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    with fresh_database(kind) as url:
+        found, charges = uvloop.run(latency.measure_latency(url, plan, _say(kind)))
+    return latency_table(kind, found, charges)
+
+
+def _costs(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    with fresh_database(kind) as url:
+        found, charges = uvloop.run(costs.measure_costs(url, plan, _say(kind)))
+        start = costs.measure_start(url, _say(kind))
+    return costs_table(kind, found, start, charges)
+
+
+def _growth(kind: str, plan: embedded.Plan, steps: Sequence[int]) -> Table:
+    tune_garbage_collection()
+    with fresh_databases(kind) as (url, small_url):
+        found, charges = uvloop.run(growth.measure_growth(url, small_url, plan, _say(kind), steps))
+    return growth_table(kind, found, charges)
+
+
+def _peers(plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    if not peers.has_redis():
+        console.print("no redis-server here (Debian: apt-get install redis-server): left out")
+    with fresh_databases("postgresql") as (url, base_url):
+        found, charges = uvloop.run(peers.measure_peers(url, base_url, plan, _say("postgresql")))
+    return peers_table(found, charges)
 
 
 def _http(kind: str, seconds: int, rounds: int, customers: int) -> Table:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from faregate.core.chain import Head
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Known, decide
 from faregate.core.events import EventsBooked, RecordEvents, UsageEvent
@@ -61,8 +62,10 @@ _INSERTS: Final = {table.name: _insert(table) for table in schema.HOT_TABLES}
 class Baseline:
     """What both databases share: the rules, and where rows are numbered."""
 
-    def __init__(self, catalog: CatalogView, last_seq: int) -> None:
+    def __init__(self, catalog: CatalogView, last_seq: int, heads: dict[str, Head]) -> None:
         self._catalog = catalog
+        # To look for a customer's newest transfer would cost it one more round trip, too.
+        self._heads = heads
         self._ids = IdSource(secrets.randbits)
         # It numbers its rows by itself: a sequence would cost it one more round trip.
         self._seq = last_seq
@@ -84,7 +87,8 @@ class Baseline:
         if not isinstance(decision.answer, EventsBooked):
             raise AssertionError(decision.answer)
         batch = rows.BatchRows(self._seq)
-        batch.add(decision, 1, now, to_us(now))
+        head = self._heads[customer_id]
+        self._heads[customer_id] = batch.add(decision, head, 1, now, to_us(now))
         self._seq = batch.last_seq
         statements = []
         for table, values in batch.lists().items():
@@ -99,8 +103,10 @@ class Baseline:
 class SqliteBaseline(Baseline):
     """One connection, one transaction per call."""
 
-    def __init__(self, catalog: CatalogView, last_seq: int, path: str) -> None:
-        super().__init__(catalog, last_seq)
+    def __init__(
+        self, catalog: CatalogView, last_seq: int, heads: dict[str, Head], path: str
+    ) -> None:
+        super().__init__(catalog, last_seq, heads)
         self._thread = ThreadPoolExecutor(1)
         self._path = path
         self._thread.submit(self._connect).result()
@@ -146,15 +152,19 @@ class SqliteBaseline(Baseline):
 class PostgresBaseline(Baseline):
     """A pool of connections, one transaction per call, the customer's account locked."""
 
-    def __init__(self, catalog: CatalogView, last_seq: int, pool: Any) -> None:
-        super().__init__(catalog, last_seq)
+    def __init__(
+        self, catalog: CatalogView, last_seq: int, heads: dict[str, Head], pool: Any
+    ) -> None:
+        super().__init__(catalog, last_seq, heads)
         self._pool = pool
 
     @classmethod
-    async def open(cls, catalog: CatalogView, last_seq: int, url: str) -> PostgresBaseline:
+    async def open(
+        cls, catalog: CatalogView, last_seq: int, heads: dict[str, Head], url: str
+    ) -> PostgresBaseline:
         """Connect."""
         pool = await asyncpg.create_pool(url, min_size=POOL_SIZE, max_size=POOL_SIZE)
-        return cls(catalog, last_seq, pool)
+        return cls(catalog, last_seq, heads, pool)
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -9,6 +9,7 @@ from benchmarks.baseline import PostgresBaseline, SqliteBaseline
 from benchmarks.measuring import Call, Rate, measure, middle
 from benchmarks.shop import open_shop, usage, verify
 from faregate import Engine
+from faregate.core.chain import Head
 from faregate.core.subscriptions import CatalogView
 from faregate.store.open import open_store
 
@@ -80,9 +81,20 @@ async def _lane(url: str, sql: str, *values: int) -> int:
 
 async def _open_baseline(catalog: CatalogView, url: str) -> SqliteBaseline | PostgresBaseline:
     last_seq = await _lane(url, "SELECT last_seq FROM lanes")
+    heads = await _heads(url)
     if url.startswith("sqlite:///"):
-        return SqliteBaseline(catalog, last_seq, url.removeprefix("sqlite:///"))
-    return await PostgresBaseline.open(catalog, last_seq, url)
+        return SqliteBaseline(catalog, last_seq, heads, url.removeprefix("sqlite:///"))
+    return await PostgresBaseline.open(catalog, last_seq, heads, url)
+
+
+async def _heads(url: str) -> dict[str, Head]:
+    """Read where every customer's chain of transfers stands."""
+    store = await open_store(url)
+    try:
+        rows = await store.fetch("SELECT customer_id, hash, seq FROM transfers ORDER BY seq")
+        return {row[0]: Head(row[1], row[2]) for row in rows}
+    finally:
+        await store.close()
 
 
 def _chosen(customers: list[str], wallets: str) -> Sequence[str]:

@@ -1,5 +1,6 @@
-"""What asking first costs. An authorization, and an authorization with its capture, beside
-a plain charge of the same use, in turn on the same database.
+"""What asking first costs. An authorization; an authorization with its capture (a pair), also where
+five limits hold; and a mix of everything, beside a plain charge of the same use, in turn on the
+same database.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from benchmarks.embedded import Plan, Say
 from benchmarks.measuring import Call, Rate, measure, middle
 from benchmarks.shop import EVENT_TYPE, open_shop, usage, verify
 from faregate import Engine
+from faregate.core.amounts import Number
 from faregate.core.hold_requests import CaptureRequest, HoldRequest
+from faregate.core.limits import LimitRequest
+from faregate.core.transactions import AdjustmentRequest
 
-CALLERS: Final = (1, 64, 256)
-SUBJECTS: Final = ("charge", "authorize", "pair")
+CALLERS: Final = (1, 16, 64, 256)
+SUBJECTS: Final = ("charge", "authorize", "pair", "limited pair", "mixed")
 WALLETS: Final = ("spread", "hot")
 Cell = tuple[str, int, str]
 CELLS: Final = tuple(
@@ -27,6 +31,7 @@ CELLS: Final = tuple(
     if (subject, wallets) != ("authorize", "hot")
 )
 _VOIDS_AT_ONCE: Final = 200
+_MUCH: Final = Number("1000000000")
 
 
 async def measure_gate(url: str, plan: Plan, say: Say) -> tuple[dict[Cell, Rate], int]:
@@ -34,11 +39,14 @@ async def measure_gate(url: str, plan: Plan, say: Say) -> tuple[dict[Cell, Rate]
     rounds: dict[Cell, list[Rate]] = {cell: [] for cell in CELLS}
     async with Engine.open(url) as engine:
         customers = await open_shop(engine, plan.customers)
+        limited = await open_shop(engine, plan.customers, has_product=True)
+        await limit_all(engine, limited)
         for turn in range(plan.rounds):
             for cell in CELLS:
                 subject, callers, wallets = cell
                 say(f"gate, {subject}, {callers} callers, {wallets}")
-                work = _Work(engine, customers[:1] if wallets == "hot" else customers)
+                chosen = limited if subject == "limited pair" else customers
+                work = Work(engine, chosen[:1] if wallets == "hot" else chosen)
                 run = f"{turn}-{wallets}-{callers:03d}-{subject}"
                 call = work.call(subject, run)
                 rounds[cell].append(await measure(call, callers, plan.seconds))
@@ -47,7 +55,22 @@ async def measure_gate(url: str, plan: Plan, say: Say) -> tuple[dict[Cell, Rate]
     return {cell: middle(rates) for cell, rates in rounds.items()}, await verify(url)
 
 
-class _Work:
+async def limit_all(engine: Engine, customers: Sequence[str]) -> None:
+    """Give each customer five limits that count every use, and that nobody ever reaches."""
+    requests = [
+        LimitRequest(_MUCH, "day", asset="USD"),
+        LimitRequest(_MUCH, "month", asset="USD", event_type=EVENT_TYPE),
+        LimitRequest(_MUCH, "hour", asset="USD", window="rolling"),
+        LimitRequest(_MUCH, "day", measure="volume", volume_field="output_tokens"),
+        LimitRequest(_MUCH, "day", measure="events", dimensions={"model": "large"}),
+    ]
+    for customer_id in customers:
+        await asyncio.gather(
+            *[engine.create_customer_limit(customer_id, request) for request in requests]
+        )
+
+
+class Work:
     """Calls of one measurement, and the holds that it leaves open."""
 
     def __init__(self, engine: Engine, customers: Sequence[str]) -> None:
@@ -81,7 +104,22 @@ class _Work:
             capture = CaptureRequest(event.id, events=[event])
             await engine.capture(customer_id, hold_id, capture, is_checked=True)
 
-        return {"charge": charge, "authorize": ask, "pair": pair}[subject]
+        async def mixed(number: int) -> None:
+            customer_id = customers[number % len(customers)]
+            kind = number % 10
+            if kind < 5:
+                await charge(number)
+            elif kind < 8:
+                await pair(number)
+            elif kind < 9:
+                held_by, hold_id = await authorize(number)
+                await engine.void_hold(held_by, hold_id)
+            else:
+                request = AdjustmentRequest(f"{run}-{number}", "USD", Number("0.01"), "gift")
+                await engine.adjust(customer_id, request)
+
+        calls = {"charge": charge, "authorize": ask, "pair": pair, "mixed": mixed}
+        return calls.get(subject, pair)
 
     async def tidy(self) -> None:
         """Void what is open."""

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import embedded, gate, http
+from benchmarks import embedded, gate, http, peers
+from benchmarks.costs import Cost, Start
+from benchmarks.growth import Step
+from benchmarks.latency import Latency
 from benchmarks.measuring import Rate
 
 
@@ -72,13 +75,19 @@ def gate_table(kind: str, rates: Mapping[gate.Cell, Rate], charges: int) -> Tabl
             "pairs/s",
             "p50",
             "costs",
+            "limited/s",
+            "p50",
+            "costs",
+            "mixed/s",
+            "p50",
+            "costs",
         ),
     )
     for callers in gate.CALLERS:
         for wallets in gate.WALLETS:
             charge = rates["charge", callers, wallets]
             cells = [str(callers), wallets, f"{charge.per_second:,.0f}"]
-            for subject in ("authorize", "pair"):
+            for subject in gate.SUBJECTS[1:]:
                 rate = rates.get((subject, callers, wallets))
                 if rate is None:
                     cells += ["", "", ""]
@@ -103,4 +112,74 @@ def http_table(kind: str, rates: Mapping[http.Cell, Rate], charges: int) -> Tabl
         share = f"{rate.per_second / empty.per_second:.0%}"
         cells = [str(cell.callers), request, f"{empty.per_second:,.0f}", *_rate(rate), share]
         table.rows.append(cells)
+    return table
+
+
+def peers_table(rates: Mapping[peers.Cell, Rate], charges: int) -> Table:
+    """Tabulate what else one could build, beside the engine."""
+    table = Table(
+        f"postgresql: the engine beside what else one could build ({charges:,} charges, verified)",
+        (
+            "callers",
+            "wallets",
+            "function/s",
+            "p50 ms",
+            "p99 ms",
+            "redis/s",
+            "p50",
+            "p99",
+            "engine/s",
+            "p50",
+            "p99",
+            "of function",
+        ),
+    )
+    for callers in peers.CALLERS:
+        for wallets in peers.WALLETS:
+            cells = [str(callers), wallets]
+            for subject in peers.SUBJECTS:
+                rate = rates.get((subject, callers, wallets))
+                cells += _rate(rate) if rate is not None else ["", "", ""]
+            ours, theirs = (rates[s, callers, wallets] for s in ("faregate", "function"))
+            table.rows.append([*cells, f"{ours.per_second / theirs.per_second:.1f} x"])
+    return table
+
+
+def growth_table(kind: str, steps: Sequence[Step], charges: int) -> Table:
+    """Tabulate how fast a ledger is when it has grown."""
+    table = Table(
+        f"{kind}: a ledger that grows, beside a small one ({charges:,} charges, verified)",
+        ("events", "ids", "charges/s", "p50 ms", "p99 ms", "small/s", "p50", "p99", "of small"),
+    )
+    for step in steps:
+        share = f"{step.rate.per_second / step.small.per_second:.0%}"
+        cells = [*_rate(step.rate), *_rate(step.small), share]
+        table.rows.append([f"{step.events:,}", step.ids, *cells])
+    return table
+
+
+def latency_table(kind: str, found: Sequence[Latency], charges: int) -> Table:
+    """Tabulate how long charges take that come when they come."""
+    table = Table(
+        f"{kind}: calls that come at random instants ({charges:,} charges, verified)",
+        ("of the full rate", "calls/s", "p50 ms", "p99 ms", "one commit ms", "p99 in commits"),
+    )
+    for one in found:
+        cells = [f"{one.share:.0%}", f"{one.per_second:,.0f}", f"{one.p50_ms:.2f}"]
+        cells += [f"{one.p99_ms:.2f}", f"{one.commit_ms:.2f}"]
+        table.rows.append([*cells, f"{one.p99_ms / one.commit_ms:.1f} x"])
+    return table
+
+
+def costs_table(kind: str, costs: Sequence[Cost], start: Start, charges: int) -> Table:
+    """Tabulate what one call costs at 64 callers, and what a server costs that does nothing."""
+    table = Table(
+        f"{kind}: what a call costs at 64 callers ({charges:,} charges, verified); a server on "
+        f"this ledger answers {start.seconds:.1f} s after it was started, with "
+        f"{start.rss_mib:.0f} MiB of memory (peak {start.peak_mib:.0f})",
+        ("call", "", "CPU here, us", "CPU of the database, us", "bytes written"),
+    )
+    for cost in costs:
+        numbers = [f"{cost.own_us:.0f}", f"{cost.database_us:.0f}", f"{cost.written_bytes:,.0f}"]
+        table.rows.append([cost.subject, "", *numbers])
     return table

@@ -42,9 +42,10 @@ PRODUCT: Final = {
 CUSTOMER: Final = {"name": "Ada", "subscriptions": [{"products": [{"code": "tokens"}]}]}
 
 
-async def open_shop(engine: Engine, customers: int) -> list[str]:
-    """Make the product and so many customers; returns their ids."""
-    await engine.create_product(from_dict(CreateProduct, PRODUCT))
+async def open_shop(engine: Engine, customers: int, *, has_product: bool = False) -> list[str]:
+    """Make the product, unless the shop has it, and so many customers; returns their ids."""
+    if not has_product:
+        await engine.create_product(from_dict(CreateProduct, PRODUCT))
     room = asyncio.Semaphore(32)
 
     async def make(_: int) -> str:
@@ -73,5 +74,5 @@ async def verify(url: str) -> int:
     async with Engine.open(url) as engine:
         report = await engine.verify()
     if not report.is_clean:
-        raise SystemExit(f"verify found differences: {report.differences[:3]}")
+        raise SystemExit(f"verify found differences: {report.differences[:3]} {report.breaks[:3]}")
     return report.fees

@@ -4,7 +4,13 @@
 
 `Engine` (or `SyncEngine`) is everything; the other names are its requests. Build requests from
 Python values with `from_dict`, which checks them as the REST API does.
+
+The engine is loaded when it is first asked for, so that a program which only wants
+`faregate.client` loads no database.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from faregate.catalog.types import CreateAsset, CreateProduct, CreateVersion, UpdateVersion
 from faregate.core.codec import from_dict
@@ -18,8 +24,10 @@ from faregate.customers.types import (
     Overdraft,
     UpdateCustomer,
 )
-from faregate.engine import Engine
-from faregate.sync import SyncEngine
+
+if TYPE_CHECKING:
+    from faregate.engine import Engine
+    from faregate.sync import SyncEngine
 
 __version__ = "0.1.0"
 __all__ = [
@@ -44,3 +52,14 @@ __all__ = [
     "Want",
     "from_dict",
 ]
+
+_LAZY = {"Engine": "faregate.engine", "SyncEngine": "faregate.sync"}
+
+
+def __getattr__(name: str) -> object:
+    """Load what was not needed until now (PEP 562)."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = found
+    return found

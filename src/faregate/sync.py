@@ -69,6 +69,7 @@ class SyncEngine:
     create_key = _sync(Engine.create_key)
     list_keys = _sync(Engine.list_keys)
     revoke_key = _sync(Engine.revoke_key)
+    set_timezone = _sync(Engine.set_timezone)
     create_asset = _sync(Engine.create_asset)
     list_assets = _sync(Engine.list_assets)
     get_asset = _sync(Engine.get_asset)

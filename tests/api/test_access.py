@@ -23,7 +23,7 @@ from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, Running
 WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
 HOLDS = f"{WALLET}/holds"
-LIMITS = "/v1/customers/{customer_id}/limits"
+OWN_LIMITS = "/v1/customers/{customer_id}/limits"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
@@ -41,6 +41,11 @@ OPERATIONS = {
     ("GET", "/v1/customers"): READ_ALL,
     ("GET", "/v1/customers/{customer_id}"): EVERYBODY,
     ("PATCH", "/v1/customers/{customer_id}"): ADMIN,
+    ("POST", "/v1/customers/{customer_id}/subscriptions"): ADMIN,
+    ("PATCH", SUBSCRIPTION): ADMIN,
+    ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
+    ("GET", "/v1/accounts/self"): EVERYBODY,
+    ("PATCH", "/v1/accounts/self"): ADMIN,
     ("POST", "/v1/customers/{customer_id}/block"): ADMIN,
     ("POST", "/v1/customers/{customer_id}/unblock"): ADMIN,
     ("POST", "/v1/limits"): ADMIN,
@@ -48,15 +53,11 @@ OPERATIONS = {
     ("GET", "/v1/limits/{limit_id}"): READ_ALL,
     ("PATCH", "/v1/limits/{limit_id}"): ADMIN,
     ("DELETE", "/v1/limits/{limit_id}"): ADMIN,
-    ("POST", LIMITS): ADMIN,
-    ("GET", LIMITS): EVERYBODY,
-    ("GET", f"{LIMITS}/{{limit_id}}"): EVERYBODY,
-    ("PATCH", f"{LIMITS}/{{limit_id}}"): ADMIN,
-    ("DELETE", f"{LIMITS}/{{limit_id}}"): ADMIN,
-    ("POST", "/v1/customers/{customer_id}/subscriptions"): ADMIN,
-    ("PATCH", SUBSCRIPTION): ADMIN,
-    ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
-    ("GET", "/v1/accounts/self"): EVERYBODY,
+    ("POST", OWN_LIMITS): ADMIN,
+    ("GET", OWN_LIMITS): EVERYBODY,
+    ("GET", f"{OWN_LIMITS}/{{limit_id}}"): EVERYBODY,
+    ("PATCH", f"{OWN_LIMITS}/{{limit_id}}"): ADMIN,
+    ("DELETE", f"{OWN_LIMITS}/{{limit_id}}"): ADMIN,
     ("POST", "/v1/events"): INGEST,
     ("GET", "/v1/events"): READ_ALL,
     ("GET", "/v1/events/{event_id}"): EVERYBODY,
@@ -95,8 +96,6 @@ def ada(me: Caller) -> str:
     assert me.post("events", usage(customer, event("e1"))).status == 204
     hold = {"transaction_id": "hold", "max_amount": 1, "asset": "USD"}
     assert me.post(f"customers/{customer}/wallet/holds", hold).status == 200
-    for path in ("limits", f"customers/{customer}/limits"):
-        me.made(path, {"amount": 1000, "period": "month", "asset": "USD"})
     return customer
 
 
@@ -186,8 +185,9 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "account_id": USD,
         "asset_code": "GEMS",
         "hold_id": me.get(f"customers/{ada}/wallet/holds").body["items"][0]["id"],
-        "limit_id": me.get("limits").body["items"][0]["id"],
     }
+    limit = {"amount": 1, "asset": "USD", "period": "day", "mode": "soft"}
+    names["limit_id"] = me.made("limits", limit)["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -207,8 +207,8 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "void": {},
         "block": {},
         "unblock": {},
-        "limits": {"amount": 1, "period": "day", "asset": "USD"},
-        "{limit_id}": {"amount": 1},
+        "limits": limit,
+        "{limit_id}": {"name": "Eve's"},
     }
     before = world(me, ada)
     with calling(shared_server, LIVE_KEY) as live:
@@ -226,11 +226,12 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         buyer = {"name": "Eve", "subscriptions": [{"products": [{"id": bought}]}]}
         assert_refused(live.post("customers", buyer), "subscriptions[0].products[0].id")
         assert_refused(live.post("products", product(asset="GEMS")), "prices[0].pricing[0].asset")
-        for path in ("products", "customers", "events", f"events?customer_id={ada}", "limits"):
+        for path in ("products", "customers", "limits", "events", f"events?customer_id={ada}"):
             assert live.get(path).body["total_count"] == 0
         codes = [item["code"] for item in live.get("assets?limit=100").body["items"]]
         assert "GEMS" not in codes
     assert world(me, ada) == before
+    assert me.send("DELETE", f"limits/{names['limit_id']}").status == 204
 
 
 def test_both_environments_have_their_own_of_the_same_names(

@@ -184,3 +184,17 @@ def test_a_key_can_ask_in_whose_name_it_acts(shared_server: RunningServer, key: 
         shown = caller.get("accounts/self").body
         assert shown["account_id"].startswith("acc_")
         assert shown["environment"] == key[3:7]
+
+
+def test_an_account_says_in_which_timezone_its_days_begin(me: Caller) -> None:
+    first = me.get("accounts/self").body["timezone"]
+    assert first == "UTC"
+    assert me.send("PATCH", "accounts/self", {"timezone": "Asia/Tokyo"}).status == 204
+    limit = me.made("limits", {"amount": 1, "asset": "USD", "period": "day", "mode": "soft"})
+    assert (limit["timezone"], me.get("accounts/self").body["timezone"]) == ("Asia/Tokyo",) * 2
+    wrong = me.send("PATCH", "accounts/self", {"timezone": "Mars/Olympus"})
+    assert (wrong.status, wrong.fields) == (422, ["timezone"])
+    assert me.send("PATCH", "accounts/self", {"timezone": first}).status == 204
+    # What is set up keeps its own.
+    assert me.get(f"limits/{limit['id']}").body["timezone"] == "Asia/Tokyo"
+    assert me.send("DELETE", f"limits/{limit['id']}").status == 204

@@ -19,11 +19,14 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | settings
 
 
-def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def run(
+    *arguments: str, given: str | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, `given` something to read."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
+        input=given,
         text=True,
         timeout=60,
         env=environment(**settings),

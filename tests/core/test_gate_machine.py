@@ -13,6 +13,7 @@ from msgspec import structs
 
 from faregate.core.accounts import REVENUE, Account, overdraft_held
 from faregate.core.amounts import Number, plain, to_decimal
+from faregate.core.chain import beginning
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Command, Decision, SetOverdraft
 from faregate.core.events import EventsBooked, UsageEvent
@@ -154,7 +155,7 @@ class Gate(RuleBasedStateMachine):
             return decision
         self.first.append((command, decision.answer))
         rows = BatchRows(0)
-        rows.add(decision, 1, self.now, 0)
+        rows.add(decision, beginning(before.customer_id), 1, self.now, 0)
         self.read_back(decision, rows)
         for table, added in rows.lists().items():
             kept = self.tables.setdefault(table.replace("_uses", "s").replace("_changes", "s"), {})

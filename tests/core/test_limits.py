@@ -66,7 +66,7 @@ def limit(amount: str, period: Any = "day", id: str = "lim_1", **more: Any) -> L
     """A limit, of USD unless `measure` says otherwise."""
     if more.get("measure", "fees") == "fees":
         more = {"asset": "USD", **more}
-    made = new_limit(LimitRequest(Number(amount), period, **more), ASSETS, id, T0)
+    made = new_limit(LimitRequest(Number(amount), period, **more), ASSETS, "UTC", id, T0)
     assert isinstance(made, Limit), made
     return made
 
@@ -712,7 +712,7 @@ def test_a_customer_has_a_bounded_number_of_limits() -> None:
 def test_a_wrong_limit_is_refused_by_field(terms: dict[str, Any], field: str) -> None:
     fields = {"amount": "1", "period": "day", "asset": "USD", **terms}
     amount = Number(fields.pop("amount"))
-    problem = new_limit(LimitRequest(amount, **fields), ASSETS, "lim_1", T0)
+    problem = new_limit(LimitRequest(amount, **fields), ASSETS, "UTC", "lim_1", T0)
     assert isinstance(problem, Problem)
     assert problem.kind is INVALID
     assert list(problem.errors) == [field]
@@ -819,3 +819,14 @@ def test_what_is_used_and_held_never_passes_hard_limits_by_what_was_granted(
             if window == "calendar":
                 counter = book.counters["lim_1", whose or ""]
                 assert counter.used_units(to_us(since)) == sum(mine) * ONE_USD
+
+
+def test_a_limit_has_the_timezone_that_it_names_or_else_the_accounts() -> None:
+    own = LimitRequest(Number(1), "day", asset="USD", timezone="Asia/Tokyo")
+    for request, zone in (
+        (own, "Asia/Tokyo"),
+        (structs.replace(own, timezone=None), "Europe/Rome"),
+    ):
+        made = new_limit(request, ASSETS, "Europe/Rome", "lim_1", T0)
+        assert isinstance(made, Limit)
+        assert made.timezone == zone

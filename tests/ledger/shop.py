@@ -134,6 +134,7 @@ async def assert_clean(engine: Engine) -> None:
     """The books balance."""
     report = await engine.verify()
     assert report.differences == []
+    assert report.breaks == []
 
 
 @asynccontextmanager

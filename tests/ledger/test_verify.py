@@ -82,7 +82,8 @@ def test_a_transfer_that_was_invented_is_found(database_url: str):
         books = await fill(database_url)
         found = await edit(
             database_url,
-            "INSERT INTO transfers SELECT lane, last_seq + 1, $1, 'USD', 'revenue', $2, 5, 'x', 0 "
+            "INSERT INTO transfers "
+            "SELECT lane, last_seq + 1, $1, 'USD', 'revenue', $2, 5, 'x', 0, '' "
             "FROM lanes WHERE lane = 0",
             books.payer,
             books.grant_id,
@@ -222,6 +223,10 @@ def test_verify_is_clean_while_charges_are_being_booked(database_url: str):
             await charging
             reports.append(await engine.verify())
             assert [report.differences for report in reports] == [[]] * 4
+            assert [report.breaks for report in reports] == [[]] * 4
+            # What was true at one instant in the middle of it stays true.
+            report = await engine.verify(heads=[report.head for report in reports])
+            assert [kept.is_kept for kept in report.kept] == [True] * 4
             assert reports[-1].fees == 160
 
     tell(story())

@@ -118,9 +118,12 @@ class CatalogMemory:
             "SELECT environment_id, terms FROM account_limits ORDER BY limit_id"
         ):
             limits[environment_id].append(decode(Limit, terms))
+        timezones: dict[int, str] = {
+            row[0]: row[1] for row in await fetch("SELECT id, timezone FROM environments")
+        }
         if epoch <= self.epoch:
             return  # Another refresh has read something newer meanwhile.
-        environments = set(assets) | set(products) | set(limits)
+        environments = set(assets) | set(products) | set(timezones)
         self._products = products
         self._views = {
             environment_id: self._view(
@@ -128,6 +131,7 @@ class CatalogMemory:
                 assets[environment_id],
                 products[environment_id],
                 tuple(limits[environment_id]),
+                timezones.get(environment_id, "UTC"),
             )
             for environment_id in environments
         }
@@ -139,6 +143,7 @@ class CatalogMemory:
         assets: dict[str, Asset],
         products: dict[str, ProductRow],
         limits: tuple[Limit, ...],
+        timezone: str,
     ) -> CatalogView:
         compiled: dict[str, CompiledProduct] = {}
         prices: dict[str, CompiledPrice] = {}
@@ -160,7 +165,7 @@ class CatalogMemory:
                 tuple(from_at for from_at, _ in product.defaults),
                 tuple(version for _, version in product.defaults),
             )
-        return CatalogView(epoch, assets, compiled, prices, limits)
+        return CatalogView(epoch, assets, compiled, prices, limits, timezone)
 
     def compile(
         self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]

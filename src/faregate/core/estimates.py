@@ -77,7 +77,7 @@ def estimate(
             continue
         measured.add(compiled.volume_field)
         carried = changes.carry((compiled.id, priced.asset.code))
-        units, _ = fee_units(match.numerator, priced.denominator, carried)
+        units, _ = fee_units(match.numerator, priced.denominator, carried, match.before_units)
         before = found.get(priced.account_id)
         total = units + (0 if before is None else before.units)
         found[priced.account_id] = Estimate(priced.account_id, total, priced.asset.scale)

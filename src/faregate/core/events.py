@@ -319,6 +319,8 @@ def _book(
         fee = _collect(changes, compiled, priced, match, now, ids)
         if isinstance(fee, Problem):
             return fee
+        if slices is not None:
+            slices.charged(compiled, priced.asset.code, match, fee.units)
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -375,7 +377,7 @@ def _collect(
     """Bring the exact cost to the ledger scale and debit it."""
     key = (compiled.id, priced.asset.code)
     carried = changes.carry(key)
-    units, carry = fee_units(match.numerator, priced.denominator, carried)
+    units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
     hold = changes.hold

@@ -55,7 +55,7 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     """What the slices of a session have come to under one value of a price.
 
     The session is priced as one use: a slice costs what the use costs now less what it cost
-    before. `volume` is None where no slice had one.
+    before. `volume` is None where no slice had one; `units` is what the slices were charged.
     """
 
     price_id: str
@@ -63,6 +63,7 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     value_index: int
     volume: int | Decimal | None
     numerator: int
+    units: int = 0
 
 
 CounterKey = tuple[str, str]

@@ -45,6 +45,7 @@ MAX_LIMITS: Final = 100
 
 Measure = Literal["fees", "volume", "events"]
 LimitMode = Literal["hard", "soft", "free"]
+Timezone = Annotated[str, Meta(max_length=100)]
 LimitName = Annotated[str, Meta(min_length=1, max_length=200)]
 Metadata = Annotated[dict[str, str], Meta(max_length=50)]
 Dimensions = Annotated[dict[Key, Annotated[str, Meta(max_length=200)]], Meta(max_length=10)]
@@ -54,7 +55,7 @@ class LimitRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     """A new limit: at most `amount` of what is measured, per period.
 
     `measure` is `fees` (in `asset`), `volume` (of `data[volume_field]`) or `events`. `timezone` is
-    that of calendar windows.
+    that of calendar windows; without one, the account's.
     """
 
     amount: Number
@@ -67,7 +68,7 @@ class LimitRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     subject: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     dimensions: Dimensions | None = None
     window: WindowKind = "calendar"
-    timezone: Annotated[str, Meta(max_length=100)] = "UTC"
+    timezone: Timezone | None = None
     rejects_events: bool = False
     customer_metadata: Metadata | None = None
     name: LimitName | None = None
@@ -193,9 +194,13 @@ NOTHING_COUNTED: Final = Counter()
 
 
 def new_limit(
-    request: LimitRequest, assets: Mapping[str, Asset], identifier: str, now: datetime
+    request: LimitRequest,
+    assets: Mapping[str, Asset],
+    timezone: str,
+    identifier: str,
+    now: datetime,
 ) -> Limit | Problem:
-    """Make a limit of a request, or say what is wrong with it."""
+    """Make a limit of a request, or say what is wrong with it. `timezone` is the account's."""
     problem = _misfit(request, assets)
     if problem is not None:
         return problem
@@ -209,6 +214,7 @@ def new_limit(
         return units
     fields = structs.asdict(request)
     del fields["amount"]
+    fields["timezone"] = request.timezone or timezone
     return Limit(identifier, now, units, scale, **fields)
 
 
@@ -249,11 +255,14 @@ def _misfit(request: LimitRequest, assets: Mapping[str, Asset]) -> Problem | Non
         return invalid("rejects_events", f"has no meaning with mode {request.mode}: leave it out")
     if request.window == "rolling" and request.period == "lifetime":
         return invalid("window", "of a lifetime is no window: leave it out")
-    if find_zone(request.timezone) is None:
-        return invalid(
-            "timezone", f"{request.timezone!r} is unknown: send an IANA name such as Europe/Berlin"
-        )
-    return None
+    return None if request.timezone is None else check_timezone(request.timezone)
+
+
+def check_timezone(name: str) -> Problem | None:
+    """Refuse a name that is no timezone's."""
+    if find_zone(name) is not None:
+        return None
+    return invalid("timezone", f"{name!r} is unknown: send an IANA name such as Europe/Berlin")
 
 
 def _amount_units(amount: Number, scale: int) -> int | Problem:

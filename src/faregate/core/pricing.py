@@ -179,11 +179,13 @@ def dimension_text(value: object) -> str | None:
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """The value that applies to an event, and what was measured."""
+    """The value that applies to an event, and what was measured. `before_units` is what was charged
+    for earlier slices of the same use."""
 
     value: PricedValue
     volume: int | Decimal | None
     numerator: int
+    before_units: int = 0
 
 
 def match_value(
@@ -262,16 +264,27 @@ def measure_volume(field: str, volume: object) -> int | Problem:
     return invalid(f"data.{field}", f"is {volume}: send a number from 0 to {MAX_VOLUME}")
 
 
-def fee_units(numerator: int, denominator: int, carried: int) -> tuple[int, int]:
+def fee_units(
+    numerator: int, denominator: int, carried: int, before_units: int = 0
+) -> tuple[int, int]:
     """Bring an exact cost to the ledger scale.
 
     `carried` is what rounding left over from the fees before, as a numerator of the same
-    denominator. Returns the fee in units (never negative) and the new carry.
+    denominator. Returns the fee in units (never negative) and the new carry. With the
+    `before_units` of earlier slices it is the sum of all slices that is rounded half-even, so that
+    they come to what one fee comes to, also where it lies in the middle of two units.
 
     >>> fee_units(4, 10, 0), fee_units(4, 10, 4)
     ((0, 4), (1, -2))
+    >>> fee_units(5, 10, 0), fee_units(5, 10, 0, before_units=1)
+    ((0, 5), (1, -5))
     """
-    return half_even(numerator + carried, denominator)
+    exact = numerator + carried
+    if not before_units:
+        return half_even(exact, denominator)
+    units, carry = half_even(exact + before_units * denominator, denominator)
+    # Half a unit that another fee was rounded up by must not be given back by a slice of nothing.
+    return (units - before_units, carry) if units >= before_units else (0, exact)
 
 
 class SimulatedFee(msgspec.Struct, frozen=True):

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from msgspec import structs
+
 from faregate.core.amounts import scaled, to_decimal
 from faregate.core.holds import Meter
 from faregate.core.pricing import (
@@ -61,12 +63,19 @@ class Slices:
         match = price_event(compiled, priced, whole)
         if not isinstance(match, Match):
             return match
+        before, units = (0, 0) if meter is None else (meter.numerator, meter.units)
         if keeps:
             key = (compiled.id, priced.asset.code, match.value.index)
-            self._meters[key] = Meter(*key, match.volume, match.numerator)
-        before = 0 if meter is None else meter.numerator
+            self._meters[key] = Meter(*key, match.volume, match.numerator, units)
         volume = data.get(field) if field is not None else None
-        return Match(match.value, volume, match.numerator - before)
+        return Match(match.value, volume, match.numerator - before, units)
+
+    def charged(self, compiled: CompiledPrice, asset: str, match: Match, units: int) -> None:
+        """Count in what a slice that was priced so has been charged."""
+        key = (compiled.id, asset, match.value.index)
+        meter = self._meters.get(key)
+        if meter is not None:
+            self._meters[key] = structs.replace(meter, units=match.before_units + units)
 
 
 def _added(before: int | Decimal, slice_volume: int | Decimal | None) -> int | Decimal:

@@ -105,13 +105,15 @@ class CompiledProduct(msgspec.Struct, frozen=True):
 
 
 class CatalogView(msgspec.Struct, frozen=True):
-    """A snapshot of one environment's catalog. `epoch` rises with every change."""
+    """A snapshot of one environment's catalog. `epoch` rises with every change; `timezone` is the
+    account's."""
 
     epoch: int
     assets: Mapping[str, Asset]
     products: Mapping[str, CompiledProduct]
     prices: Mapping[str, CompiledPrice]
     limits: tuple[Limit, ...] = ()
+    timezone: str = "UTC"
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

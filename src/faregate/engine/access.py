@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from faregate.engine.base import EngineBase
-from faregate.ledger.verify import Progress, Report, verify
+from faregate.ledger.heads import LedgerHead
+from faregate.ledger.verify import Progress, Report, no_progress, verify
 from faregate.platform import keys
 from faregate.platform.environments import Mode
 from faregate.platform.keys import ApiKey, Role
@@ -37,6 +40,9 @@ class AccessOperations(EngineBase):
         async with self._store.transaction() as transaction:
             await keys.revoke_key(transaction, key_id, self._clock())
 
-    async def verify(self, progress: Progress | None = None) -> Report:
-        """Recompute every balance from the transfers and compare."""
-        return await verify(self._store, progress) if progress else await verify(self._store)
+    async def verify(
+        self, progress: Progress = no_progress, heads: Sequence[LedgerHead] = ()
+    ) -> Report:
+        """Recompute every balance and every hash from the transfers, and compare them with what is
+        stored and with heads that were kept elsewhere (the `head` of an earlier report)."""
+        return await verify(self._store, self._clock(), progress, heads)

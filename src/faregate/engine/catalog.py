@@ -17,12 +17,25 @@ from faregate.catalog.types import (
     VersionCreated,
 )
 from faregate.core.codec import checked
+from faregate.core.limits import check_timezone
+from faregate.core.problems import FaregateError
 from faregate.engine.base import EngineBase, Key, Page, page_of
+from faregate.platform import environments
 from faregate.platform.environments import AccountContext
 
 
 class CatalogOperations(EngineBase):
     """Assets, products and their versions."""
+
+    async def set_timezone(self, timezone: str, *, context: AccountContext | None = None) -> None:
+        """Say in which timezone the account's days begin (an IANA name), for what is set up from
+        now on. Raises 422."""
+        problem = check_timezone(timezone)
+        if problem is not None:
+            raise FaregateError(problem)
+        account_id = (context or self.context).account_id
+        async with self._catalog_change() as change:
+            await environments.set_timezone(change, account_id, timezone)
 
     async def create_asset(
         self,

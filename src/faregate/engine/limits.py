@@ -45,8 +45,8 @@ class LimitOperations(EngineBase):
         refusal = check_free("customer_metadata", request.customer_metadata)
         if refusal is not None:
             raise FaregateError(refusal)
-        assets = self._catalog.view(environment).assets
-        limit = new_limit(request, assets, self._ticked().next("lim"), self._clock())
+        view, identifier = self._catalog.view(environment), self._ticked().next("lim")
+        limit = new_limit(request, view.assets, view.timezone, identifier, self._clock())
         if isinstance(limit, Problem):
             raise FaregateError(limit)
         return limit

@@ -14,6 +14,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
+from faregate.core.chain import Head
 from faregate.core.customers import CustomerState
 from faregate.core.decide import (
     NOTHING_KNOWN,
@@ -114,6 +115,7 @@ class Batch:
         "booked",
         "catalog_epoch",
         "counters",
+        "heads",
         "pendings",
         "rows",
         "states",
@@ -129,6 +131,7 @@ class Batch:
         self.rows = rows.BatchRows(0)
         self.states: dict[str, CustomerState] = {}
         self.counters: dict[CounterName, Counter] = {}
+        self.heads: dict[str, Head] = {}
         self.booked = Booked()
         self.weight = 0
 
@@ -145,6 +148,13 @@ class Batch:
         if state is None and self.before is not None:
             state = self.before.states.get(customer_id)
         return state or self._memory.states.get(customer_id)
+
+    def _find_head(self, customer_id: str) -> Head:
+        """Return where a customer's chain stands; it is kept wherever the state is."""
+        head = self.heads.get(customer_id)
+        if head is None and self.before is not None:
+            head = self.before.heads.get(customer_id)
+        return head or self._memory.heads[customer_id]
 
     async def load(
         self,
@@ -250,9 +260,12 @@ class Batch:
                 holds[command.hold_id, customer_id] = None
         if not (missing or events or transactions or holds or asked):
             return Booked()
+        # Taken before reading: what is settled meanwhile is in `chains` after it was read.
+        kept = {c: self._memory.heads[c] for c in missing if c in self._memory.heads}
         wanted = Wanted(list(missing), list(events), list(transactions), list(holds), list(asked))
         loaded = await store.load(lane, wanted, for_lane=True)
         self._memory.states.update(rows.read_customers(list(missing), loaded))
+        self._memory.heads.update({**rows.read_heads(list(missing), loaded), **kept})
         found = [(row[1], rows.read_hold(row)) for row in loaded.holds]
         return Booked(
             {
@@ -365,7 +378,10 @@ class Batch:
     def _keep(self, decision: Decision, environment_id: int, moment: Moment) -> None:
         customer_id = decision.state.customer_id
         self.states[customer_id] = decision.state
-        self.rows.add(decision, environment_id, moment.now, moment.us)
+        head = self._find_head(customer_id)
+        self.heads[customer_id] = self.rows.add(
+            decision, head, environment_id, moment.now, moment.us
+        )
         for (limit_id, subject), counter in decision.counters.items():
             self.counters[customer_id, limit_id, subject] = counter
         for event in decision.events:

@@ -27,7 +27,7 @@ from faregate.core.instants import from_us, to_us
 from faregate.core.problems import INTERNAL, OVERLOADED, UNAVAILABLE, FaregateError, Problem
 from faregate.core.subscriptions import CatalogView
 from faregate.ledger.batch import Batch, Moment, Pending
-from faregate.ledger.event_index import AT_LATEST, WHEN_IDLE, index_events
+from faregate.ledger.event_index import AT_LATEST, WHEN_IDLE, index_events, read_newest_heads
 from faregate.ledger.lease import LEASE_SECONDS, lease_clock_us, release_lane, take_lane
 from faregate.ledger.memory import Memory
 from faregate.ledger.statistics import LaneStatistics
@@ -253,6 +253,8 @@ class Lane:
             return
         self._index_if(WHEN_IDLE)
         if not await self._wakes(LEASE_SECONDS / 3):
+            # Nobody waits: the rest too, so that the end of every chain is kept.
+            self._index_if(1)
             await self._commit_again([])
 
     async def _wakes(self, seconds: float) -> bool:
@@ -467,7 +469,7 @@ class Lane:
 
     def _remember(self, batch: Batch) -> None:
         self._last_seq = batch.rows.last_seq
-        self._memory.learn(batch.states, batch.booked.names(), batch.counters)
+        self._memory.learn(batch.states, batch.heads, batch.booked.names(), batch.counters)
         self._index_if(AT_LATEST)
 
     def _answer(self, batch: Batch) -> None:
@@ -507,6 +509,8 @@ class Lane:
     async def _take_lease(self, wait_seconds: float) -> None:
         self._let_go()
         lease = await take_lane(self._store, self.number, self._holder, wait_seconds)
+        heads = await read_newest_heads(self._store, lease)
+        self._memory.begin(lease.indexed_seq, heads)
         self._lease = lease
         self._last_seq = lease.last_seq
         self._indexed_seq = lease.indexed_seq
@@ -528,6 +532,7 @@ class Lane:
             upto = await index_events(self._store, lease, self._indexed_seq, self._last_seq)
             if self._lease is lease:
                 self._indexed_seq = upto
+                self._memory.settle(upto)
         except Exception as error:
             # Costs nothing but time: readers look at what is not indexed by themselves.
             log.warning("events not indexed", lane=self.number, reason=str(error))

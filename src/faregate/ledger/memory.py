@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from faregate.core.chain import Head
 from faregate.core.customers import CustomerState
 from faregate.core.limits import Counter
 
@@ -28,14 +29,20 @@ CounterName = tuple[str, str, str]
 
 
 class Memory:
-    """States by customer, what limits have counted, and the recent names in two generations: when
-    the young one is full it becomes the old one, which is forgotten at once. (Forgetting one by
-    one, a dict is searched from its emptied beginning each time.)"""
+    """States by customer with the heads of their chains, what limits have counted, and the recent
+    names in two generations: when the young one is full it becomes the old one, which is forgotten
+    at once. (Forgetting one by one, a dict is searched from its emptied beginning each time.)
 
-    __slots__ = ("_old", "_young", "counters", "states")
+    Every customer with a state has a head. A head that `chains` does not have yet, because it is
+    newer than `_settled_seq`, is kept also when the state is forgotten.
+    """
+
+    __slots__ = ("_old", "_settled_seq", "_young", "counters", "heads", "states")
 
     def __init__(self) -> None:
         self.states: dict[str, CustomerState] = {}
+        self.heads: dict[str, Head] = {}
+        self._settled_seq = 0
         self.counters: dict[CounterName, Counter] = {}
         self._young: set[Name] = set()
         self._old: set[Name] = set()
@@ -44,8 +51,25 @@ class Memory:
         """Forget everything: somebody else may have changed it."""
         self.states.clear()
         self.counters.clear()
+        self.heads.clear()
         self._young.clear()
         self._old.clear()
+
+    def begin(self, settled_seq: int, heads: Mapping[str, Head]) -> None:
+        """Begin with the heads after `settled_seq`, up to which `chains` has them."""
+        self._settled_seq = settled_seq
+        self.heads.update(heads)
+
+    def settle(self, seq: int) -> None:
+        """Note that `chains` has all heads up to a number: they need not be kept any more."""
+        self._settled_seq = seq
+        if len(self.heads) > len(self.states):
+            for customer_id in [c for c in self.heads if c not in self.states]:
+                self._forget_head(customer_id)
+
+    def _forget_head(self, customer_id: str) -> None:
+        if self.heads[customer_id].seq <= self._settled_seq:
+            del self.heads[customer_id]
 
     def is_recent(self, name: Name) -> bool:
         """Tell whether something with this name was booked lately."""
@@ -54,11 +78,13 @@ class Memory:
     def learn(
         self,
         states: Mapping[str, CustomerState],
+        heads: Mapping[str, Head],
         names: Iterable[Name],
         counters: Mapping[CounterName, Counter],
     ) -> None:
-        """Take over what a durable batch has changed."""
+        """Take over what a durable batch has changed: of each customer both state and head."""
         self.states.update(states)
+        self.heads.update(heads)
         self.counters.update(counters)
         excess = len(self.counters) - MAX_COUNTERS
         if excess > 0:
@@ -71,3 +97,4 @@ class Memory:
         if len(self.states) > MAX_CUSTOMERS:
             for customer_id in list(islice(self.states, MAX_CUSTOMERS // 10)):
                 del self.states[customer_id]
+                self._forget_head(customer_id)

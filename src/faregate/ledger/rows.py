@@ -5,6 +5,7 @@ made here: what `decide` returned is written as it is, and what was written is r
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -12,7 +13,8 @@ from typing import Any
 
 from msgspec import structs
 
-from faregate.core.accounts import Account, restore_account
+from faregate.core.accounts import Account, Transfer, restore_account
+from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Decision, Transaction
@@ -79,26 +81,16 @@ class BatchRows:
         """The last number given to an event or a transfer."""
         return self._seq
 
-    def add(self, decision: Decision, environment_id: int, now: datetime, now_us: int) -> None:
-        """Add everything that a decision changes. `now_us` is `now`, at which it was decided."""
+    def add(
+        self, decision: Decision, head: Head, environment_id: int, now: datetime, now_us: int
+    ) -> Head:
+        """Add everything that a decision changes. `now_us` is `now`, at which it was decided,
+        `head` where the customer's chain stood before it; returns where it stands after it."""
         customer_id = decision.state.customer_id
         for booked in decision.events:
             self._add_event(customer_id, booked, environment_id, now_us)
-        for t in decision.transfers:
-            self._seq += 1
-            at_us = now_us if t.at is now else to_us(t.at)
-            self.transfers.append(
-                (
-                    self._seq,
-                    customer_id,
-                    t.asset,
-                    t.from_account,
-                    t.to_account,
-                    t.units,
-                    t.reference,
-                    at_us,
-                )
-            )
+        if decision.transfers:
+            head = self._add_transfers(customer_id, decision.transfers, head, now, now_us)
         # Only an adjustment makes grants.
         may_be_new = isinstance(decision.transaction, BookedTransaction)
         grants = self._grants
@@ -127,6 +119,34 @@ class BatchRows:
             self._counters[customer_id, limit_id, subject] = counter
         for notice in decision.notices:
             self._add_notice(customer_id, notice, environment_id, now_us)
+        return head
+
+    def _add_transfers(
+        self,
+        customer_id: str,
+        transfers: Sequence[Transfer],
+        head: Head,
+        now: datetime,
+        now_us: int,
+    ) -> Head:
+        """Number the transfers and put them at the end of the customer's chain."""
+        newest, seq = head.hash, self._seq
+        for t in transfers:
+            seq += 1
+            row = (
+                seq,
+                customer_id,
+                t.asset,
+                t.from_account,
+                t.to_account,
+                t.units,
+                t.reference,
+                now_us if t.at is now else to_us(t.at),
+            )
+            newest = link(newest, row)
+            self.transfers.append((*row, newest))
+        self._seq = seq
+        return Head(newest, seq)
 
     def _add_notice(
         self, customer_id: str, notice: Notice, environment_id: int, now_us: int
@@ -426,6 +446,15 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             rules.get(customer_id, NO_RULES),
         )
         for customer_id in customers
+    }
+
+
+def read_heads(customers: list[str], loaded: LaneRows) -> dict[str, Head]:
+    """Return where these customers' chains stood when `chains` was last written; one that has no
+    row is at its beginning."""
+    found = {customer_id: Head(head, seq) for customer_id, head, seq in loaded.chains}
+    return {
+        customer_id: found.get(customer_id) or beginning(customer_id) for customer_id in customers
     }
 
 

@@ -1,6 +1,8 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
-each fee and transaction moved and in which account, and what each event says that it cost.
+each fee and transaction moved and in which account, and what each event says that it cost. That
+the transfers themselves were not edited is proved by their chains (`chains`), and by heads that
+were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -8,7 +10,8 @@ It reads one snapshot, so it may run while the server works.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -16,10 +19,20 @@ import msgspec
 
 from faregate.core.codec import decode
 from faregate.core.holds import Hold
+from faregate.ledger.chains import (
+    MAX_BREAKS,
+    TRANSFER,
+    Break,
+    ChainCheck,
+    find_strays,
+    read_lanes,
+)
+from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
 from faregate.store.protocol import Queries, Row, Store
 from faregate.store.schema import first_seq
 
 CHUNK: Final = 50_000
+MIN_SEQ: Final = -(2**63)
 MAX_SEQ: Final = 2**63 - 1
 MAX_DIFFERENCES: Final = 100
 _OVERDRAFT: Final = "overdraft:"
@@ -36,7 +49,12 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What was looked at, and the first differences."""
+    """What was looked at, the first differences and breaks, and what stands for it all (`head`).
+
+    `kept` says of each head that was given whether the ledger still begins with it.
+    """
+
+    head: LedgerHead
 
     transfers: int = 0
     grants: int = 0
@@ -45,12 +63,16 @@ class Report(msgspec.Struct):
     events: int = 0
     transactions: int = 0
     holds: int = 0
+    chains: int = 0
     differences: list[Difference] = msgspec.field(default_factory=list)
+    breaks: list[Break] = msgspec.field(default_factory=list)
+    kept: list[KeptHead] = msgspec.field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether everything adds up."""
-        return not self.differences
+        """Tell whether everything adds up, and begins with every head that was given."""
+        is_kept = all(kept.is_kept for kept in self.kept)
+        return is_kept and not (self.differences or self.breaks)
 
     def differ(
         self, kind: str, customer_id: str, name: str, stored_units: int, computed_units: int
@@ -65,21 +87,40 @@ Progress = Callable[[int, int], None]
 """Called with the rows looked at so far and the rows in all."""
 
 
-def _nothing(_done: int, _total: int) -> None:
-    return None
+def no_progress(_done: int, _total: int) -> None:
+    """Let nobody watch."""
 
 
-async def verify(store: Store, progress: Progress = _nothing) -> Report:
-    """Check the whole ledger, lane by lane."""
-    report = Report()
+async def verify(
+    store: Store, at: datetime, progress: Progress = no_progress, heads: Sequence[LedgerHead] = ()
+) -> Report:
+    """Check the whole ledger, lane by lane, as of now (`at`), also against `heads` of earlier."""
     async with store.snapshot() as snapshot:
-        lanes = await snapshot.fetch("SELECT lane, last_seq FROM lanes ORDER BY lane")
-        total = sum(last_seq - first_seq(lane) for lane, last_seq in lanes)
+        lanes = await read_lanes(snapshot)
+        given_out = {state.lane: state.last_seq for state in lanes}
+        present, *earlier = sums = [
+            HeadSum(given_out),
+            *(HeadSum(head.last_seqs) for head in heads),
+        ]
+        report = Report(present.total(at))
+        # Two walks: over the transfers, over the events.
+        total = 2 * sum(state.last_seq - first_seq(state.lane) for state in lanes)
         done = 0
-        for lane, last_seq in lanes:
-            check = _LaneCheck(snapshot, lane, last_seq, report)
+        for state in lanes:
+            chains = ChainCheck(snapshot, state, sums)
+            await chains.begin()
+            check = _LaneCheck(snapshot, state.lane, state.last_seq, report, chains)
             await check.run(partial(_pass_on, progress, done, total))
-            done += last_seq - first_seq(lane)
+            await chains.finish()
+            report.breaks += chains.breaks
+            report.chains += chains.chains
+            done += 2 * (state.last_seq - first_seq(state.lane))
+        report.breaks += await find_strays(snapshot)
+    del report.breaks[MAX_BREAKS:]
+    report.head = present.total(at)
+    report.kept = [
+        whole.compare(head, given_out) for head, whole in zip(heads, earlier, strict=True)
+    ]
     return report
 
 
@@ -95,11 +136,14 @@ class _LaneCheck:
     where the wallet gained.
     """
 
-    def __init__(self, queries: Queries, lane: int, last_seq: int, report: Report) -> None:
+    def __init__(
+        self, queries: Queries, lane: int, last_seq: int, report: Report, chains: ChainCheck
+    ) -> None:
         self._queries = queries
         self._lane = lane
         self._last_seq = last_seq
         self._report = report
+        self._chains = chains
         self._wallet_account: dict[str, str] = {}
         self._balances: dict[tuple[str, str, str], int] = defaultdict(int)
         self._moved: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -109,23 +153,25 @@ class _LaneCheck:
             self._wallet_account[row[1]] = row[2]
         async for row in self._pages("holds", "hold_id", "customer_id", "account_id"):
             self._wallet_account[row[0]] = row[2]
+        count = self._last_seq - first_seq(self._lane)
         async for start, end in self._ranges():
             await self._add_transfers(start, end)
             progress(min(end, self._last_seq) - first_seq(self._lane))
         await self._check_grants()
         await self._check_overdrafts()
         await self._check_holds()
-        await self._check_fees()
+        await self._check_fees(lambda done: progress(count + done))
         await self._check_transactions()
         for (customer_id, reference, _), units in self._moved.items():
             self._report.differ("transfers without a cause", customer_id, reference, 0, units)
 
     async def _ranges(self) -> AsyncIterator[tuple[int, int]]:
-        """Cut the lane's numbers into pieces; the last is open, for what must not be there."""
+        """Cut the lane's numbers into pieces; the first and the last are open, for what must not
+        be there."""
         first = first_seq(self._lane)
         for start in range(first, max(self._last_seq, first + 1), CHUNK):
             end = start + CHUNK
-            yield start, end if end < self._last_seq else MAX_SEQ
+            yield start if start > first else MIN_SEQ, end if end < self._last_seq else MAX_SEQ
 
     def _wallet_account_of(self, ledger_account: str) -> str | None:
         """Return the wallet's account that a ledger account belongs to; None: the operator's."""
@@ -137,18 +183,22 @@ class _LaneCheck:
 
     async def _add_transfers(self, start: int, end: int) -> None:
         rows = await self._queries.fetch(
-            "SELECT seq, customer_id, asset, from_account, to_account, units, reference "
-            "FROM transfers WHERE lane = $1 AND seq > $2 AND seq <= $3",
+            f"SELECT {TRANSFER} FROM transfers "
+            "WHERE lane = $1 AND seq > $2 AND seq <= $3 ORDER BY seq",
             self._lane,
             start,
             end,
         )
+        await self._chains.follow(start, end, rows)
         report, balances, moved = self._report, self._balances, self._moved
-        for seq, customer_id, asset, source, target, units, reference in rows:
+        first = first_seq(self._lane)
+        for seq, customer_id, asset, source, target, units, reference, _, _ in rows:
             report.transfers += 1
+            if type(units) is not int:
+                continue  # SQLite keeps what it is given. The chain has named it.
             balances[customer_id, source, asset] -= units
             balances[customer_id, target, asset] += units
-            if seq > self._last_seq or units <= 0:
+            if not first < seq <= self._last_seq or units <= 0:
                 report.differ("transfer out of bounds", customer_id, reference, units, 0)
             if reference.startswith("grt_"):
                 continue  # A grant began or expired: nothing that somebody asked for.
@@ -208,7 +258,7 @@ class _LaneCheck:
             if name.startswith(prefix):
                 self._report.differ(kind, customer_id, name, 0, sign * computed)
 
-    async def _check_fees(self) -> None:
+    async def _check_fees(self, progress: Callable[[int], None]) -> None:
         """Compare fees with what they moved, then events with their fees."""
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
         columns = "event_id, asset, account_id, units"
@@ -221,6 +271,7 @@ class _LaneCheck:
                 self._report.differ("fee", customer_id, fee_id, units, computed)
         async for start, end in self._ranges():
             await self._check_events(start, end, by_event)
+            progress(min(end, self._last_seq) - first_seq(self._lane))
         for (customer_id, event_id), fees in by_event.items():
             units = sum(fee[2] for fee in fees)
             self._report.differ("fees without an event", customer_id, event_id, 0, units)

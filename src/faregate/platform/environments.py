@@ -11,7 +11,7 @@ import msgspec
 
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
-from faregate.store.protocol import Store
+from faregate.store.protocol import Queries, Store
 
 Mode = Literal["test", "live"]
 MODES: Final[tuple[Mode, ...]] = ("test", "live")
@@ -32,6 +32,14 @@ async def list_contexts(store: Store) -> list[AccountContext]:
         "SELECT id, account_id, mode, account_name FROM environments ORDER BY id"
     )
     return [AccountContext(*row) for row in rows]
+
+
+async def set_timezone(queries: Queries, account_id: str, timezone: str) -> None:
+    """Say in which timezone an account's days begin, in both of its modes (inside a transaction
+    that also raises the catalog's epoch)."""
+    await queries.fetch(
+        "UPDATE environments SET timezone = $2 WHERE account_id = $1", account_id, timezone
+    )
 
 
 async def ensure_first_account(store: Store, ids: IdSource, now: datetime) -> None:

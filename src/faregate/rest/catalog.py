@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from faregate.catalog.types import (
     AssetCreated,
@@ -22,13 +21,11 @@ from faregate.catalog.types import (
     VersionCreated,
 )
 from faregate.core.amounts import to_decimal
-from faregate.core.events import MAX_EVENTS, UsageEvent
 from faregate.core.prices import Key
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem
+from faregate.customers.wire import Events
 from faregate.engine import Page
 from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation, PageQuery
-
-Events = Annotated[tuple[UsageEvent, ...], Meta(min_length=1, max_length=MAX_EVENTS)]
 
 
 class AssetPage(msgspec.Struct, frozen=True):

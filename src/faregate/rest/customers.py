@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.limits import Timezone
 from faregate.core.problems import FaregateError, invalid
 from faregate.customers.types import (
     BlockCustomer,
@@ -22,6 +23,13 @@ from faregate.customers.types import (
 from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
 
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """In which timezone (an IANA name) the account's days, weeks and months begin, for what is set
+    up from now on."""
+
+    timezone: Timezone
 
 
 class UnblockCustomer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -65,6 +73,7 @@ class OwnAccount(msgspec.Struct, frozen=True):
     account_id: str
     environment: Literal["test", "live"]
     name: str
+    timezone: str
 
 
 async def _create(call: Call) -> CustomerCreated:
@@ -141,7 +150,12 @@ async def _set_version(call: Call) -> None:
 
 async def _own_account(call: Call) -> OwnAccount:
     context = call.context
-    return OwnAccount(context.account_id, context.environment, context.name)
+    timezone = call.engine.catalog_view(context).timezone
+    return OwnAccount(context.account_id, context.environment, context.name, timezone)
+
+
+async def _update_account(call: Call) -> None:
+    await call.engine.set_timezone(call.body.timezone, context=call.context)
 
 
 OPERATIONS = (
@@ -252,5 +266,15 @@ OPERATIONS = (
         "Get the account and mode that the key acts in",
         READ,
         answer=OwnAccount,
+    ),
+    Operation(
+        "PATCH",
+        "/accounts/self",
+        _update_account,
+        "Accounts",
+        "Say in which timezone the account's days begin",
+        ADMIN,
+        204,
+        body=UpdateAccount,
     ),
 )

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
 from faregate.core.events import EventResult
 from faregate.core.gate import HoldView
 from faregate.core.hold_requests import (
-    MAX_HOLDS,
     CaptureRequest,
     ExtendRequest,
     HoldRequest,
     Subject,
     UpdateRequest,
 )
-from faregate.core.holds import Decline, FinalAction, HoldStatus
+from faregate.core.holds import Decline, HoldStatus
 from faregate.core.subscriptions import CatalogView
 from faregate.customers.types import Hold, LimitInTheWay
+from faregate.customers.wire import (
+    EventFee,
+    HoldCaptured,
+    HoldPage,
+    HoldsAuthorized,
+    HoldsRequest,
+    HoldUpdated,
+)
 from faregate.rest.operations import INGEST, READ, Call, Limit, Offset, Operation
 from faregate.rest.recording import queue_weight
-from faregate.rest.usage import EventFee, show_fee
+from faregate.rest.usage import show_fee
 
 HOLDS = "/customers/{customer_id}/wallet/holds"
 HOLD = f"{HOLDS}/{{hold_id}}"
-
-
-class HoldsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Holds of one customer, each for itself, in order."""
-
-    holds: Annotated[list[HoldRequest], Meta(min_length=1, max_length=MAX_HOLDS)]
-
-
-class HoldsAuthorized(msgspec.Struct, frozen=True):
-    """The answer to it, in the same order."""
-
-    holds: list[Hold]
 
 
 class VoidRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -53,44 +46,6 @@ class HoldsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     offset: Offset = 0
     status: HoldStatus | None = None
     subject: Subject | None = None
-
-
-class HoldPage(msgspec.Struct, frozen=True):
-    """A page of holds, the newest first."""
-
-    items: list[Hold]
-    total_count: int
-    limit: int
-    offset: int
-
-
-class HoldCaptured(msgspec.Struct, frozen=True):
-    """What a capture charged on the hold's account, and what it let go."""
-
-    hold: Hold
-    fees: list[EventFee]
-    warnings: list[str]
-    captured_amount: Decimal
-    released_amount: Decimal
-    available: Decimal
-
-
-class HoldUpdated(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What a slice cost, and what is set aside for the next one. `final`: it is less than was
-    wanted and nothing more will be granted; `final_action` says what to do then."""
-
-    hold: Hold
-    fees: list[EventFee]
-    warnings: list[str]
-    captured_amount: Decimal
-    granted: Decimal
-    available: Decimal
-    final: bool
-    final_action: FinalAction | None = None
-    decline_code: str | None = None
-    detail: str | None = None
-    limit: LimitInTheWay | None = None
-    top_up_needed: Decimal | None = None
 
 
 def show_hold(view: HoldView, catalog: CatalogView) -> Hold:

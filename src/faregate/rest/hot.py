@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faregate.core.codec import decode_request
 from faregate.core.decide import Answer
+from faregate.customers.wire import UsageRequest
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.holds import AUTHORIZE, SETTLING
 from faregate.rest.operations import Operation
-from faregate.rest.recording import RECORD, UsageRequest, queue_weight
+from faregate.rest.recording import RECORD, queue_weight
 from faregate.rest.server import Server
 from faregate.rest.wallets import READ_ACCOUNT, READ_WALLET
 

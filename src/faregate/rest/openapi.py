@@ -9,8 +9,8 @@ import msgspec
 
 from faregate.core.amounts import Number
 from faregate.core.problems import KINDS
+from faregate.customers.wire import ProblemDetails
 from faregate.rest.operations import Operation
-from faregate.rest.problems import ProblemDetails
 
 _NAMES: Final = "#/components/schemas/{name}"
 _ALWAYS: Final = (401, 403, 429, 503)

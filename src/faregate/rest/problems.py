@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from faregate.core.codec import encode
 from faregate.core.problems import KINDS, Problem
+from faregate.customers.wire import ProblemDetails
 
 PROBLEM_TYPE = b"application/problem+json"
-
-
-class ProblemDetails(msgspec.Struct, omit_defaults=True, frozen=True):
-    """The body of every error. `errors` has messages by field path."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
-    errors: dict[str, list[str]] = {}
 
 
 def problem_details(problem: Problem, path: str, request_id: str) -> ProblemDetails:

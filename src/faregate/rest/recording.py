@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -19,9 +18,9 @@ from faregate.core.events import (
 )
 from faregate.core.problems import FaregateError
 from faregate.core.subscriptions import CatalogView
+from faregate.customers.wire import BookedResult, UsageBooked, UsageRequest
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
-from faregate.rest.catalog import Events
 from faregate.rest.operations import (
     INGEST,
     LENIENT,
@@ -30,18 +29,10 @@ from faregate.rest.operations import (
     Call,
     Operation,
 )
-from faregate.rest.problems import ProblemDetails, problem_details
-from faregate.rest.usage import EventFee, customer_of, show_fee
+from faregate.rest.problems import problem_details
+from faregate.rest.usage import customer_of, show_fee
 
 QUEUE_BYTES: Final = 1024
-
-
-class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
-    """Events of one customer, in order. Name the customer by id or by external id."""
-
-    events: Events
-    customer_id: Id | None = None
-    customer_external_id: Id | None = None
 
 
 class LenientRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -54,26 +45,6 @@ class LenientRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 class _Named(msgspec.Struct):
     id: Any = ""
-
-
-class BookedResult(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What became of one event: `booked`, `repeat` or `refused` (with its problem).
-
-    `balances` has what every account of the wallet had available after it.
-    """
-
-    id: str
-    status: str
-    fees: list[EventFee]
-    warnings: list[str]
-    balances: dict[str, Decimal]
-    problem: ProblemDetails | None = None
-
-
-class UsageBooked(msgspec.Struct, frozen=True):
-    """The answer to `Prefer: return=representation`."""
-
-    events: list[BookedResult]
 
 
 async def record(call: Call) -> Answer:

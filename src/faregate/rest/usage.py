@@ -21,6 +21,7 @@ from faregate.core.events import (
 )
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
+from faregate.customers.wire import EventFee
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.rest.operations import (
@@ -33,26 +34,6 @@ from faregate.rest.operations import (
 )
 
 MAX_TYPES: Final = 100
-
-
-class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What an event cost under one price."""
-
-    id: str
-    product_id: str
-    product_code: str
-    product_version: int
-    price_id: str
-    price_name: str
-    currency: str
-    usage_type: str
-    amount: Decimal
-    dimensions: dict[str, str] | None = None
-    volume_field: str | None = None
-    input_volume: Decimal | int | None = None
-    unit_price: Decimal | None = None
-    volume_rate: Decimal | None = None
-    package_size: Decimal | None = None
 
 
 class Profitability(msgspec.Struct, frozen=True):

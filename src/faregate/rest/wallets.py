@@ -13,6 +13,7 @@ from faregate.core.gate import SettledHold
 from faregate.core.grants import Grant
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest, Instant
 from faregate.customers.types import Overdraft, ShownGrant, Wallet, WalletAccount
+from faregate.customers.wire import TransactionCreated
 from faregate.engine import BookedFee, Page
 from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation
 
@@ -37,13 +38,6 @@ class GrantPage(msgspec.Struct, frozen=True):
     total_count: int
     limit: int
     offset: int
-
-
-class TransactionCreated(msgspec.Struct, frozen=True):
-    """The answer to an adjustment or a charge."""
-
-    id: str
-    created_at: datetime
 
 
 class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):

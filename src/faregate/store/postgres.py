@@ -247,6 +247,7 @@ class PostgresStore:
                 loaded.subscriptions,
                 loaded.open_holds,
                 loaded.rules,
+                loaded.chains,
             ) = [() if rows is None else msgspec.json.decode(rows) for rows in found[0]]
         if wanted.events:
             loaded.events = await self._by_pair(

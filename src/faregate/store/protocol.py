@@ -88,6 +88,7 @@ class LaneRows(msgspec.Struct):
     open_holds: Rows = ()
     rules: Rows = ()
     counters: Rows = ()
+    chains: Rows = ()
     events: Rows = ()
     fees: Rows = ()
     transactions: Rows = ()

@@ -73,7 +73,18 @@ TRANSFERS: Final = HotTable(
         ("units", "bigint"),
         ("reference", "text"),
         ("at", "bigint"),
+        ("hash", "text"),
     ),
+)
+CHAINS: Final = HotTable(
+    # Read with a customer's state, but written behind the commits.
+    "chains",
+    (
+        ("customer_id", "text"),
+        ("head", "text"),
+        ("last_seq", "bigint"),
+    ),
+    key=("customer_id",),
 )
 TRANSACTIONS: Final = HotTable(
     "transactions",
@@ -216,6 +227,7 @@ CUSTOMER_STATE: Final = (
     (SUBSCRIPTIONS, ""),
     (HOLDS, " AND is_open = 1"),
     (CUSTOMER_RULES, ""),
+    (CHAINS, ""),
 )
 """What makes up a customer's state: tables, each with what else its rows must fulfil."""
 

@@ -283,6 +283,7 @@ class SqliteStore:
                     loaded.subscriptions,
                     loaded.open_holds,
                     loaded.rules,
+                    loaded.chains,
                 ) = self._states(lane, wanted.customers)
             if wanted.events:
                 loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, wanted.events)

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("terms", text, nullable=False),
         sa.PrimaryKeyConstraint("environment_id", "limit_id"),
     )
+    op.add_column("environments", sa.Column("timezone", text, nullable=False, server_default="UTC"))
     op.execute(
         "INSERT INTO customer_rules (lane, customer_id, rules) "
         "SELECT lane, id, '{\"metadata\":' || metadata || '}' FROM customers "
