@@ -262,10 +262,7 @@ def test_events_that_a_limit_rejects_are_a_402_and_their_ids_stay_free(me: Calle
     assert kept == [200, 404]
     assert me.patch(own(customer, made["id"]), {"amount": 6}).status == 200
     assert me.post("events", usage(customer, too_much["events"][1])).status == 204
-    # A charge is never refused, and counts.
-    charge = {"transaction_id": "c", "asset": "USD", "amount": 1}
-    assert me.post(f"customers/{customer}/wallet/charges", charge).status == 201
-    assert stands(me, customer, made) == (7, 0, 0)
+    assert stands(me, customer, made) == (6, 0, 0)
 
 
 def test_a_soft_limit_warns_in_the_answer(me: Caller) -> None:
@@ -491,9 +488,11 @@ def test_a_repeat_under_an_idempotency_key_after_a_change_gets_the_first_answer(
     assert me.get(own(customer, first.body["id"])).status == 404
 
 
-def test_an_adjustment_counts_for_no_limit(me: Caller) -> None:
+def test_adjustments_and_charges_count_for_no_limit(me: Caller) -> None:
     customer = rich(me)
-    made = me.made(own(customer), cap(5))
+    made = me.made(own(customer), cap(5, rejects_events=True))
+    charge = {"transaction_id": "c", "asset": "USD", "amount": 6}
+    assert me.post(f"customers/{customer}/wallet/charges", charge).status == 201
     body = {"transaction_id": "back", "asset": "USD", "reason": "other", "amount": -3}
     assert me.post(adjustments(customer), body).status == 201
     assert stands(me, customer, made) == (0, 0, 5)

@@ -99,7 +99,9 @@ TOKENS = price(
 
 
 def _limit(identifier: str, amount: int, period: Any, **terms: Any) -> Limit:
-    made = new_limit(LimitRequest(Number(amount), period, **terms), ALL_ASSETS, identifier, T0)
+    made = new_limit(
+        LimitRequest(Number(amount), period, **terms), ALL_ASSETS, "UTC", identifier, T0
+    )
     assert isinstance(made, Limit)
     return made
 
@@ -438,8 +440,14 @@ class Gate(RuleBasedStateMachine):
         for (asset, _), units in balances.items():
             by_asset[asset] += units
         assert not any(by_asset.values())
-        # All that a customer has paid is what the limit for everything has counted.
-        assert self.book.counters["all", ""].used_units(0) == balances["USD", REVENUE]
+        # All that a customer has paid for use is what the limit for everything has counted.
+        charged = sum(
+            -booked.units
+            for booked in self.book.transactions.values()
+            if booked.kind == "charge" and booked.account_id == USD
+        )
+        used = self.book.counters["all", ""].used_units(0)
+        assert used == balances["USD", REVENUE] - charged
         by_name = Counter({name: units for (_, name), units in balances.items()})
         grants = self.tables.get("grants", {})
         for (_, grant_id), row in grants.items():

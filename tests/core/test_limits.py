@@ -47,7 +47,6 @@ from .builders import (
     authorize,
     capture,
     catalog,
-    charge,
     event,
     price,
     record,
@@ -213,27 +212,6 @@ def test_money_is_asked_for_after_the_limit() -> None:
     book = book_with(limit("5"), credit="1")
     assert (book.hold(ask(1)).decline or Any).code == "insufficient_funds"
     assert (book.hold(authorize("6", "h2")).decline or Any).code == "limit_exceeded"
-
-
-def test_a_charge_counts_where_all_use_does_and_is_never_refused() -> None:
-    limits = [
-        limit("3", id="all", rejects_events=True),
-        limit("3", id="calls", event_type="call"),
-        limit("3", id="ada", subject="ada"),
-        limit("3", id="each", subject="*"),
-        limit("3", id="EUR", asset="EUR"),
-        limit("3", id="events", measure="events"),
-    ]
-    book = book_with(*limits)
-    book.do(charge("2", "c1"))
-    book.do(charge("2", "c2"))
-    book.do(charge("2", "c2"))
-    assert [used(book, one.id) for one in limits] == [4 * ONE_USD, 0, 0, 0, 0, 0]
-    assert [notice.topic for notice in book.notices] == ["limit.reached"]
-    assert book.hold(ask(1)).status == "declined"
-    # What the operator corrects is no use.
-    book.do(adjust("-1", "back"))
-    assert used(book, "all") == 4 * ONE_USD
 
 
 # -- whose use, and of what ------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_a_lane_remembers_a_bounded_number_of_counters_whatever_one_batch_has_lo
     memory = Memory()
     names = [("customer", "limit", f"subject {n}") for n in range(3 * MAX_COUNTERS)]
     memory.counters.update(dict.fromkeys(names, NOTHING_COUNTED))
-    memory.learn({}, [], {("customer", "limit", "newest"): NOTHING_COUNTED})
+    memory.learn({}, {}, [], {("customer", "limit", "newest"): NOTHING_COUNTED})
     assert 0 < len(memory.counters) <= MAX_COUNTERS
     assert ("customer", "limit", "newest") in memory.counters
 

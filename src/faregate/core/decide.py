@@ -161,9 +161,7 @@ def decide(
             return Decision(state, gated.answer)
         return _decision(gated.changes, gated.answer, gated.events, gated.settled, gated.new_holds)
     if isinstance(command, (Adjust, Charge)):
-        limits = _limits(state, known, catalog, now) if isinstance(command, Charge) else None
-        changes = Changes(state, limits)
-        outcome = decide_transaction(changes, known.transactions, command, catalog, now, ids)
+        outcome = decide_transaction(state, known.transactions, command, catalog, now, ids)
         if isinstance(outcome, Problem):
             return Decision(state, outcome)
         changes, transaction, is_new = outcome

@@ -332,13 +332,6 @@ class Limiting:
                     counted = units if limit.asset == asset else 0
                 self._count(limit, (limit.id, subject), counted)
 
-    def book_charge(self, asset: str, units: int) -> None:
-        """Count a charge, which is nobody's use of nothing in particular: it counts where all use
-        does, and no limit refuses it."""
-        for limit in self._matching(Use(None, None)):
-            if limit.measure == "fees" and limit.asset == asset:
-                self._count(limit, limit.counter_key(None), units)
-
     def _count(self, limit: Limit, key: CounterKey, units: int) -> list[str]:
         """Count units; returns the warning of a soft limit that is passed."""
         if not units:

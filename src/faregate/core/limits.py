@@ -6,9 +6,9 @@ team), for each subject by itself (`"*"`), one event type, or values in the data
     soft  lets everything pass, and says so once per window
     free  is no limit but a free tier: so much costs nothing, what is beyond has its price
 
-What is used counts when it is booked, whenever it happened: a limit guards the present. A charge
-counts where all use does; an adjustment is no use. What holds have set aside counts as well, so the
-sum of what is granted never passes a hard limit. A limit counts from when it was made.
+What is used counts when it is booked, whenever it happened: a limit guards the present. What holds
+have set aside counts as well, so the sum of what is granted never passes a hard limit. A limit
+counts from when it was made.
 
 A seller may set limits for all customers, or for those with certain metadata (a cohort), and for
 single ones. How use is held against limits is in `limiting`.

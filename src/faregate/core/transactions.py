@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_id
 from faregate.core.amounts import AmountError, Number, to_units
-from faregate.core.customers import Changes
+from faregate.core.customers import Changes, CustomerState
 from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_free
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
@@ -95,7 +95,7 @@ class BookedTransaction(msgspec.Struct, frozen=True):
 
 
 def decide_transaction(
-    changes: Changes,
+    state: CustomerState,
     known: Mapping[str, Any],
     command: Adjust | Charge,
     catalog: CatalogView,
@@ -107,6 +107,7 @@ def decide_transaction(
     Returns the changes, what was booked, and whether it is new (False: a repeat, no changes).
     """
     request = command.request
+    changes = Changes(state)
     prior = known.get(request.transaction_id)
     if prior is not None:
         problem = _conflict(prior, request)
@@ -135,8 +136,6 @@ def decide_transaction(
     if isinstance(moved, Problem):
         return moved
     changes.put(moved)
-    if changes.limits is not None and isinstance(request, ChargeRequest):
-        changes.limits.book_charge(asset.code, -units)
     return changes, BookedTransaction(transaction_id, request, identifier, units, now), True
 
 

@@ -209,8 +209,6 @@ class Batch:
             subjects.update([event.subject for event in command.events])
         elif isinstance(command, Authorize):
             subjects.update([request.subject for request in command.requests])
-        elif isinstance(command, Charge):
-            subjects.add(None)
         elif isinstance(command, (Capture, UpdateHold)):
             used = command.request if isinstance(command, Capture) else command.request.used
             subjects.update([event.subject for event in used.events or ()])
