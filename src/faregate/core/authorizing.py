@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec import structs
 
-from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
+from faregate.core.accounts import DEFAULT_ACCOUNT, Account, account_id
 from faregate.core.codec import decode, differing_fields, encode
 from faregate.core.customers import Changes
 from faregate.core.estimates import Estimate, bounded, estimate
@@ -28,7 +28,15 @@ from faregate.core.gate import (
     read_amount,
 )
 from faregate.core.hold_requests import HoldRequest
-from faregate.core.holds import MAX_DEPTH, MAX_OPEN_HOLDS, Decline, FirstAnswer, Hold, expiry
+from faregate.core.holds import (
+    MAX_DEPTH,
+    MAX_OPEN_HOLDS,
+    Decline,
+    FirstAnswer,
+    Hold,
+    HoldCount,
+    expiry,
+)
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Use
 from faregate.core.problems import CONFLICT, Problem, invalid
@@ -134,18 +142,8 @@ def _authorize(
         else:
             missing = lacking_funds(units, available, account, wanted.scale, parent)
             return _declined(changes, request, missing, identifier, now, ids)
-    hold = _new_hold(request, identifier, minimum, parent, now, ids)
-    if counts:
-        hold = structs.replace(hold, counts=counts)
-    # What a parent gives was set aside before.
-    taken = units if parent is None else 0
-    first = FirstAnswer(
-        units,
-        hold.expires_at,
-        account.available_units - taken,
-        account.pending_out_units + taken,
-    )
-    changes.put(add_to(account, parent, structs.replace(hold, first=first), units, now))
+    hold = _new_hold(request, account, units, minimum, counts, parent, now, ids)
+    changes.put(add_to(account, parent, hold, units, now))
     return changes.holds[hold.id]
 
 
@@ -226,14 +224,11 @@ def _declined(
     now: datetime,
     ids: IdSource,
 ) -> Hold:
-    hold = _new_hold(request, identifier, 0, None, now, ids)
     account = changes.advanced(identifier, now)
-    first = FirstAnswer(0, hold.expires_at, account.available_units, account.pending_out_units)
     hold = structs.replace(
-        hold,
+        _new_hold(request, account, 0, 0, (), None, now, ids),
         status="declined",
         decline=decline,
-        first=first,
         parent_id=request.parent_id,
         settled_at=now,
     )
@@ -243,33 +238,43 @@ def _declined(
 
 def _new_hold(
     request: HoldRequest,
-    identifier: str,
-    minimum: int,
+    account: Account,
+    units: int,
+    min_units: int,
+    counts: tuple[HoldCount, ...],
     parent: Hold | None,
     now: datetime,
     ids: IdSource,
 ) -> Hold:
+    """Make a hold for which so many units are about to be set aside. (In the order of its fields:
+    naming them all costs more than all the rest of it.)"""
     expires_at = expiry(now, request.expires_in_seconds, parent)
+    # What a parent gives was set aside before.
+    taken = units if parent is None else 0
+    first = FirstAnswer(
+        units, expires_at, account.available_units - taken, account.pending_out_units + taken
+    )
     return Hold(
-        id=ids.next("hld"),
-        transaction_id=request.transaction_id,
-        account_id=identifier,
-        status="authorized",
-        amount_units=0,
-        captured_units=0,
-        parts=(),
-        created_at=now,
-        expires_at=expires_at,
-        expires_in_seconds=request.expires_in_seconds,
-        first=FirstAnswer(0, expires_at, 0, 0),
-        event_type=request.event_type,
-        subject=request.subject,
-        parent_id=None if parent is None else parent.id,
-        depth=0 if parent is None else parent.depth + 1,
-        allow_partial=request.allow_partial,
-        min_units=minimum,
-        late_capture=request.late_capture,
-        final_action=request.final_action,
+        ids.next("hld"),
+        request.transaction_id,
+        account.id,
+        "authorized",
+        0,
+        0,
+        (),
+        now,
+        expires_at,
+        request.expires_in_seconds,
+        first,
+        request.event_type,
+        request.subject,
+        None if parent is None else parent.id,
+        0 if parent is None else parent.depth + 1,
+        request.allow_partial,
+        min_units,
+        request.late_capture,
+        request.final_action,
         is_upper_bound=request.estimate == "upper_bound",
+        counts=counts,
         request=encode(request).decode(),
     )
