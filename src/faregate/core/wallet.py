@@ -167,20 +167,23 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
 
 def pay(
     draft: Draft, hold_id: str, units: int, destination: str, reference: str, at: datetime
-) -> int:
+) -> int | Problem:
     """Pay units out of an open hold, then out of those that it draws from.
 
     What was set aside beyond the grants is paid by grants that have come meanwhile. Returns the
-    units that the holds do not have. All of the holds count what was paid as captured on them.
+    units that the holds do not have. All of the holds count all of the units as captured on them.
     """
     name: str | None = hold_id
     missing = units
-    while name is not None and missing:
+    while name is not None:
         hold = draft.holds.get(name)
         if hold is None:
             break
+        captured = hold.captured_units + units
+        if captured > MAX_UNITS:
+            return invalid("amount", f"{name} has captured all that the ledger can count on it")
         rest, taken, missing = take(hold.parts, missing)
-        draft.put(structs.replace(hold, parts=rest))
+        draft.put(structs.replace(hold, parts=rest, captured_units=captured))
         for part in taken:
             owed = part.units
             if part.grant is None:
@@ -209,20 +212,14 @@ def debit_hold(
 ) -> Movement | Problem:
     """Take units out of an open hold and those that it draws from, and the rest as `debit` does.
 
-    All of the holds count the units as captured. Use on an account advanced to `at`.
+    Use on an account advanced to `at`.
     """
     if not units:
         return Movement(account)
     draft = Draft(account)
     missing = pay(draft, hold_id, units, destination, reference, at)
-    name: str | None = hold_id
-    while name is not None and name in draft.holds:
-        hold = draft.holds[name]
-        captured = hold.captured_units + units
-        if captured > MAX_UNITS:
-            return invalid("amount", f"{name} has captured all that the ledger can count on it")
-        draft.put(structs.replace(hold, captured_units=captured))
-        name = hold.parent_id
+    if isinstance(missing, Problem):
+        return missing
     moved = draft.movement()
     if not missing:
         return moved
