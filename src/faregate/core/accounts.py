@@ -54,7 +54,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     `grants` are in force, with something left, in their order of use; `scheduled` begin later.
     `available_units` is their sum less `overdraft_units`; what the open `holds` have set aside is
     no longer part of it, but `pending_out_units`, and at limits what `counted` says. Before
-    `next_change_at` (None: ever) the passing of time changes nothing.
+    `next_change_at` (None: ever) the passing of time changes nothing. `nested_holds` counts those of
+    `holds` that draw from another.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     holds: Mapping[str, Hold] = {}
     pending_out_units: int = 0
     counted: Mapping[CounterKey, int] = {}
+    nested_holds: int = 0
 
     @property
     def overdraft_account(self) -> str:
@@ -129,6 +131,7 @@ def restore_account(
         holds={hold.id: hold for hold in holds},
         pending_out_units=sum(hold.held_units for hold in holds),
         counted=all_counted(holds),
+        nested_holds=sum(hold.parent_id is not None for hold in holds),
     )
 
 
@@ -159,6 +162,7 @@ def settled(
         holds,
         sum([hold.held_units for hold in holds.values()]),
         all_counted(holds.values()),
+        sum([hold.parent_id is not None for hold in holds.values()]),
     )
 
 

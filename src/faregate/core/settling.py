@@ -303,7 +303,7 @@ def _without_children(changes: Changes, hold: Hold, now: datetime) -> Hold:
     """End the holds that draw from one whose final capture is about to be charged: what they have
     set aside is there to pay for it."""
     account = changes.advanced(hold.account_id, now)
-    if all(other.parent_id != hold.id for other in account.holds.values()):
+    if not account.nested_holds:
         return hold
     draft = Draft(account)
     draft.end_below(hold, "voided", now)

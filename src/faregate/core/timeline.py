@@ -39,7 +39,15 @@ class Step:
 class Draft:
     """An account while a step changes it, and what the step does."""
 
-    __slots__ = ("account", "grants", "holds", "overdraft_units", "scheduled", "step")
+    __slots__ = (
+        "account",
+        "grants",
+        "holds",
+        "nested_holds",
+        "overdraft_units",
+        "scheduled",
+        "step",
+    )
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -47,6 +55,7 @@ class Draft:
         self.scheduled = account.scheduled
         self.overdraft_units = account.overdraft_units
         self.holds: dict[str, Hold] = dict(account.holds)
+        self.nested_holds = account.nested_holds
         self.step = Step()
 
     def move(self, source: str, target: str, units: int, reference: str, at: datetime) -> None:
@@ -58,10 +67,12 @@ class Draft:
     def put(self, hold: Hold) -> None:
         """Replace a hold by its newest version; one that has ended is no longer open."""
         self.step.holds[hold.id] = hold
+        is_nested = hold.parent_id is not None
         if hold.status == "authorized":
+            self.nested_holds += is_nested and hold.id not in self.holds
             self.holds[hold.id] = hold
-        else:
-            self.holds.pop(hold.id, None)
+        elif self.holds.pop(hold.id, None) is not None:
+            self.nested_holds -= is_nested
 
     def parent_of(self, hold: Hold) -> Hold | None:
         """Return the open hold that this one draws from, if any."""
@@ -131,6 +142,9 @@ class Draft:
 
     def end_below(self, hold: Hold, status: HoldStatus, at: datetime) -> None:
         """End the holds that draw from this one."""
+        if not self.nested_holds:
+            # Nearly always; the others are not looked through for nothing.
+            return
         for child in list(self.holds.values()):
             if child.parent_id == hold.id:
                 self.end(child, status, at)
@@ -146,12 +160,12 @@ class Draft:
         for nothing.
         """
         account, grants = self.account, tuple(self.grants)
-        pending, instants = account.pending_out_units, [account.next_change_at]
+        pending, change = account.pending_out_units, account.next_change_at
         for hold in self.step.holds.values():
             before = account.holds.get(hold.id)
             pending += hold.held_units - (0 if before is None else before.held_units)
-            if hold.id in self.holds:
-                instants.append(hold.expires_at)
+            if hold.id in self.holds and (change is None or hold.expires_at < change):
+                change = hold.expires_at
         counted = account.counted
         if counted or any(hold.counts for hold in self.step.holds.values()):
             changed = self.step.holds
@@ -159,8 +173,9 @@ class Draft:
                 counted, [(account.holds.get(name), self.holds.get(name)) for name in changed]
             )
         if self.step.grants:
-            instants += [grant.expires_at for grant in grants]
-        known = [instant for instant in instants if instant is not None]
+            instants = [grant.expires_at for grant in grants if grant.expires_at is not None]
+            if instants:
+                change = min(instants) if change is None else min(change, *instants)
         return Account(
             account.id,
             account.name,
@@ -171,10 +186,11 @@ class Draft:
             account.overdraft_policy,
             account.overdraft_limit_units,
             sum([grant.remaining_units for grant in grants]) - self.overdraft_units,
-            min(known) if known else None,
+            change,
             self.holds,
             pending,
             counted,
+            self.nested_holds,
         )
 
     def moved_to(self, account: Account) -> Movement:

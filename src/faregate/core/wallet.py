@@ -87,6 +87,7 @@ def debit(
         account.holds,
         account.pending_out_units,
         account.counted,
+        account.nested_holds,
     )
     return Movement(after, tuple(transfers), tuple([grant for grant, _ in uses]))
 
@@ -127,7 +128,7 @@ def credit_line(account: Account) -> int:
 
 def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movement:
     """Take units, at most `fundable`, out of the grants in their order of use, then out of the
-    overdraft, and add them to a hold (a new one, or one of the account's).
+    overdraft, and add them to a hold (a new one, or one of the account's) that draws from none.
 
     Use on an account that was advanced to `at`.
     """
@@ -161,6 +162,7 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
         {**account.holds, hold.id: hold},
         account.pending_out_units + units,
         counted,
+        account.nested_holds,
     )
     return Movement(after, tuple(transfers), tuple([g for g, _ in uses]), (hold,))
 
