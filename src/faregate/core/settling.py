@@ -140,13 +140,11 @@ class _Settling:
         if isinstance(booked, Problem):
             return booked
         self.results, self.events = booked[0].results, booked[1]
-        self.captured_units = sum(
-            fee.units
-            for result in self.results
-            if result.status == "booked"
-            for fee in result.fees
-            if fee.account_id == self.hold.account_id
-        )
+        for result in self.results:
+            if result.status == "booked":
+                for fee in result.fees:
+                    if fee.account_id == self.hold.account_id:
+                        self.captured_units += fee.units
         return None
 
     def current(self) -> Hold:

@@ -97,11 +97,12 @@ class Draft:
     def give_back(self, hold_id: str, parts: tuple[HoldPart, ...], at: datetime) -> None:
         """Let parts of a hold go back to where they came from; what came from a grant that has
         expired breaks. The hold itself no longer has them."""
-        for grant, units in [(part.grant, part.units) for part in parts]:
-            if grant is None:
-                self.move(hold_id, self.account.overdraft_account, units, hold_id, at)
-                self.overdraft_units -= units
-        for grant, units in [(part.grant, part.units) for part in parts]:
+        for part in parts:
+            if part.grant is None:
+                self.move(hold_id, self.account.overdraft_account, part.units, hold_id, at)
+                self.overdraft_units -= part.units
+        for part in parts:
+            grant, units = part.grant, part.units
             if grant is None:
                 continue
             if grant.expires_at is not None and grant.expires_at <= at:
@@ -172,10 +173,11 @@ class Draft:
             counted = recounted(
                 counted, [(account.holds.get(name), self.holds.get(name)) for name in changed]
             )
-        if self.step.grants:
-            instants = [grant.expires_at for grant in grants if grant.expires_at is not None]
-            if instants:
-                change = min(instants) if change is None else min(change, *instants)
+        available = -self.overdraft_units
+        for grant in grants:
+            available += grant.remaining_units
+            if grant.expires_at is not None and (change is None or grant.expires_at < change):
+                change = grant.expires_at
         return Account(
             account.id,
             account.name,
@@ -185,7 +187,7 @@ class Draft:
             self.overdraft_units,
             account.overdraft_policy,
             account.overdraft_limit_units,
-            sum([grant.remaining_units for grant in grants]) - self.overdraft_units,
+            available,
             change,
             self.holds,
             pending,
