@@ -173,11 +173,12 @@ def _wanted(
     changes: Changes, request: HoldRequest, catalog: CatalogView, now: datetime
 ) -> Estimate | Decline | Problem:
     if request.event_type is not None:
-        for field in ("max_amount", "asset", "account_name"):
-            if getattr(request, field) is not None:
-                return invalid(
-                    field, "has no meaning beside event_type, whose prices say it: leave it out"
-                )
+        if (request.max_amount, request.asset, request.account_name) != (None, None, None):
+            names = ("max_amount", "asset", "account_name")
+            field = next(name for name in names if getattr(request, name) is not None)
+            return invalid(
+                field, "has no meaning beside event_type, whose prices say it: leave it out"
+            )
         is_bound = request.estimate == "upper_bound"
         data = request.data or {}
         return estimate(

@@ -153,7 +153,7 @@ def decide(
             return Decision(state, events)
         changes, booked, new = events
         return _decision(changes, booked, events=new)
-    if isinstance(command, (Authorize, Capture, UpdateHold, ExtendHold, VoidHold)):
+    if isinstance(command, GateCommand):
         gated = _at_the_gate(state, known, command, catalog, now, ids)
         if isinstance(gated, Problem):
             return Decision(state, gated)

@@ -134,8 +134,13 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
     """
     grants, uses, missing = burn(account.grants, units)
     asset = account.asset
-    transfers = [Transfer(asset, g.id, hold.id, taken, hold.id, at) for g, taken in uses]
-    parts = [HoldPart(grant, taken) for grant, taken in uses]
+    changed: list[Grant] = []
+    transfers: list[Transfer] = []
+    parts: list[HoldPart] = []
+    for grant, taken in uses:
+        changed.append(grant)
+        transfers.append(Transfer(asset, grant.id, hold.id, taken, hold.id, at))
+        parts.append(HoldPart(grant, taken))
     if missing:
         source = account.overdraft_account
         transfers.append(Transfer(asset, source, hold.id, missing, hold.id, at))
@@ -148,6 +153,8 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
     counted = account.counted
     if counted or hold.counts:
         counted = recounted(counted, [(account.holds.get(hold.id), hold)])
+    if change is None or hold.expires_at < change:
+        change = hold.expires_at
     after = Account(
         account.id,
         account.name,
@@ -158,13 +165,13 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
         account.overdraft_policy,
         account.overdraft_limit_units,
         account.available_units - units,
-        hold.expires_at if change is None else min(change, hold.expires_at),
+        change,
         {**account.holds, hold.id: hold},
         account.pending_out_units + units,
         counted,
         account.nested_holds,
     )
-    return Movement(after, tuple(transfers), tuple([g for g, _ in uses]), (hold,))
+    return Movement(after, tuple(transfers), tuple(changed), (hold,))
 
 
 def pay(
