@@ -41,9 +41,19 @@ log = structlog.get_logger(__name__)
 
 
 class Pending:
-    """A command that waits for its answer."""
+    """A command that waits for its answer, with the ids that it carries: of events, of a
+    transaction, under which holds are asked for, and of the hold that it is about."""
 
-    __slots__ = ("command", "environment_id", "events", "future", "transaction", "weight")
+    __slots__ = (
+        "asked",
+        "command",
+        "environment_id",
+        "events",
+        "future",
+        "hold",
+        "transaction",
+        "weight",
+    )
 
     def __init__(
         self, command: Command, environment_id: int, future: asyncio.Future[Answer], weight: int
@@ -53,22 +63,28 @@ class Pending:
         self.future = future
         self.weight = weight
         customer_id = command.customer_id
-        self.events: list[Key] = []
+        self.events: Sequence[Key] = ()
         self.transaction: Key | None = None
+        self.asked: Sequence[Key] = ()
+        self.hold: Key | None = None
         if type(command) is RecordEvents:
             self.events = [(event.id, customer_id) for event in command.events]
-        elif isinstance(command, (Capture, UpdateHold, Adjust, Charge)):
+        elif isinstance(command, Authorize):
+            self.asked = [(request.transaction_id, customer_id) for request in command.requests]
+        elif isinstance(command, (Capture, UpdateHold)):
+            self.hold = (command.hold_id, customer_id)
             self.transaction = (command.request.transaction_id, customer_id)
-            if isinstance(command, Capture):
-                self.events = [(event.id, customer_id) for event in command.request.events or ()]
-            elif isinstance(command, UpdateHold):
-                used = command.request.used.events or ()
-                self.events = [(event.id, customer_id) for event in used]
+            used = command.request if isinstance(command, Capture) else command.request.used
+            self.events = [(event.id, customer_id) for event in used.events or ()]
+        elif isinstance(command, (Adjust, Charge)):
+            self.transaction = (command.request.transaction_id, customer_id)
+        elif isinstance(command, (ExtendHold, VoidHold)):
+            self.hold = (command.hold_id, customer_id)
 
     @property
     def has_ids(self) -> bool:
         """Tell whether the command carries ids under which it may be booked already."""
-        return bool(self.events or self.transaction or isinstance(self.command, Authorize))
+        return bool(self.events or self.transaction or self.asked)
 
 
 def _is_refusal(command: Command, answer: Answer | Problem) -> bool:
@@ -235,8 +251,7 @@ class Batch:
         asked: dict[Key, None] = {}
         is_recent = self._memory.is_recent
         for pending in pendings:
-            command = pending.command
-            customer_id = command.customer_id
+            customer_id = pending.command.customer_id
             state = self._find_state(customer_id)
             if state is None:
                 missing[customer_id] = None
@@ -247,15 +262,13 @@ class Batch:
                 reads_ids or is_recent(("transaction", *pending.transaction))
             ):
                 transactions[pending.transaction] = None
-            if isinstance(command, Authorize):
-                for request in command.requests:
-                    key = (request.transaction_id, customer_id)
-                    if reads_ids or is_recent(("hold", *key)):
-                        asked[key] = None
-            elif isinstance(command, (Capture, UpdateHold, ExtendHold, VoidHold)) and (
-                state is None or state.open_hold(command.hold_id) is None
+            for key in pending.asked:
+                if reads_ids or is_recent(("hold", *key)):
+                    asked[key] = None
+            if pending.hold is not None and (
+                state is None or state.open_hold(pending.hold[0]) is None
             ):
-                holds[command.hold_id, customer_id] = None
+                holds[pending.hold] = None
         if not (missing or events or transactions or holds or asked):
             return Booked()
         # Taken before reading: what is settled meanwhile is in `chains` after it was read.
@@ -325,34 +338,26 @@ class Batch:
 
     def _known(self, pending: Pending, loaded: Booked) -> Known:
         """Find what is booked under a command's keys: read, in the batch before, or in this one."""
-        sources = self._booked(loaded)
         events: dict[str, BookedEvent] = {}
-        for source in sources:
+        transactions: dict[str, Transaction] = {}
+        holds: dict[str, Hold] = {}
+        transaction, hold = pending.transaction, pending.hold
+        # What is newer stands last: a hold changes.
+        for source in self._booked(loaded):
             if source.events:
                 for key in pending.events:
                     if key in source.events:
                         events[key[0]] = source.events[key]
-        command = pending.command
-        if type(command) is RecordEvents:
-            return Known(events) if events else NOTHING_KNOWN
-        transactions: dict[str, Transaction] = {}
-        holds: dict[str, Hold] = {}
-        customer_id = command.customer_id
-        # What is newer stands last: a hold changes.
-        for source in sources:
-            key = pending.transaction or ("", "")
-            if key in source.transactions:
-                transactions[key[0]] = source.transactions[key]
-            if isinstance(command, Authorize):
-                for request in command.requests:
-                    key = (request.transaction_id, customer_id)
-                    if key in source.holds_asked:
-                        holds[key[0]] = source.holds_asked[key]
-            elif isinstance(command, (Capture, UpdateHold, ExtendHold, VoidHold)):
-                key = (command.hold_id, customer_id)
-                if key in source.holds:
-                    holds[key[0]] = source.holds[key]
-        return Known(events, transactions, holds)
+            if transaction is not None and transaction in source.transactions:
+                transactions[transaction[0]] = source.transactions[transaction]
+            for key in pending.asked:
+                if key in source.holds_asked:
+                    holds[key[0]] = source.holds_asked[key]
+            if hold is not None and hold in source.holds:
+                holds[hold[0]] = source.holds[hold]
+        return (
+            Known(events, transactions, holds) if events or transactions or holds else NOTHING_KNOWN
+        )
 
     def _counters(
         self, pending: Pending, moment: Moment, loaded: Booked
