@@ -95,7 +95,7 @@ class Fee(msgspec.Struct, frozen=True, gc=False):
     volume: int | Decimal | None
 
 
-class EventResult(msgspec.Struct, frozen=True, gc=False):
+class EventResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one event. `balances` has the units available per account after it."""
 
     event_id: str

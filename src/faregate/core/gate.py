@@ -74,7 +74,7 @@ class VoidHold(msgspec.Struct, frozen=True):
 GateCommand = Authorize | Capture | UpdateHold | ExtendHold | VoidHold
 
 
-class HoldView(msgspec.Struct, frozen=True, gc=False):
+class HoldView(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A hold as a caller sees it, with what its account has available and set aside then."""
 
     id: str
@@ -100,7 +100,7 @@ class Authorized(msgspec.Struct, frozen=True, gc=False):
     holds: tuple[HoldView, ...]
 
 
-class HoldCaptured(msgspec.Struct, frozen=True, gc=False):
+class HoldCaptured(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer to a capture: what it charged on the hold's account, and what it let go."""
 
     hold: HoldView
@@ -109,7 +109,7 @@ class HoldCaptured(msgspec.Struct, frozen=True, gc=False):
     released_units: int
 
 
-class HoldUpdated(msgspec.Struct, frozen=True, gc=False):
+class HoldUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer to an update. `granted_units` are set aside for the next slice; `is_final` says
     that it is less than was wanted, so nothing more will be granted, and what to do then."""
 
@@ -125,7 +125,7 @@ class HoldUpdated(msgspec.Struct, frozen=True, gc=False):
 HoldAnswer = Authorized | HoldCaptured | HoldUpdated | HoldView
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a capture or an update was asked for, without the events' contents, which are booked
     under their own ids."""
 
