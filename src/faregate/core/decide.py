@@ -26,7 +26,6 @@ from faregate.core.gate import (
     Gated,
     HoldAnswer,
     SettledHold,
-    UpdateHold,
     VoidHold,
 )
 from faregate.core.grants import Grant

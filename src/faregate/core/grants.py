@@ -19,8 +19,11 @@ _PURPOSE_RANK: Final = {purpose: rank for rank, purpose in enumerate(PURPOSES)}
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
-class Grant(msgspec.Struct, frozen=True, gc=False):
-    """One credit. `amount_units` is what was granted, `remaining_units` what is left of it."""
+class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One credit. `amount_units` is what was granted, `remaining_units` what is left of it.
+
+    As JSON, which holds keep it as, an array: new fields come last.
+    """
 
     id: str
     purpose: str

@@ -38,13 +38,15 @@ DeclineCode = Literal[
     "customer_blocked",
 ]
 FinalAction = Literal["terminate", "redirect", "restrict"]
+LateCapture = Literal["charge", "reject"]
 ExpirySeconds = Annotated[int, Meta(ge=1, le=MAX_EXPIRY_SECONDS)]
 
 
-class HoldPart(msgspec.Struct, frozen=True, gc=False):
+class HoldPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Units that are set aside, and the grant that they came from; None: from the overdraft.
 
     The grant is kept whole, so that what is left over can go back to it when it is long used up.
+    As JSON an array, like all that is written down with every hold: new fields come last.
     """
 
     grant: Grant | None
@@ -111,8 +113,8 @@ class Decline(msgspec.Struct, frozen=True, omit_defaults=True):
     limit: LimitInTheWay | None = None
 
 
-class FirstAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What was answered when the hold was asked for, for a repeat."""
+class FirstAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What was answered when the hold was asked for, for a repeat. As JSON an array."""
 
     amount_units: int
     expires_at: datetime
@@ -120,7 +122,7 @@ class FirstAnswer(msgspec.Struct, frozen=True, gc=False):
     pending_out_units: int
 
 
-class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """A hold as of the last command.
 
     `amount_units` is all that was ever set aside for it, `captured_units` what was charged on it
@@ -145,7 +147,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     depth: int = 0
     allow_partial: bool = False
     min_units: int = 0
-    late_capture: Literal["charge", "reject"] = "charge"
+    late_capture: LateCapture = "charge"
     final_action: FinalAction = "terminate"
     is_upper_bound: bool = False
     is_session: bool = False

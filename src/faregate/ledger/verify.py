@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 
 from faregate.core.codec import decode
-from faregate.core.holds import Hold
 from faregate.ledger.chains import (
     MAX_BREAKS,
     TRANSFER,
@@ -28,6 +27,7 @@ from faregate.ledger.chains import (
     read_lanes,
 )
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
+from faregate.ledger.rows import KeptHold
 from faregate.store.protocol import Queries, Row, Store
 from faregate.store.schema import first_seq
 
@@ -245,9 +245,14 @@ class _LaneCheck:
             computed = self._balances.pop((customer_id, hold_id, _asset_of(account_id)), 0)
             if computed != held:
                 self._report.differ("hold", customer_id, hold_id, held, computed)
-            hold = decode(Hold, text)
-            kept = (hold.status, hold.amount_units, hold.captured_units, hold.held_units)
-            stands = kept == (status, amount, captured, held)
+            kept = decode(KeptHold, text)
+            kept_units = sum(part.units for part in kept.parts)
+            stands = (kept.status, kept.amount_units, kept.captured_units, kept_units) == (
+                status,
+                amount,
+                captured,
+                held,
+            )
             is_right = is_open == (status == "authorized") and (is_open or not held)
             if not (stands and is_right and 0 <= held <= amount and captured >= 0):
                 self._report.differ("hold out of bounds", customer_id, hold_id, held, amount)
