@@ -82,7 +82,7 @@ class UsageEvent(
     costs: Annotated[list[Cost], Meta(max_length=100)] | None = None
 
 
-class Fee(msgspec.Struct, frozen=True, gc=False):
+class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
     `account_id`. `value_index` says which of the price's values applied."""
 
@@ -95,8 +95,9 @@ class Fee(msgspec.Struct, frozen=True, gc=False):
     volume: int | Decimal | None
 
 
-class EventResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What became of one event. `balances` has the units available per account after it."""
+class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What became of one event. `balances` has the units available per account after it. As JSON,
+    which is kept with each settlement, an array, like its fees: new fields come last."""
 
     event_id: str
     status: Literal["booked", "repeat", "refused"]

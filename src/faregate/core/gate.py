@@ -74,8 +74,9 @@ class VoidHold(msgspec.Struct, frozen=True):
 GateCommand = Authorize | Capture | UpdateHold | ExtendHold | VoidHold
 
 
-class HoldView(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A hold as a caller sees it, with what its account has available and set aside then."""
+class HoldView(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A hold as a caller sees it, with what its account has available and set aside then. As JSON,
+    which is kept with each settlement, an array: new fields come last."""
 
     id: str
     transaction_id: str
