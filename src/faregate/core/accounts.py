@@ -54,8 +54,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     `grants` are in force, with something left, in their order of use; `scheduled` begin later.
     `available_units` is their sum less `overdraft_units`; what the open `holds` have set aside is
     no longer part of it, but `pending_out_units`, and at limits what `counted` says. Before
-    `next_change_at` (None: ever) the passing of time changes nothing. `nested_holds` counts those of
-    `holds` that draw from another.
+    `next_change_at` (None: ever) the passing of time changes nothing. `nested_holds` counts those
+    of `holds` that draw from another.
     """
 
     id: str
