@@ -1,0 +1,26 @@
+"""What a forked server has in memory before it begins, and how it begins."""
+
+from __future__ import annotations
+
+import os
+
+import asyncpg.pool
+import sqlalchemy.dialects.postgresql
+import sqlalchemy.dialects.sqlite
+
+import faregate.cli.app
+import faregate.cli.serve
+import faregate.store.migrate
+import faregate.store.postgres
+import faregate.store.sqlite
+
+__all__ = ["asyncpg", "faregate", "run_command", "sqlalchemy"]
+
+
+def run_command(arguments: list[str], settings: dict[str, str]) -> None:
+    """Run `faregate` with these arguments, silently, in this process."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.environ.update(settings)
+    faregate.cli.app.app(arguments)
