@@ -159,6 +159,61 @@ def test_a_second_engine_on_a_database_in_use_is_refused_and_told_who_uses_it(
     tell(story())
 
 
+def test_an_engine_that_stands_by_refuses_with_503_and_serves_as_soon_as_the_other_one_stops(
+    database_url: str,
+):
+    async def story() -> None:
+        clock = Clock()
+        first = Engine.open(database_url, clock=clock)
+        engine = await first.__aenter__()
+        async with Engine.open(database_url, clock=clock, stands_by=True) as standby:
+            # What is made after it began is seen there too.
+            await sell_tokens(engine)
+            customer_id = await make_customer(engine)
+            answer = await book(engine, customer_id, use("event", 3))
+            error = await refusal(book(standby, customer_id, use("event", 3)))
+            assert error.problem.kind.status == 503
+            assert error.problem.retry_after_seconds == 1
+            assert not await standby.is_ready()
+            assert await available(standby, customer_id) == 97
+            assert (await standby.get_product("tokens")).code == "tokens"
+            assert (await book(engine, customer_id, use("undisturbed"))).status == "booked"
+            await first.__aexit__(None, None, None)
+            again = await book(standby, customer_id, use("event", 3))
+            assert (again.status, again.fees) == ("repeat", answer.fees)
+            assert (await book(standby, customer_id, use("next"))).status == "booked"
+            assert await available(standby, customer_id) == 95
+            assert standby.lanes[0].statistics.failed_commits == 0
+            await assert_clean(standby)
+
+    tell(story())
+
+
+def test_an_engine_that_stands_by_takes_over_although_nobody_asks_it(database_url: str):
+    async def story() -> None:
+        first = Engine.open(database_url, clock=Clock())
+        await first.__aenter__()
+        async with Engine.open(database_url, clock=Clock(), stands_by=True) as standby:
+            await first.__aexit__(None, None, None)
+            while not await standby.is_ready():
+                pass  # it looks again and again, by itself
+
+    tell(story())
+
+
+def test_an_engine_whose_lease_was_taken_is_not_ready_even_before_it_notices(database_url: str):
+    async def story() -> None:
+        async with (
+            Engine.open(database_url, clock=Clock()) as engine,
+            other_connection(database_url) as store,
+        ):
+            assert await engine.is_ready()
+            await steal(store, new_holder())
+            assert not await engine.is_ready()
+
+    tell(story())
+
+
 def test_a_catalog_epoch_that_another_connection_raised_costs_no_caller_anything(
     database_url: str,
 ):

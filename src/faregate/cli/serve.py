@@ -41,10 +41,18 @@ def serve(
             help="Signs in to the live page; without it, a new one at each start.",
         ),
     ] = None,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby",
+            envvar="FAREGATE_STANDBY",
+            help="Start beside another server, and take over when that one ends.",
+        ),
+    ] = False,
 ) -> None:
     """Serve the API and the live page until Ctrl-C."""
     configure_logs()
-    uvloop.run(_serve(database, host, port, bootstrap_key, mode, page_token))
+    uvloop.run(_serve(database, host, port, bootstrap_key, mode, page_token, standby))
 
 
 async def _serve(
@@ -54,13 +62,14 @@ async def _serve(
     bootstrap_key: str | None,
     mode: Mode,
     page_token: str | None,
+    standby: bool,
 ) -> None:
     if page_token is not None and len(page_token) < MIN_TOKEN:
         reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
         refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
     listener = listen(host, port)
     token = page_token or secrets.token_urlsafe(24)
-    async with open_database(database, serves=True) as engine:
+    async with open_database(database, serves=True, stands_by=standby) as engine:
         await _first_key(engine, bootstrap_key)
         async with serving(engine, listener, mode, token) as server:
             address = address_of(listener)

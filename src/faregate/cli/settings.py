@@ -46,7 +46,7 @@ def refuse(setting: str, reason: str) -> NoReturn:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, serves: bool, migrate: bool | None = None
+    url: str, *, serves: bool, stands_by: bool = False, migrate: bool | None = None
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
@@ -54,7 +54,8 @@ async def open_database(
     """
     is_open = False
     try:
-        async with Engine.open(url, serves=serves, migrate=migrate) as engine:
+        opened = Engine.open(url, serves=serves, stands_by=stands_by, migrate=migrate)
+        async with opened as engine:
             is_open = True
             yield engine
     except FaregateError as error:

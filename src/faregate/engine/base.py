@@ -94,9 +94,12 @@ class EngineBase:
         migrate: bool | None = None,
         wait_seconds: float = WAIT_SECONDS,
         serves: bool = True,
+        stands_by: bool = False,
     ) -> AsyncIterator[Self]:
         """Open a database and serve it until the block ends.
 
+        While another process serves it, wait for up to `wait_seconds`; with `stands_by`, begin at
+        once and refuse with 503 what changes a wallet, until the other one stops or is gone.
         With `serves` false no lane is taken: keys, catalog and reads work, also while another
         process serves the database; what changes a wallet is refused.
 
@@ -109,7 +112,7 @@ class EngineBase:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
         engine = cls(store, clock, mode)
         try:
-            await engine._start(migrate, wait_seconds if serves else None)
+            await engine._start(migrate, wait_seconds if serves else None, stands_by)
             yield engine
         finally:
             try:
@@ -118,7 +121,9 @@ class EngineBase:
             finally:
                 await store.close()
 
-    async def _start(self, migrate: bool | None, wait_seconds: float | None) -> None:
+    async def _start(
+        self, migrate: bool | None, wait_seconds: float | None, stands_by: bool
+    ) -> None:
         version = await self._store.schema_version()
         if version is not None and not is_known(version):
             detail = f"the database has schema {version}, of a newer Faregate: upgrade Faregate"
@@ -146,7 +151,7 @@ class EngineBase:
             )
             self._lanes.append(lane)
             if wait_seconds is not None:
-                await lane.start(wait_seconds)
+                await lane.start(wait_seconds, stands_by=stands_by)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -180,7 +185,7 @@ class EngineBase:
     async def _look(self, context: AccountContext | None) -> int:
         """Return the environment to read in. Beside another process that serves, its newest
         catalog and its ledger's time are read first; the one who serves knows them."""
-        if not self._serves:
+        if not (self._serves and all(lane.has_lease for lane in self._lanes)):
             await self._catalog.refresh()
             for lane, lease in zip(self._lanes, await self._store.leases(), strict=True):
                 lane.follow(lease)
@@ -193,10 +198,11 @@ class EngineBase:
     async def is_ready(self) -> bool:
         """Tell whether the database answers and every lane may write."""
         try:
-            await self._store.leases()
+            leases = await self._store.leases()
         except StoreUnavailable:
             return False
-        return all(lane.has_lease for lane in self._lanes)
+        pairs = zip(self._lanes, leases, strict=True)
+        return all(lane.may_write(lease) for lane, lease in pairs)
 
     @asynccontextmanager
     async def _catalog_change(self) -> AsyncIterator[Queries]:

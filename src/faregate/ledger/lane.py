@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -28,7 +29,13 @@ from faregate.core.problems import INTERNAL, OVERLOADED, UNAVAILABLE, FaregateEr
 from faregate.core.subscriptions import CatalogView
 from faregate.ledger.batch import Batch, Moment, Pending
 from faregate.ledger.event_index import AT_LATEST, WHEN_IDLE, index_events, read_newest_heads
-from faregate.ledger.lease import LEASE_SECONDS, lease_clock_us, release_lane, take_lane
+from faregate.ledger.lease import (
+    LEASE_SECONDS,
+    LaneHeld,
+    lease_clock_us,
+    release_lane,
+    take_lane,
+)
 from faregate.ledger.memory import Memory
 from faregate.ledger.statistics import LaneStatistics
 from faregate.store.protocol import (
@@ -59,6 +66,8 @@ IDLE_SECONDS: Final = 0.1
 """A lane is idle when nothing came in for so long. An empty queue alone says nothing: callers who
 have just been answered are about to send their next command."""
 RETRY_SECONDS: Final = 1
+STANDBY_SECONDS: Final = 0.25
+"""A lane without its lease looks so often whether it can be had, also when nobody asks it to."""
 
 log = structlog.get_logger(__name__)
 
@@ -146,9 +155,22 @@ class Lane:
         """Tell whether the lane may write."""
         return self._lease is not None
 
-    async def start(self, wait_seconds: float) -> None:
-        """Take the lease and begin to work."""
-        await self._take_lease(wait_seconds)
+    def may_write(self, lease: Lease) -> bool:
+        """Tell whether this is the lease that the lane has: nobody else has taken it since."""
+        return self._lease is not None and self._lease.epoch == lease.epoch
+
+    async def start(self, wait_seconds: float, *, stands_by: bool = False) -> None:
+        """Take the lease and begin to work.
+
+        If another process holds it and this one `stands_by`, begin without it: commands are
+        refused with 503 until it can be taken. Raises `LaneHeld` otherwise.
+        """
+        try:
+            await self._take_lease(0 if stands_by else wait_seconds)
+        except LaneHeld as error:
+            if not stands_by:
+                raise
+            log.info("standing by", lane=self.number, reason=str(error))
         self._task = asyncio.create_task(self._run(), name=f"lane-{self.number}")
 
     async def stop(self) -> None:
@@ -248,7 +270,12 @@ class Lane:
         return None, batch
 
     async def _idle(self) -> None:
-        """Wait for work; keep the lease alive and the index of events current meanwhile."""
+        """Wait for work; keep the lease alive and the index of events current meanwhile. Without
+        a lease, wait for it as well."""
+        if self._lease is None:
+            if not await self._wakes(STANDBY_SECONDS):
+                await self._try_to_take_over()
+            return
         if await self._wakes(IDLE_SECONDS):
             return
         self._index_if(WHEN_IDLE)
@@ -329,6 +356,8 @@ class Lane:
             if self._lease is None:
                 await self._take_lease(0)
             await self._decide(batch, pendings)
+        except LaneHeld as error:
+            _fail(pendings, error)
         except FaregateError as error:
             self._not_confirmed(pendings, error)
         except BaseException:
@@ -517,6 +546,12 @@ class Lane:
         self._clock_us = max(self._clock_us, lease.clock_us)
         # What an earlier holder booked is not among the recent ids.
         self._read_ids = READ_IDS_BATCHES
+
+    async def _try_to_take_over(self) -> None:
+        """Take the lease if nobody else has it, without a word if somebody has."""
+        with suppress(FaregateError):
+            await self._take_lease(0)
+            log.info("took over", lane=self.number)
 
     # -- the index of events ------------------------------------------------------------------
 

@@ -18,8 +18,15 @@ from faregate.core.problems import UNAVAILABLE, FaregateError, Problem
 from faregate.store.protocol import Lease, Store
 
 LEASE_SECONDS: Final = 10
+RETRY_SECONDS: Final = 1
+"""What a caller is told to wait who has come to a process that does not hold the lane: one that
+stops lets go of it at once."""
 _POLL_SECONDS: Final = 0.2
 _PROCESS_TOKEN: Final = secrets.token_hex(4)
+
+
+class LaneHeld(FaregateError):
+    """Another process, alive as far as is known, may write the lane."""
 
 
 def lease_clock_us() -> int:
@@ -66,7 +73,7 @@ def is_dead(holder: str) -> bool:
 async def take_lane(store: Store, lane: int, holder: str, wait_seconds: float) -> Lease:
     """Take a lane's lease, waiting for a living holder's to run out.
 
-    Raises `FaregateError` if it is still held after `wait_seconds`.
+    Raises `LaneHeld` if it is still held after `wait_seconds`.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -84,9 +91,9 @@ async def take_lane(store: Store, lane: int, holder: str, wait_seconds: float) -
             host = host.partition("/")[0]
             detail = (
                 f"another Faregate (process {pid} on {host}) is serving this database: "
-                "stop it first, or use its REST API"
+                "stop it, use its REST API, or start with --standby to take over when it ends"
             )
-            raise FaregateError(Problem(UNAVAILABLE, detail, {}, LEASE_SECONDS))
+            raise LaneHeld(Problem(UNAVAILABLE, detail, {}, RETRY_SECONDS))
         await asyncio.sleep(_POLL_SECONDS)
 
 
