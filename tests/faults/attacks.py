@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
 
 import httpx
 from tests.faults.mixed import CALLERS, Figures, Record, check_books, client
@@ -18,7 +21,11 @@ CUSTOMERS = 6
 ROUNDS_EACH = 25
 """After so many rounds everything is checked, and new customers begin."""
 
+PATIENCE_SECONDS = 1.0
+"""After so long without an answer a caller turns to the other server."""
+
 Progress = Callable[[], None]
+Deed = Literal["stop", "kill", "pause"]
 
 
 def _unseen() -> None:
@@ -57,6 +64,93 @@ async def kill_again_and_again(
 
 
 async def _comes_back(server: Server, http: httpx.AsyncClient, figures: Figures) -> None:
-    started = time.monotonic()
+    began = time.monotonic()
     await server.start(http)
-    figures.slowest_recovery = max(figures.slowest_recovery, time.monotonic() - started)
+    figures.recovered(time.monotonic() - began)
+
+
+@asynccontextmanager
+async def callers_at_work(record: Record) -> AsyncIterator[None]:
+    """Let callers work while the block runs, and wait until all are answered."""
+    record.stops = False
+    callers = [asyncio.ensure_future(record.work()) for _ in range(CALLERS)]
+    try:
+        yield
+    finally:
+        record.stops = True
+        await asyncio.gather(*callers)
+
+
+async def hand_over_again_and_again(
+    database_url: str, deeds: Sequence[Deed], seed: int, progress: Progress = _unseen
+) -> Figures:
+    """One server serves and another stands by; the one that serves is stopped, killed or paused for
+    longer than its lease, and started or continued when the other one has taken over."""
+    dice = random.Random(seed)
+    serving, standby = [Server(database_url, "--standby", is_forked=True) for _ in range(2)]
+    async with client(PATIENCE_SECONDS) as http:
+        await serving.start(http)
+        standby.launch()
+        await standby.is_up(http)
+        try:
+            record = Record(http, [serving.url, standby.url], dice, insists=True)
+            await record.sell()
+            for number, deed in enumerate(deeds):
+                if number % ROUNDS_EACH == 0:
+                    await record.begin(CUSTOMERS)
+                async with callers_at_work(record):
+                    await asyncio.sleep(dice.uniform(0.1, 0.4))  # the instant of the deed
+                    began = time.monotonic()
+                    ended = asyncio.ensure_future(_DEEDS[deed](serving))
+                    await standby.is_ready(http)
+                    record.figures.recovered(time.monotonic() - began)
+                    await asyncio.sleep(dice.uniform(0.1, 0.4))  # it serves for a while
+                    await ended
+                    if deed == "pause":
+                        serving.send(signal.SIGCONT)
+                        await serving.is_not_ready(http)
+                        record.figures.counts["late commits refused"] += await _failed(
+                            serving, http
+                        )
+                    else:
+                        serving.launch()
+                        await serving.is_up(http)
+                record.figures.counts[f"rounds: {deed}"] += 1
+                serving, standby = standby, serving
+                if (number + 1) % ROUNDS_EACH == 0 or number + 1 == len(deeds):
+                    await record.check()
+                progress()
+        finally:
+            for server in (serving, standby):
+                server.kill()
+    record.figures.counts["transfers verified"] += await check_books(database_url)
+    return record.figures
+
+
+async def _failed(server: Server, http: httpx.AsyncClient) -> int:
+    """How many batches of a server's were not confirmed."""
+    metrics = (await http.get(f"{server.url}/metrics")).text
+    return sum(
+        int(float(line.rpartition(" ")[2]))
+        for line in metrics.splitlines()
+        if line.startswith("faregate_failed_commits")
+    )
+
+
+async def _pause(server: Server) -> None:
+    server.send(signal.SIGSTOP)
+
+
+async def _kill(server: Server) -> None:
+    server.kill()
+
+
+async def _stop(server: Server) -> None:
+    assert await server.stop() == 0
+
+
+_DEEDS: dict[Deed, Callable[[Server], Coroutine[Any, Any, None]]] = {
+    "stop": _stop,
+    "kill": _kill,
+    "pause": _pause,
+}

@@ -129,12 +129,24 @@ class Figures:
     """What happened, counted."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    slowest_recovery: float = 0.0
+    longest_wait_seconds: float = 0.0
+    """Of a caller, from the first time that it sent a request until it was answered."""
+    longest_recovery_seconds: float = 0.0
+    """Of the service, from the fault (or its end) until it was ready again."""
 
     def add(self, other: Figures) -> None:
         """Count another's in."""
         self.counts.update(other.counts)
-        self.slowest_recovery = max(self.slowest_recovery, other.slowest_recovery)
+        self.waited(other.longest_wait_seconds)
+        self.recovered(other.longest_recovery_seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Note how long a caller waited."""
+        self.longest_wait_seconds = max(self.longest_wait_seconds, seconds)
+
+    def recovered(self, seconds: float) -> None:
+        """Note how long the service was away."""
+        self.longest_recovery_seconds = max(self.longest_recovery_seconds, seconds)
 
 
 class Silent(Exception):
@@ -197,13 +209,16 @@ class Record:
         if request not in self._open and request.first is None:
             self._requests.append(request)
             self._open.add(request)
-        deadline = time.monotonic() + INSIST_SECONDS
+        began = time.monotonic()
         while True:
             try:
-                return await self._send(request)
+                is_done = await self._send(request)
             except Silent:
-                if not self._insists or time.monotonic() > deadline:
+                if not self._insists or time.monotonic() > began + INSIST_SECONDS:
                     raise
+            else:
+                self.figures.waited(time.monotonic() - began)
+                return is_done
             self._turn = (self._turn + 1) % len(self._urls)
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -503,7 +518,7 @@ async def check_books(database_url: str) -> int:
     return report.transfers
 
 
-def client() -> httpx.AsyncClient:
+def client(timeout_seconds: float = 20) -> httpx.AsyncClient:
     """A client with the key."""
     limits = httpx.Limits(max_connections=4 * CALLERS)
-    return httpx.AsyncClient(headers=HEADERS, timeout=20, limits=limits)
+    return httpx.AsyncClient(headers=HEADERS, timeout=timeout_seconds, limits=limits)

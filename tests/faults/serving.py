@@ -112,11 +112,12 @@ class Server:
 
     process: _Process
 
-    def __init__(self, database_url: str, *, is_forked: bool = False) -> None:
+    def __init__(self, database_url: str, *options: str, is_forked: bool = False) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._is_forked = is_forked
-        self._arguments = ["serve", "--port", str(self.port), "--database", database_url]
+        port = str(self.port)
+        self._arguments = ["serve", "--port", port, "--database", database_url, *options]
         self.command = [sys.executable, "-m", "faregate.cli", *self._arguments]
 
     def launch(self) -> None:
@@ -131,16 +132,27 @@ class Server:
 
     async def is_ready(self, client: httpx.AsyncClient) -> None:
         """Wait until the server may write."""
+        await self._shows(client, "/readyz", 200)
+
+    async def is_not_ready(self, client: httpx.AsyncClient) -> None:
+        """Wait until the server knows that it may not write."""
+        await self._shows(client, "/readyz", 503)
+
+    async def is_up(self, client: httpx.AsyncClient) -> None:
+        """Wait until the server answers, whether it may write or not."""
+        await self._shows(client, "/healthz", 200)
+
+    async def _shows(self, client: httpx.AsyncClient, path: str, status: int) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             try:
-                if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                if (await client.get(f"{self.url}{path}")).status_code == status:
                     return
             except httpx.TransportError:
                 pass
             assert not self.process.has_ended(), "the server ended by itself"
             await asyncio.sleep(_POLL_SECONDS)  # a real process takes real time to come up
-        raise AssertionError("the server did not come up")
+        raise AssertionError(f"{path} of the server did not come to be {status}")
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""
