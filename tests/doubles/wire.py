@@ -75,6 +75,9 @@ class Wire:
         self._flows = asyncio.Event()
         self._flows.set()
         self._stuck = asyncio.Event()
+        self.ends_arrive = asyncio.Event()
+        """Cleared: when the server ends a connection, its last words arrive, the end does not."""
+        self.ends_arrive.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -231,6 +234,7 @@ class Wire:
             while not connection.swallows:
                 data = await answers.read(65536)
                 if not data:
+                    await self.ends_arrive.wait()
                     break
                 if connection.swallows:
                     # Nothing was outstanding, so this is the beginning of what is swallowed.

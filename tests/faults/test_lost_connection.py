@@ -339,6 +339,39 @@ async def assert_is_exact(engine: Engine, load: Load) -> None:
     assert report.transactions == load.transactions + 1  # and the first customer's credit
 
 
+def test_a_session_that_an_administrator_has_ended_is_given_up_before_its_end_has_arrived(
+    database_url: str,
+):
+    async def story() -> None:
+        async with shop_behind_a_wire(database_url) as (engine, wire, customer_id):
+            await book(engine, customer_id, use("before", 1))
+            wire.ends_arrive.clear()
+            async with by_hand(database_url) as database:
+                await database.fetch(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                )
+            # Each connection knows it when it is used, and says so once.
+            told = [await answer_of(book(engine, customer_id, use("event", 2))) for _ in range(5)]
+            assert {"booked"} < {"booked", *told} <= {"booked", "repeat", 503}
+            assert told[-1] == "repeat"
+            told = [await answer_of(available(engine, customer_id)) for _ in range(POOL_SIZE)]
+            assert set(told) <= {97, 503}
+            wire.ends_arrive.set()
+            await assert_it_goes_on(engine, customer_id)
+
+    tell(story())
+
+
+async def answer_of(sent: Any) -> Any:
+    """What became of an event, or of a question; the status if it was refused."""
+    try:
+        answer = await sent
+    except FaregateError as error:
+        return error.problem.kind.status
+    return getattr(answer, "status", answer)
+
+
 # -- away, and silent -----------------------------------------------------------------------------
 
 

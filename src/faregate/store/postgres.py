@@ -38,7 +38,7 @@ STATEMENT_SECONDS: Final = 30.0
 _LEASE_COLUMNS: Final = "lane, epoch, holder, lease_until_us, last_seq, clock_us, indexed_seq"
 # Classes 22 and 23 of SQLSTATE.
 _BAD_ROWS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
-_BROKEN = (OSError, asyncpg.InterfaceError, asyncio.TimeoutError)
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncio.TimeoutError)
 
 
 _FENCE: Final = (
@@ -186,6 +186,12 @@ class PostgresStore:
             raise _unavailable(error) from error
         try:
             yield connection
+        except Exception as error:
+            if asyncpg.InternalClientError in (type(error), type(error.__cause__)):
+                # The server's last words have arrived, the end of the connection has not: asyncpg
+                # cannot use it any more, but does not know yet that it is closed.
+                connection.terminate()
+            raise
         finally:
             # After a statement that took too long, the pool asks the server to end it, and ends
             # the connection where that takes too long as well.
