@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+from tests.faults.cluster import Cluster
+from tests.faults.disk import Disk
 from tests.faults.mixed import CALLERS, Figures, Record, check_books, client
 from tests.faults.serving import Server
 
@@ -154,3 +159,114 @@ _DEEDS: dict[Deed, Callable[[Server], Coroutine[Any, Any, None]]] = {
     "kill": _kill,
     "pause": _pause,
 }
+
+
+@dataclass(frozen=True)
+class Harm:
+    """Something that befalls a database, and how it ends. Both may take their time, in a thread."""
+
+    name: str
+    begins: Callable[[], Any]
+    ends: Callable[[], Any] = lambda: None
+    seconds: tuple[float, float] = (0.1, 0.6)
+    """How long it lasts: at random, between these."""
+
+
+async def harm_again_and_again(
+    database_url: str,
+    harms: Sequence[Harm],
+    seed: int,
+    progress: Progress = _unseen,
+    *,
+    server: Server | None = None,
+) -> Figures:
+    """Do harm to a server's database, and end it, while callers work. The server must come back by
+    itself; only the database is given a hand."""
+    dice = random.Random(seed)
+    server = server or Server(database_url, is_forked=True)
+    async with client() as http:
+        await server.start(http)
+        try:
+            record = Record(http, [server.url], dice, insists=True)
+            await record.sell()
+            for number, harm in enumerate(harms):
+                if number % ROUNDS_EACH == 0:
+                    await record.begin(CUSTOMERS)
+                async with callers_at_work(record):
+                    await asyncio.sleep(dice.uniform(0.1, 0.4))  # the instant at which it begins
+                    await asyncio.to_thread(harm.begins)
+                    await asyncio.sleep(dice.uniform(*harm.seconds))
+                    await asyncio.to_thread(harm.ends)
+                    ended = time.monotonic()
+                    await server.is_ready(http)
+                    record.figures.recovered(time.monotonic() - ended)
+                    await asyncio.sleep(0.1)
+                record.figures.counts[f"rounds: {harm.name}"] += 1
+                if (number + 1) % ROUNDS_EACH == 0 or number + 1 == len(harms):
+                    await record.check()
+                progress()
+        finally:
+            server.kill()
+    record.figures.counts["transfers verified"] += await check_books(database_url)
+    return record.figures
+
+
+def restarts(cluster: Cluster) -> Harm:
+    """PostgreSQL is stopped at once and started again."""
+    return Harm("restart", cluster.stop_at_once, cluster.start)
+
+
+def cuts(cluster: Cluster) -> Harm:
+    """Every session of a server's is ended by PostgreSQL."""
+    return Harm("cut", cluster.end_sessions, seconds=(0, 0.05))
+
+
+def freezes(cluster: Cluster, seconds: tuple[float, float]) -> Harm:
+    """Commits hang: nothing comes back for a while."""
+    return Harm("freeze", cluster.freeze, cluster.thaw, seconds)
+
+
+def fills(cluster: Cluster, *, log_too: bool = False) -> Harm:
+    """PostgreSQL has no room left on its disk for tables, or not for its log either, and panics;
+    then it has room again. If it has given up by then, it is started again."""
+
+    def begin() -> None:
+        cluster.fill_the_disk()
+        if log_too:
+            cluster.need_a_new_log()
+
+    def end() -> None:
+        cluster.free_the_disk()
+        cluster.start()
+
+    return Harm("full disk, log too" if log_too else "full disk", begin, end, (0.5, 2.0))
+
+
+def locks(path: Path) -> Harm:
+    """Somebody else holds the write lock of an SQLite file: commits hang."""
+    holder: list[sqlite3.Connection] = []
+
+    def begin() -> None:
+        connection = sqlite3.connect(
+            path, timeout=10, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("BEGIN IMMEDIATE")
+        holder.append(connection)
+
+    def end() -> None:
+        holder.pop().close()
+
+    return Harm("lock", begin, end, (0.3, 1.5))
+
+
+def bounds(path: Path, server: Server) -> Harm:
+    """A server's files may not grow: what a full disk is to SQLite (see `disk`)."""
+    disk = Disk(path)
+
+    def begin() -> None:
+        disk.fill(server.process.pid)
+
+    def end() -> None:
+        disk.free(server.process.pid)
+
+    return Harm("full disk", begin, end, (0.5, 1.5))

@@ -1,8 +1,5 @@
 """The disk of a server on SQLite is full. What cannot be kept is refused with 503 and leaves
 nothing behind, what is kept can be read; with room again the server goes on by itself.
-
-The disk is a limit on the size of the server's files (`RLIMIT_FSIZE`, which Python lets fail like
-any other write: it ignores SIGXFSZ). It can be set and lifted while the server runs.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.cli.running import COMMAND, environment, run
+from tests.faults.disk import Disk
 from tests.faults.serving import KEY, PRODUCT, Server, first_customer
 
 from faregate import Engine
@@ -30,30 +28,7 @@ pytestmark = [
 ]
 
 CALLERS = 16
-ROOM = 256 * 1024
 PRICE = Decimal("0.001")
-
-
-class Disk:
-    """Room for a server's files."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.limit = 0
-
-    def fill(self, process_id: int) -> None:
-        """From now on no file grows beyond a little more than the largest one has."""
-        files = [self._path, self._path.with_name(self._path.name + "-wal")]
-        self.limit = max(file.stat().st_size for file in files) + ROOM
-        self._set(process_id, self.limit)
-
-    def free(self, process_id: int) -> None:
-        """There is room again."""
-        self._set(process_id, resource.RLIM_INFINITY)
-
-    @staticmethod
-    def _set(process_id: int, limit: int) -> None:
-        resource.prlimit(process_id, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
 class Load:
