@@ -179,7 +179,12 @@ class Record:
 
     async def sell(self) -> None:
         """Publish the product."""
-        made = await self._client.post(f"{self._urls[0]}/v1/products", json=PRODUCT)
+        await self.sell_at(self._client, self._urls[0])
+
+    @staticmethod
+    async def sell_at(http: httpx.AsyncClient, url: str) -> None:
+        """Publish the product on a server."""
+        made = await http.post(f"{url}/v1/products", json=PRODUCT)
         assert made.status_code == 201, made.text
 
     async def begin(self, customers: int) -> None:

@@ -66,6 +66,15 @@ class UsageOperations(EngineBase):
             raise AssertionError("the customer's lane was just looked up")
         return cast(EventsBooked, await answer)
 
+    def refuse_if_overloaded(self) -> None:
+        """Raise `FaregateError` (429) if every lane has as much to do as it can.
+
+        For who has not read a request yet: to read what will be refused takes the time that is
+        lacking for what was accepted.
+        """
+        if all(lane.is_overloaded for lane in self._lanes):
+            raise self._lanes[0].overloaded()
+
     def try_record(
         self,
         customer_id: str,

@@ -50,6 +50,8 @@ from faregate.store.protocol import (
 
 MAX_QUEUED: Final = 20_000
 """Commands' weights (an event weighs 1) that may wait; more are refused with 429."""
+RELIEVED: Final = MAX_QUEUED * 3 // 4
+"""Once the queue was full, the lane counts as overloaded until no more than so much waits."""
 MAX_BATCH: Final = 2_000
 """Weight of one transaction, so that nobody waits long behind a huge one."""
 WORTH_A_COMMIT: Final = 24
@@ -127,6 +129,7 @@ class Lane:
         self._indexed_seq = 0
         self._queue: deque[Pending] = deque()
         self._queued = 0
+        self._was_full = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
@@ -141,6 +144,18 @@ class Lane:
     def queued(self) -> int:
         """Weight of the commands that wait."""
         return self._queued
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Tell whether the queue was full, and has not emptied enough since then."""
+        self._was_full = self._was_full and self._queued > RELIEVED
+        return self._was_full
+
+    def overloaded(self) -> FaregateError:
+        """Count a refusal for want of room, and make the error that says it."""
+        self.statistics.refused_overload += 1
+        detail = f"{self._queued} commands are waiting, at most {MAX_QUEUED} may"
+        return FaregateError(Problem(OVERLOADED, detail, {}, RETRY_SECONDS))
 
     def now(self) -> datetime:
         """Return the ledger's present instant, which never lies before one that it has used."""
@@ -200,9 +215,8 @@ class Lane:
         if self._is_closing or self._task is None or self._task.done():
             raise unavailable("this process does not serve the database, or is stopping")
         if self._queued + weight > MAX_QUEUED:
-            self.statistics.refused_overload += 1
-            detail = f"{self._queued} commands are waiting, at most {MAX_QUEUED} may"
-            raise FaregateError(Problem(OVERLOADED, detail, {}, RETRY_SECONDS))
+            self._was_full = True
+            raise self.overloaded()
         future: asyncio.Future[Answer] = self._task.get_loop().create_future()
         if not self._queue:
             self._wake.set()

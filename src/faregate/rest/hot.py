@@ -62,6 +62,7 @@ class HotRoutes:
             return None
         if headers.prefers or headers.idempotency_key is not None:
             return None
+        server.engine.refuse_if_overloaded()
         request = decode_request(UsageRequest, body)
         if request.customer_id is None or request.customer_external_id is not None:
             return None

@@ -20,6 +20,7 @@ from faregate.core.problems import (
     INTERNAL,
     INVALID,
     NOT_FOUND,
+    OVERLOADED,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     FaregateError,
@@ -52,6 +53,8 @@ class Server:
         self.engine = engine
         self.authenticator = Authenticator(engine)
         self.answers: dict[int, int] = {}
+        self._next_overload_log = 0.0
+        self._unlogged = 0
 
     async def run(
         self,
@@ -145,15 +148,29 @@ class Server:
         problem = self.problem_of(error, path, request_id)
         status = problem.kind.status
         if status >= 500 or status == 429:
-            log.warning(
-                "refused",
-                status=status,
-                detail=problem.detail,
-                path=path,
-                request_id=request_id.decode(),
-            )
+            self._log_refusal(problem, path, request_id)
         body = problem_body(problem, path, request_id.decode())
         return self.answered(status, problem_headers(problem), body, request_id)
+
+    def _log_refusal(self, problem: Problem, path: str, request_id: bytes) -> None:
+        """Log a refusal; of overload once a second only, with how many were not logged before: it
+        comes in floods, and must not take the time that is lacking."""
+        unlogged = 0
+        if problem.kind is OVERLOADED:
+            now = time.monotonic()
+            if now < self._next_overload_log:
+                self._unlogged += 1
+                return
+            self._next_overload_log = now + 1
+            unlogged, self._unlogged = self._unlogged, 0
+        log.warning(
+            "refused",
+            status=problem.kind.status,
+            detail=problem.detail,
+            path=path,
+            request_id=request_id.decode(),
+            **({"unlogged": unlogged} if unlogged else {}),
+        )
 
     def answered(
         self, status: int, headers: Headers, body: bytes, request_id: bytes
