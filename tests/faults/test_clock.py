@@ -1,6 +1,6 @@
 """The engine's clock is wrong for a while: set back an hour, or forward a day, between charges,
 with restarts in between. The ledger's own time never runs backwards, nothing is charged twice, and
-grants begin and expire once.
+grants begin and expire once; so do holds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from tests.ledger.shop import (
@@ -30,6 +31,7 @@ from tests.ledger.shop import (
 
 from faregate import Engine
 from faregate.core.amounts import Number
+from faregate.core.hold_requests import CaptureRequest, HoldRequest
 from faregate.core.instants import to_us
 from faregate.core.transactions import ChargeRequest
 
@@ -228,6 +230,105 @@ def test_after_the_clock_was_set_back_the_wallet_shows_what_the_next_charge_woul
                 assert await available(shop.engine, customer_id) == before - 1
 
     tell(story())
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+def test_a_hold_ends_once_and_does_not_come_back_with_a_clock_that_is_set_back(
+    database_url: str, restarts: bool
+):
+    async def story() -> None:
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine)
+            request = HoldRequest("hold", max_amount=Number(30), asset="USD", expires_in_seconds=60)
+            first = await shop.engine.authorize(customer_id, request)
+            assert await balance(shop, customer_id) == (70, 30)
+            for number, seconds in enumerate([59, -3600, 60, 59, -3600, 86400, 0]):
+                shop.clock.now = NOON + timedelta(seconds=seconds)
+                if restarts:
+                    await shop.restart()
+                await book(shop.engine, customer_id, use(f"event {number}", 1, NOON))
+                has_ended = number >= 2
+                status = "expired" if has_ended else "authorized"
+                assert (await shop.engine.get_hold(customer_id, first.id)).status == status
+                spent = number + 1
+                there = (100 - spent, 0) if has_ended else (70 - spent, 30)
+                assert await balance(shop, customer_id) == there, seconds
+                assert await shop.engine.authorize(customer_id, request) == first
+                await assert_clean(shop.engine)
+        async with by_hand(database_url) as database:
+            released = await database.fetch(
+                f"SELECT units, at FROM transfers WHERE from_account = '{first.id}'"
+            )
+        ended_at = to_us(NOON + timedelta(seconds=60))
+        assert [tuple(row) for row in released] == [(30 * 10**9, ended_at)]
+
+    tell(story())
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+def test_a_hold_that_is_asked_for_while_the_clock_is_behind_lives_by_the_time_of_the_ledger(
+    database_url: str, restarts: bool
+):
+    async def story() -> None:
+        async with a_shop(database_url) as shop:
+            customer_id = await make_customer(shop.engine)
+            await book(shop.engine, customer_id, use("on time"))
+            shop.clock.now = NOON - timedelta(hours=1)
+            if restarts:
+                await shop.restart()
+            request = HoldRequest("hold", max_amount=Number(9), asset="USD", expires_in_seconds=60)
+            hold = await shop.engine.authorize(customer_id, request)
+            assert (hold.created_at, hold.expires_at) == (NOON, NOON + timedelta(seconds=60))
+            extended = await shop.engine.extend_hold(customer_id, hold.id, 120)
+            assert extended.expires_at == NOON + timedelta(seconds=120)
+            captured = await shop.engine.capture(
+                customer_id, hold.id, CaptureRequest("capture", Number(4))
+            )
+            assert (captured.captured_units, captured.released_units) == (4 * 10**9, 5 * 10**9)
+            assert await balance(shop, customer_id) == (95, 0)
+            await assert_clean(shop.engine)
+
+    tell(story())
+
+
+def test_under_load_holds_are_settled_once_while_the_clock_jumps_all_the_time(database_url: str):
+    async def story() -> None:
+        dice = random.Random(9)
+        async with a_shop(database_url) as shop:
+            customers = [await make_customer(shop.engine) for _ in range(4)]
+
+            async def call(caller: int, step: int) -> None:
+                customer_id, name = customers[caller % 4], f"{step}.{caller}"
+                asked = HoldRequest(name, max_amount=Number(2), asset="USD", allow_partial=True)
+                used = CaptureRequest(name, Number(1))
+                holds, captures = [], []
+                for _ in range(2):
+                    shop.clock.now += dice.choice(JUMPS)
+                    # Grants and holds do not mind: do not wander off all the same.
+                    if not NOON <= shop.clock.now <= NOON + timedelta(days=20):
+                        shop.clock.now = NOON
+                    holds.append(await shop.engine.authorize(customer_id, asked))
+                for _ in range(2):
+                    shop.clock.now += dice.choice(JUMPS)
+                    captures.append(await shop.engine.capture(customer_id, holds[0].id, used))
+                assert holds[0] == holds[1]
+                assert captures[0] == captures[1]
+
+            for step in range(10):
+                await asyncio.gather(*[call(caller, step) for caller in range(CALLERS)])
+                if step % 5 == 4:
+                    await shop.restart()
+            for customer_id in customers:
+                assert await balance(shop, customer_id) == (100 - 10 * CALLERS // 4, 0)
+            await assert_clean(shop.engine)
+
+    tell(story())
+
+
+async def balance(shop: Shop, customer_id: str) -> tuple[Decimal, Decimal]:
+    """What is available, and what is set aside."""
+    account = await shop.engine.get_account(customer_id, USD)
+    return account.available, account.pending_out
 
 
 def test_a_version_made_the_default_after_the_clock_was_set_back_is_the_default(database_url: str):
