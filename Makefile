@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check quick format bench bench-growth clean lint
+.PHONY: help setup demo serve test check quick format bench bench-growth torture clean lint
 
 BIN := .venv/bin
 ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
@@ -40,6 +40,9 @@ bench: setup ## Measure rates and costs, beside baselines (half an hour; needs w
 
 bench-growth: setup ## Measure a ledger that grows to 10,000,000 events
 	@$(BIN)/python -m benchmarks --level growth --long-growth
+
+torture: setup ## Do harm for an hour or two, and print what was lost (nothing)
+	@$(BIN)/python -m tests.faults
 
 clean: ## Remove caches, builds and .venv
 	rm -rf .venv build dist htmlcov mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

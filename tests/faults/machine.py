@@ -517,8 +517,11 @@ class Wallets(RuleBasedStateMachine):
         assert self.life.run(work).total_count == len(self.books.events)
 
 
-def run_machine(database_url: str, examples: int, steps: int) -> Counter[str]:
-    """Try so many examples of so many steps each; returns what was done."""
+def run_machine(
+    database_url: str, examples: int, steps: int, *, keeps_examples: bool = True
+) -> Counter[str]:
+    """Try so many examples of so many steps each, on an empty database; returns what was done.
+    With `keeps_examples`, one that failed is tried first the next time."""
     life = Life(database_url)
     try:
         run_state_machine_as_test(
@@ -527,6 +530,7 @@ def run_machine(database_url: str, examples: int, steps: int) -> Counter[str]:
                 max_examples=examples,
                 stateful_step_count=steps,
                 deadline=None,
+                **({} if keeps_examples else {"database": None}),
                 report_multiple_bugs=False,
                 suppress_health_check=list(HealthCheck),
             ),
