@@ -26,7 +26,7 @@ from faregate.core.gate import (
     Gated,
     HoldAnswer,
     SettledHold,
-    VoidHold,
+    UpdateHold,
 )
 from faregate.core.grants import Grant
 from faregate.core.holds import CounterKey, Hold
@@ -233,15 +233,15 @@ def _at_the_gate(
     if isinstance(command, Authorize):
         changes = Changes(state, _limits(state, known, catalog, now))
         return authorize(changes, known.holds, command, catalog, now, ids)
+    if isinstance(command, (Capture, UpdateHold)):
+        prior = known.transactions.get(command.request.transaction_id)
+        changes = Changes(state, _limits(state, known, catalog, now))
+        if isinstance(command, Capture):
+            return capture(changes, known.holds, prior, known.events, command, catalog, now, ids)
+        return update(changes, known.holds, prior, known.events, command, catalog, now, ids)
     if isinstance(command, ExtendHold):
         return extend(state, known.holds, command, now)
-    if isinstance(command, VoidHold):
-        return void(state, known.holds, command, now)
-    prior = known.transactions.get(command.request.transaction_id)
-    changes = Changes(state, _limits(state, known, catalog, now))
-    if isinstance(command, Capture):
-        return capture(changes, known.holds, prior, known.events, command, catalog, now, ids)
-    return update(changes, known.holds, prior, known.events, command, catalog, now, ids)
+    return void(state, known.holds, command, now)
 
 
 def _subscribe(state: CustomerState, command: Subscribe) -> Decision:

@@ -84,7 +84,6 @@ class _Settling:
         self.ids = ids
         self.is_open = hold.status == "authorized"
         self.payer = hold if self.is_open else self._open_parent()
-        self.scale = catalog.assets[hold.account_id.rpartition(":")[2]].scale
         self.results: tuple[EventResult, ...] = ()
         self.events: list[BookedEvent] = []
         self.captured_units = 0
@@ -104,15 +103,16 @@ class _Settling:
         self, field: str, amount: Number, reference: str, *, is_whole: bool
     ) -> Problem | None:
         """Charge an amount of whole assets, for the whole of what was held for or a part of it."""
-        units = read_amount(field, amount, self.scale)
+        scale = self.catalog.assets[self.hold.account_id.rpartition(":")[2]].scale
+        units = read_amount(field, amount, scale)
         if isinstance(units, Problem):
             return units
         changes, payer, now = self.changes, self.payer, self.now
         account = changes.advanced(self.hold.account_id, now)
         if payer is not None:
-            moved = debit_hold(account, payer.id, units, REVENUE, reference, now, self.scale)
+            moved = debit_hold(account, payer.id, units, REVENUE, reference, now, scale)
         else:
-            moved = debit(account, units, REVENUE, reference, now, self.scale)
+            moved = debit(account, units, REVENUE, reference, now, scale)
         if isinstance(moved, Problem):
             return moved
         changes.put(moved)
