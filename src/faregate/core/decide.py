@@ -16,6 +16,7 @@ import msgspec
 from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
+from faregate.core.capturing import capture, extend, void
 from faregate.core.customers import CarryKey, Changes, CustomerState
 from faregate.core.events import BookedEvent, EventsBooked, RecordEvents, decide_events
 from faregate.core.gate import (
@@ -45,7 +46,7 @@ from faregate.core.rules import (
     SetLimit,
     change_rules,
 )
-from faregate.core.settling import capture, extend, update, void
+from faregate.core.sessions import update
 from faregate.core.subscriptions import Binding, CatalogView, Stretch, Subscription
 from faregate.core.transactions import (
     Adjust,

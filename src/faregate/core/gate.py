@@ -2,7 +2,8 @@
 
 A decline is an answer, kept and repeated like any other: nothing is wrong with the request. All
 commands are idempotent by the caller's `transaction_id`, captured events by their own ids too.
-How a hold is granted is in `authorizing`, what becomes of it in `settling`.
+How a hold is granted is in `authorizing`; what becomes of it in `settling`, `capturing` and
+`sessions`.
 """
 
 from __future__ import annotations
