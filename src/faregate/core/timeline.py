@@ -162,13 +162,15 @@ class Draft:
         """
         account, grants = self.account, tuple(self.grants)
         pending, change = account.pending_out_units, account.next_change_at
+        counted = account.counted
+        is_counted = bool(counted)
         for hold in self.step.holds.values():
             before = account.holds.get(hold.id)
             pending += hold.held_units - (0 if before is None else before.held_units)
             if hold.id in self.holds and (change is None or hold.expires_at < change):
                 change = hold.expires_at
-        counted = account.counted
-        if counted or any(hold.counts for hold in self.step.holds.values()):
+            is_counted = is_counted or bool(hold.counts)
+        if is_counted:
             changed = self.step.holds
             counted = recounted(
                 counted, [(account.holds.get(name), self.holds.get(name)) for name in changed]
