@@ -16,8 +16,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 DATABASES = ("sqlite", "postgresql")
+
+# On a busy machine an example takes as long as it takes: no test is about that.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
