@@ -41,11 +41,13 @@ async def measure_gate(url: str, plan: Plan, say: Say) -> tuple[dict[Cell, Rate]
         customers = await open_shop(engine, plan.customers)
         limited = await open_shop(engine, plan.customers, has_product=True)
         await limit_all(engine, limited)
+        # Their wallets fill up with little gifts.
+        gifted = await open_shop(engine, plan.customers, has_product=True)
         for turn in range(plan.rounds):
             for cell in CELLS:
                 subject, callers, wallets = cell
                 say(f"gate, {subject}, {callers} callers, {wallets}")
-                chosen = limited if subject == "limited pair" else customers
+                chosen = {"limited pair": limited, "mixed": gifted}.get(subject, customers)
                 work = Work(engine, chosen[:1] if wallets == "hot" else chosen)
                 run = f"{turn}-{wallets}-{callers:03d}-{subject}"
                 call = work.call(subject, run)
