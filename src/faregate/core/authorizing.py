@@ -13,7 +13,7 @@ from msgspec import structs
 from faregate.core.accounts import DEFAULT_ACCOUNT, Account, account_id
 from faregate.core.codec import decode, differing_fields, encode
 from faregate.core.customers import Changes
-from faregate.core.estimates import Estimate, bounded, estimate
+from faregate.core.estimates import Estimate, estimate, expected_use
 from faregate.core.events import check_free
 from faregate.core.gate import (
     Authorize,
@@ -38,7 +38,6 @@ from faregate.core.holds import (
     expiry,
 )
 from faregate.core.ids import IdSource
-from faregate.core.limiting import Use
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import fundable
@@ -124,7 +123,10 @@ def _authorize(
         return Problem(CONFLICT, detail)
     counts = wanted.counts
     if changes.limits is not None:
-        use = _use_of(request)
+        is_bound = request.estimate == "upper_bound"
+        use = expected_use(
+            request.event_type, request.subject, request.data, is_upper_bound=is_bound
+        )
         asset = account.asset
         room_for = changes.limits.room_for
         outcome = room_for(use, asset, units, changes.advanced_accounts(now), parent)
@@ -145,12 +147,6 @@ def _authorize(
     hold = _new_hold(request, account, units, minimum, counts, parent, now, ids)
     changes.put(add_to(account, parent, hold, units, now))
     return changes.holds[hold.id]
-
-
-def _use_of(request: HoldRequest) -> Use:
-    data = request.data or {}
-    is_bound = request.estimate == "upper_bound"
-    return Use(request.event_type, request.subject, bounded(data) if is_bound else data)
 
 
 def _parent(changes: Changes, request: HoldRequest, now: datetime) -> Hold | Problem | None:

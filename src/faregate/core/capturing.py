@@ -29,7 +29,7 @@ from faregate.core.settling import (
     Settling,
     ended,
     find_hold,
-    refuse_ended,
+    find_to_settle,
     repeat_of,
 )
 from faregate.core.subscriptions import CatalogView
@@ -61,12 +61,9 @@ def capture(
     )
     if prior is not None:
         return repeat_of(changes, prior, asked, events, booked, "capture")
-    hold = find_hold(changes, holds, command.hold_id, now)
+    hold = find_to_settle(changes, holds, command.hold_id, now, "captured")
     if isinstance(hold, Problem):
         return hold
-    refusal = refuse_ended(hold, "captured")
-    if refusal is not None:
-        return refusal
     if request.final and hold.status == "authorized":
         hold = _without_children(changes, hold, now)
     settling = Settling(changes, hold, catalog, now, ids)

@@ -147,7 +147,7 @@ def decide(
 ) -> Decision:
     """Decide one command on one customer's state, as of `now` (never earlier than before)."""
     if isinstance(command, RecordEvents):
-        changes = Changes(state, _limits(state, known, catalog, now))
+        changes = _changes(state, known, catalog, now)
         events = decide_events(changes, known.events, command, catalog, now, ids)
         if isinstance(events, Problem):
             return Decision(state, events)
@@ -202,15 +202,15 @@ def _decision(
     )
 
 
-def _limits(
-    state: CustomerState, known: Known, catalog: CatalogView, now: datetime
-) -> Limiting | None:
-    """Return the customer's limits with what they have counted; None where there are none."""
+def _changes(state: CustomerState, known: Known, catalog: CatalogView, now: datetime) -> Changes:
+    """Begin to change a customer, under their limits with what those have counted."""
     rules = state.rules
     if not (rules.limits or catalog.limits):
-        return None
+        return Changes(state)
     limits = limits_for(rules.limits, catalog.limits, rules.metadata)
-    return Limiting(state.customer_id, limits, known.counters, now) if limits else None
+    if not limits:
+        return Changes(state)
+    return Changes(state, Limiting(state.customer_id, limits, known.counters, now))
 
 
 def _change_rules(state: CustomerState, command: RulesCommand) -> Decision:
@@ -232,11 +232,11 @@ def _at_the_gate(
     ids: IdSource,
 ) -> Gated | Problem:
     if isinstance(command, Authorize):
-        changes = Changes(state, _limits(state, known, catalog, now))
+        changes = _changes(state, known, catalog, now)
         return authorize(changes, known.holds, command, catalog, now, ids)
     if isinstance(command, (Capture, UpdateHold)):
         prior = known.transactions.get(command.request.transaction_id)
-        changes = Changes(state, _limits(state, known, catalog, now))
+        changes = _changes(state, known, catalog, now)
         if isinstance(command, Capture):
             return capture(changes, known.holds, prior, known.events, command, catalog, now, ids)
         return update(changes, known.holds, prior, known.events, command, catalog, now, ids)

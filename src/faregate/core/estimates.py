@@ -58,7 +58,7 @@ def estimate(
     measured: set[str | None] = set()
     free = NOTHING_FREE
     if changes.limits is not None:
-        use = Use(event_type, subject, bounded(data) if is_upper_bound else data)
+        use = expected_use(event_type, subject, data, is_upper_bound=is_upper_bound)
         free = changes.limits.free_share(use, changes.advanced_accounts(now), own)
     for compiled in prices:
         priced = choose_asset(compiled, changes)
@@ -95,7 +95,19 @@ def estimate(
     return structs.replace(wanted, counts=free.taken(measured))
 
 
-def bounded(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def expected_use(
+    event_type: str | None,
+    subject: str | None,
+    data: Mapping[str, Any] | None,
+    *,
+    is_upper_bound: bool,
+) -> Use:
+    """Return a use that is about to happen, as limits count it."""
+    known = data or {}
+    return Use(event_type, subject, _bounded(known) if is_upper_bound else known)
+
+
+def _bounded(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the data of a use with the upper bounds of what it does not say yet: where there is no
     `x`, what is given as `max_x`."""
     bounds = {

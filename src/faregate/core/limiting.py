@@ -255,29 +255,16 @@ class Limiting:
         return (*counts, *of_run)
 
     def _decline(self, limit: Limit, key: CounterKey, used: int, needed: int) -> Decline:
-        too_much = used + needed - limit.amount_units
-        resets_at = self._counter(key).frees_at(limit, self._now, too_much)
+        resets_at = self._resets_at(limit, key, used + needed)
         self._tell(limit, key, used)
         mark = LimitInTheWay(limit.id, limit.amount_units, used, limit.scale, resets_at, limit.name)
-        return Decline("limit_exceeded", self._exceeded(limit, key, used, needed), limit=mark)
+        detail = _exceeded(limit, key, used, needed, resets_at)
+        return Decline("limit_exceeded", detail, limit=mark)
 
-    def _exceeded(self, limit: Limit, key: CounterKey, used: int, needed: int) -> str:
-        amount, so_far, more = [
-            plain(to_decimal(units, limit.scale)) for units in (limit.amount_units, used, needed)
-        ]
-        whose = f" for subject {key[1]!r}" if key[1] else ""
-        name = f" ({limit.name})" if limit.name else ""
-        per = "in all" if limit.period == "lifetime" else f"per {limit.period}"
-        resets_at = self._counter(key).frees_at(
-            limit, self._now, used + needed - limit.amount_units
-        )
-        remedy = "raise the limit"
-        if resets_at is not None:
-            remedy = f"wait until {resets_at.isoformat()}, or raise the limit"
-        return (
-            f"limit {limit.id}{name} allows {amount} {limit.unit} {per}{whose}; {so_far} is used "
-            f"or held and {more} is needed: {remedy}"
-        )
+    def _resets_at(self, limit: Limit, key: CounterKey, units: int) -> datetime | None:
+        """Return when so many units would fit, if nothing more comes; None: never."""
+        too_much = units - limit.amount_units
+        return self._counter(key).frees_at(limit, self._now, too_much)
 
     # -- when it was used ---------------------------------------------------------------------
 
@@ -302,10 +289,10 @@ class Limiting:
             if limit.rejects_events and not self.has_happened:
                 used = self._used(limit, key) + held_units(key, accounts, None)
                 if used + units > limit.amount_units:
-                    detail = self._exceeded(limit, key, used, units)
+                    resets_at = self._resets_at(limit, key, used + units)
+                    detail = _exceeded(limit, key, used, units, resets_at)
                     return Problem(LIMIT_EXCEEDED, detail, {})
-            if self.has_happened:
-                self.by_hold[limit.id] = self.by_hold.get(limit.id, 0) + units
+            self._take_off_hold(limit.id, units)
             warnings += self._count(limit, key, units)
         if self.run_keys:
             counted = {limit.counter_key(use.subject) for limit in self._matching(use)}
@@ -397,8 +384,31 @@ class Limiting:
         for count in taken:
             units = count.units or 0
             self._count(by_id[count.limit_id], count.key, units)
-            if self.has_happened:
-                self.by_hold[count.limit_id] = self.by_hold.get(count.limit_id, 0) + units
+            self._take_off_hold(count.limit_id, units)
+
+    def _take_off_hold(self, limit_id: str, units: int) -> None:
+        """Note that so much of what the hold counts for was used."""
+        if self.has_happened:
+            self.by_hold[limit_id] = self.by_hold.get(limit_id, 0) + units
+
+
+def _exceeded(
+    limit: Limit, key: CounterKey, used: int, needed: int, resets_at: datetime | None
+) -> str:
+    """Say which limit is in the way, how far it is used, and what would help."""
+    amount, so_far, more = [
+        plain(to_decimal(units, limit.scale)) for units in (limit.amount_units, used, needed)
+    ]
+    whose = f" for subject {key[1]!r}" if key[1] else ""
+    name = f" ({limit.name})" if limit.name else ""
+    per = "in all" if limit.period == "lifetime" else f"per {limit.period}"
+    remedy = "raise the limit"
+    if resets_at is not None:
+        remedy = f"wait until {resets_at.isoformat()}, or raise the limit"
+    return (
+        f"limit {limit.id}{name} allows {amount} {limit.unit} {per}{whose}; {so_far} is used "
+        f"or held and {more} is needed: {remedy}"
+    )
 
 
 def _sum_of(fees: Iterable[tuple[str, int]], asset: str | None) -> int:

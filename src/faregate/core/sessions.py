@@ -10,7 +10,7 @@ from msgspec import structs
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.customers import Changes
-from faregate.core.estimates import Estimate, bounded, estimate
+from faregate.core.estimates import Estimate, estimate, expected_use
 from faregate.core.events import (
     BookedEvent,
     check_free,
@@ -30,13 +30,12 @@ from faregate.core.gate import (
 from faregate.core.hold_requests import Want
 from faregate.core.holds import Decline, Hold, expiry, take
 from faregate.core.ids import IdSource
-from faregate.core.limiting import Limiting, Use
+from faregate.core.limiting import Limiting
 from faregate.core.problems import Problem, invalid
 from faregate.core.settling import (
     Settling,
     counting_nothing,
-    find_hold,
-    refuse_ended,
+    find_to_settle,
     repeat_of,
 )
 from faregate.core.subscriptions import CatalogView
@@ -75,12 +74,9 @@ def update(
     )
     if prior is not None:
         return repeat_of(changes, prior, asked, events, booked, "update")
-    hold = find_hold(changes, holds, command.hold_id, now)
+    hold = find_to_settle(changes, holds, command.hold_id, now, "updated")
     if isinstance(hold, Problem):
         return hold
-    refusal = refuse_ended(hold, "updated")
-    if refusal is not None:
-        return refusal
     if want.data is not None and hold.event_type is None:
         return invalid("want.data", "needs a hold with an event_type: send want.amount")
     hold = structs.replace(hold, is_session=True)
@@ -124,8 +120,7 @@ def _within_limits(
 ) -> tuple[Hold, int, Decline | None] | Problem:
     """Return the hold as it counts for limits with its next slice, what they leave room for of the
     slice, and why that is less than was wanted."""
-    data = want.data or {}
-    use = Use(hold.event_type, hold.subject, bounded(data) if hold.is_upper_bound else data)
+    use = expected_use(hold.event_type, hold.subject, want.data, is_upper_bound=hold.is_upper_bound)
     asset = hold.account_id.rpartition(":")[2]
     accounts = changes.advanced_accounts(now)
     # An amount says nothing new about what is used: the use goes on.

@@ -56,7 +56,15 @@ def ended(hold: Hold, what: str) -> Problem:
     return Problem(CONFLICT, f"hold {hold.id} is {hold.status}, it cannot be {what}: {remedy}")
 
 
-def refuse_ended(hold: Hold, what: str) -> Problem | None:
+def find_to_settle(
+    changes: Changes, known: Mapping[str, Hold], hold_id: str, now: datetime, what: str
+) -> Hold | Problem:
+    """Find a hold that may still be settled: open, or expired if it takes late captures."""
+    hold = find_hold(changes, known, hold_id, now)
+    return hold if isinstance(hold, Problem) else _refuse_ended(hold, what) or hold
+
+
+def _refuse_ended(hold: Hold, what: str) -> Problem | None:
     """Refuse what comes too late for this hold."""
     if hold.status == "authorized":
         return None
