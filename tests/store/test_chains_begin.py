@@ -4,6 +4,7 @@ on from there."""
 import asyncio
 
 import pytest
+from tests.ledger.chaining import settle
 from tests.ledger.shop import (
     Clock,
     assert_clean,
@@ -17,7 +18,6 @@ from tests.ledger.shop import (
 )
 
 from faregate import Engine
-from faregate.ledger.event_index import index_events
 from faregate.store.migrate import newest_version
 from faregate.store.protocol import StoreError
 
@@ -37,10 +37,8 @@ async def fill_as_before(url: str, *, is_indexed: bool) -> list[str]:
         customers = [await make_customer(engine), await make_customer(engine, None)]
         for number in range(3):
             await book(engine, customers[0], use(f"old {number}"))
-    async with other_connection(url) as store:
-        if is_indexed:
-            lease = (await store.leases())[0]
-            await index_events(store, lease, lease.indexed_seq, lease.last_seq)
+    if is_indexed:
+        await settle(url)
     async with by_hand(url) as database:
         for sql in BEFORE:
             await database.fetch(sql)
@@ -69,9 +67,7 @@ def test_what_was_booked_before_is_chained_and_chains_go_on(database_url: str, i
             assert await available(engine, used) == 96
             await assert_clean(engine)
             assert (await engine.verify(heads=[upgraded.head])).is_clean
-        async with other_connection(database_url) as store:
-            lease = (await store.leases())[0]
-            await index_events(store, lease, lease.indexed_seq, lease.last_seq)
+        await settle(database_url)
         async with Engine.open(database_url, clock=Clock()) as engine:
             await book(engine, used, use("newer"))
             report = await engine.verify(heads=[upgraded.head])

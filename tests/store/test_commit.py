@@ -31,7 +31,7 @@ async def leased(url: str) -> AsyncIterator[tuple[Store, LaneCommit]]:
         lease = await store.take_lease((await store.leases())[0], "me", FAR_US)
         assert lease is not None
         epoch = (await store.fetch("SELECT epoch FROM catalog_epoch"))[0][0]
-        yield store, LaneCommit(lease.lane, lease.epoch, epoch, 2, 9, FAR_US, {})
+        yield store, LaneCommit(lease.lane, lease.epoch, epoch, 2, 9, FAR_US, 1, {})
     finally:
         await store.close()
 
@@ -58,6 +58,7 @@ def test_a_commit_writes_its_rows_and_where_the_lane_stands(database_url: str):
             assert [tuple(row) for row in loaded.grants] == [GRANT]
             lease = (await store.leases())[0]
             assert (lease.last_seq, lease.clock_us, lease.lease_until_us) == (2, 9, FAR_US)
+            assert lease.indexed_seq == 1
 
     asyncio.run(story())
 

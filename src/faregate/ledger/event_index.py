@@ -1,100 +1,157 @@
 """What is kept per customer of a lane's numbered rows: the indexes of events and holds
-(`customer_events`, `customer_holds`), and where the chain of transfers stands (`chains`). It is
-written behind the commits: when a lane is idle, or far enough behind. Until a row is there, readers
-look through the newest rows by themselves, so a failure here costs nothing but time.
+(`customer_events`, `customer_holds`), and where the chain of transfers stands (`chains`). Until a
+row is there, readers look through the newest rows by themselves.
 
-A customer's rows stand together, so many customers mean many places to write. They are written in
-slices of a few customers, each in a transaction of its own, so that no charge waits long on a
-database with one writer.
+A customer's rows stand together, so many customers mean many places to write. Each batch would have
+to touch nearly as many as it has events. So the lane gathers what is missing, some thousands of
+rows, and from then on each of its commits carries a slice of them along, customer by customer: no
+transaction of their own that charges would have to wait for, and under the fence of the lease.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Final
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
 
 from faregate.core.chain import Head
-from faregate.store.protocol import FenceFailed, Lease, Store
+from faregate.store.protocol import Lease, Store
+from faregate.store.schema import CHAINS, CUSTOMER_EVENTS, CUSTOMER_HOLDS
 
 WHEN_IDLE: Final = 500
-"""Rows behind from which a lane writes as soon as it is idle; after some seconds, all."""
+"""Numbers behind from which a lane writes as soon as it is idle; after some seconds, all."""
 AT_LATEST: Final = 10_000
-"""Rows behind at which a busy lane writes too."""
-SLICE: Final = 500
-"""Events of one transaction, or one customer's."""
+"""Numbers behind at which a busy lane writes too."""
+SLICE: Final = 100
+"""Rows that a commit carries; more if it has given more numbers than that itself."""
 
 _NEWEST: Final = "lane = $1 AND seq > $2 AND seq <= $3"
-_INDEXES: Final = (("events", "seq"), ("holds", "seq, hold_id"))
-"""Tables with numbered rows of customers, and what their indexes have of a row."""
-_INDEX: Final = """
-    INSERT INTO customer_{table} (lane, customer_id, {columns})
-    SELECT lane, customer_id, {columns} FROM {table} WHERE lane = $1 AND seq > $2 AND seq <= $3
-    AND customer_id >= $4 AND customer_id {{until}} $5 ORDER BY customer_id, seq
-    ON CONFLICT (lane, customer_id, seq) DO NOTHING
-"""
-_HEADS: Final = """
-    SELECT t.lane, t.customer_id, t.hash, t.seq FROM transfers t JOIN (
-        SELECT max(seq) AS seq FROM transfers
-        WHERE lane = $1 AND seq > $2 AND seq <= $3 {also} GROUP BY customer_id
+_HEADS: Final = f"""
+    SELECT t.customer_id, t.hash, t.seq FROM transfers t JOIN (
+        SELECT max(seq) AS seq FROM transfers WHERE {_NEWEST} GROUP BY customer_id
     ) AS n ON t.lane = $1 AND t.seq = n.seq
 """
 """The newest transfer in a range of each customer who has one there."""
-_SETTLE: Final = f"""
-    INSERT INTO chains (lane, customer_id, head, last_seq)
-    {_HEADS.format(also="AND customer_id >= $4 AND customer_id {until} $5")}
-    WHERE true ORDER BY t.customer_id
-    ON CONFLICT (lane, customer_id) DO UPDATE SET head = excluded.head, last_seq = excluded.last_seq
-    WHERE chains.last_seq < excluded.last_seq
-"""
-"""Moves `chains` on, never back, whoever else does the same at the same time."""
+
+Row = tuple[Any, ...]
 
 
-async def index_events(store: Store, lease: Lease, indexed_seq: int, last_seq: int) -> int:
-    """Write down which customer has which events and holds after `indexed_seq`, and where their
-    chains stand; returns how far it got.
+class _Gathered:
+    """Rows that the index lacks, by customer: as they are written, without the customer."""
 
-    What was written before a failure is written again, to no effect, and true whoever has the
-    lane. Raises `StoreUnavailable`, or `FenceFailed` if the lane belongs to somebody else now.
+    __slots__ = ("events", "heads", "holds")
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[Row]] = {}
+        self.holds: dict[str, list[Row]] = {}
+        self.heads: dict[str, Head] = {}
+
+    def walks(self) -> Iterator[tuple[str, Iterator[Row]]]:
+        """Walk the tables, and the rows of each by customer."""
+        yield CUSTOMER_EVENTS.name, _by_customer(self.events)
+        yield CUSTOMER_HOLDS.name, _by_customer(self.holds)
+        heads = ((customer, head.hash, head.seq) for customer, head in sorted(self.heads.items()))
+        yield CHAINS.name, heads
+
+
+def _by_customer(rows: Mapping[str, Sequence[Row]]) -> Iterator[Row]:
+    for customer_id in sorted(rows):
+        for row in rows[customer_id]:
+            yield (customer_id, *row)
+
+
+class EventIndex:
+    """What a lane's index lacks, for as long as it holds one lease, and how far it is there.
+
+    A pass writes what was missing when it began, slice by slice; one slice at a time is on its way.
+    What is written a second time, after a lane was lost, changes nothing.
     """
-    upto = min(last_seq, indexed_seq + 2 * AT_LATEST)
-    for table, columns in _INDEXES:
-        sql = _INDEX.format(table=table, columns=columns)
-        await _index(store, table, sql, (lease.lane, indexed_seq, upto))
-    await _index(store, "transfers", _SETTLE, (lease.lane, indexed_seq, upto))
-    async with store.transaction() as transaction:
-        mine = await transaction.fetch(
-            "UPDATE lanes SET indexed_seq = $1 WHERE lane = $2 AND epoch = $3 RETURNING lane",
-            upto,
-            lease.lane,
-            lease.epoch,
-        )
-        if not mine:
-            raise FenceFailed
-    return upto
+
+    def __init__(self, indexed_seq: int) -> None:
+        self.indexed_seq = indexed_seq
+        self._upto = indexed_seq
+        self._new = _Gathered()
+        self._walks: deque[tuple[str, Iterator[Row]]] = deque()
+        self._slice: dict[str, list[Row]] | None = None
+
+    @property
+    def heads(self) -> Mapping[str, Head]:
+        """Where the chains stand that have transfers since the last pass began."""
+        return self._new.heads
+
+    def add(
+        self,
+        events: Sequence[tuple[str, int]],
+        holds: Sequence[tuple[str, int, str]],
+        heads: Mapping[str, Head],
+    ) -> None:
+        """Add rows that are durable: customers with the numbers of events, those of holds and
+        their ids, and where chains stand now."""
+        for customer_id, seq in events:
+            self._new.events.setdefault(customer_id, []).append((seq,))
+        for customer_id, seq, hold_id in holds:
+            self._new.holds.setdefault(customer_id, []).append((seq, hold_id))
+        self._new.heads.update(heads)
+
+    def begin(self, last_seq: int, behind: int) -> bool:
+        """Begin a pass if so many of the numbers up to `last_seq` are missing, and none is going
+        on; tell whether one is."""
+        if not self._is_passing and last_seq - self.indexed_seq >= behind:
+            self._upto = last_seq
+            self._walks.extend(self._new.walks())
+            self._new = _Gathered()
+        return self._is_passing
+
+    @property
+    def _is_passing(self) -> bool:
+        return bool(self._walks) or self._slice is not None
+
+    def take(self, count: int) -> dict[str, list[Row]]:
+        """Return the rows that the next commit carries, by table: `SLICE`, or `count` if that is
+        more, as long as there are. The same again until they have landed."""
+        if self._slice is None and self._walks:
+            self._slice = {}
+            room = max(SLICE, count)
+            while self._walks and room:
+                table, walk = self._walks[0]
+                rows = list(islice(walk, room))
+                if rows:
+                    self._slice[table] = rows
+                if len(rows) < room:
+                    self._walks.popleft()
+                room -= len(rows)
+        return self._slice or {}
+
+    @property
+    def seq_after(self) -> int:
+        """How far the index is there when what was taken is durable."""
+        is_last = self._slice is not None and not self._walks
+        return self._upto if is_last else self.indexed_seq
+
+    def landed(self) -> bool:
+        """Note that what was taken is durable; tell whether the pass is done with it."""
+        is_last = self._is_passing and not self._walks
+        self.indexed_seq = self.seq_after
+        self._slice = None
+        return is_last
 
 
-async def _index(store: Store, table: str, sql: str, new: tuple[int, int, int]) -> None:
-    """Do something to the new rows of one table, by customer, in slices."""
-    async with store.snapshot() as snapshot:
-        rows = await snapshot.fetch(
-            f"SELECT customer_id FROM {table} WHERE {_NEWEST} ORDER BY customer_id", *new
-        )
-    firsts = list(dict.fromkeys(row[0] for row in rows[::SLICE]))
-    last = rows[-1][0] if rows else ""
-    for first, following in pairwise([*firsts, None]):
-        until = "<=" if following is None else "<"
-        async with store.transaction() as transaction:
-            await transaction.fetch(
-                sql.replace("{until}", until),
-                *new,
-                first,
-                last if following is None else following,
-            )
-
-
-async def read_newest_heads(store: Store, lease: Lease) -> dict[str, Head]:
-    """Return where chains stand that have transfers which `chains` does not have yet."""
+async def read_missing(store: Store, lease: Lease) -> EventIndex:
+    """Read what the index of a lane lacks. Raises `StoreUnavailable`."""
+    index = EventIndex(lease.indexed_seq)
+    newest = (lease.lane, lease.indexed_seq, lease.last_seq)
     async with store.snapshot(for_lane=True) as snapshot:
-        newest = (lease.lane, lease.indexed_seq, lease.last_seq)
-        rows = await snapshot.fetch(_HEADS.format(also=""), *newest)
-    return {customer_id: Head(head, seq) for _, customer_id, head, seq in rows}
+        events, holds = [
+            await snapshot.fetch(
+                f"SELECT customer_id, {names} FROM {table} WHERE {_NEWEST} ORDER BY seq", *newest
+            )
+            for table, names in (("events", "seq"), ("holds", "seq, hold_id"))
+        ]
+        heads = await snapshot.fetch(_HEADS, *newest)
+    index.add(
+        [(customer_id, seq) for customer_id, seq in events],
+        [(customer_id, seq, hold_id) for customer_id, seq, hold_id in holds],
+        {customer_id: Head(head, seq) for customer_id, head, seq in heads},
+    )
+    return index

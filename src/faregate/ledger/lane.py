@@ -28,7 +28,7 @@ from faregate.core.instants import from_us, to_us
 from faregate.core.problems import INTERNAL, OVERLOADED, UNAVAILABLE, FaregateError, Problem
 from faregate.core.subscriptions import CatalogView
 from faregate.ledger.batch import Batch, Moment, Pending
-from faregate.ledger.event_index import AT_LATEST, WHEN_IDLE, index_events, read_newest_heads
+from faregate.ledger.event_index import AT_LATEST, WHEN_IDLE, EventIndex, read_missing
 from faregate.ledger.lease import (
     LEASE_SECONDS,
     LaneHeld,
@@ -126,13 +126,12 @@ class Lane:
         self._lease: Lease | None = None
         self._clock_us = 0
         self._last_seq = 0
-        self._indexed_seq = 0
+        self._index = EventIndex(0)
         self._queue: deque[Pending] = deque()
         self._queued = 0
         self._was_full = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._indexing: asyncio.Task[None] | None = None
         self._is_closing = False
         self._memory = Memory()
         self._read_ids = 0
@@ -195,8 +194,6 @@ class Lane:
         # Whoever is told not to wait any longer must not take the lane's work down with it.
         if self._task is not None:
             await asyncio.shield(self._task)
-        if self._indexing is not None:
-            await asyncio.shield(self._indexing)
         if self._lease is not None:
             lease, self._lease = self._lease, None
             try:
@@ -292,11 +289,17 @@ class Lane:
             return
         if await self._wakes(IDLE_SECONDS):
             return
-        self._index_if(WHEN_IDLE)
-        if not await self._wakes(LEASE_SECONDS / 3):
-            # Nobody waits: the rest too, so that the end of every chain is kept.
-            self._index_if(1)
+        if await self._writes_index(WHEN_IDLE) and not await self._wakes(LEASE_SECONDS / 3):
             await self._commit_again([])
+            # Nobody waits: the rest too, so that the end of every chain is kept.
+            await self._writes_index(1)
+
+    async def _writes_index(self, behind: int) -> bool:
+        """Write the index of events if it is so many numbers behind; False if somebody came."""
+        while self._index.begin(self._last_seq, behind):
+            if not await self._commit_again([]) or self._queue:
+                return False
+        return True
 
     async def _wakes(self, seconds: float) -> bool:
         """Wait for a command, or to be stopped; False if neither came in that time."""
@@ -441,6 +444,8 @@ class Lane:
         if lease is None:
             raise StoreUnavailable("the lane has no lease")
         started = asyncio.get_running_loop().time()
+        index = self._index
+        carried = index.take(batch.rows.last_seq - self._last_seq)
         await self._store.commit(
             LaneCommit(
                 self.number,
@@ -449,9 +454,12 @@ class Lane:
                 batch.rows.last_seq,
                 self._clock_us,
                 lease_clock_us() + LEASE_SECONDS * 1_000_000,
-                batch.rows.lists(),
+                index.seq_after,
+                {**batch.rows.lists(), **carried},
             )
         )
+        if index.landed() and self._index is index:
+            self._memory.settle(index.indexed_seq)
         self.statistics.commit_took(asyncio.get_running_loop().time() - started)
 
     async def _commit_again(self, pendings: list[Pending], reason: Exception | None = None) -> bool:
@@ -513,7 +521,8 @@ class Lane:
     def _remember(self, batch: Batch) -> None:
         self._last_seq = batch.rows.last_seq
         self._memory.learn(batch.states, batch.heads, batch.booked.names(), batch.counters)
-        self._index_if(AT_LATEST)
+        self._index.add(batch.rows.numbered_events, batch.rows.numbered_holds, batch.heads)
+        self._index.begin(self._last_seq, AT_LATEST)
 
     def _answer(self, batch: Batch) -> None:
         """Answer everybody: what was decided is durable now."""
@@ -552,11 +561,11 @@ class Lane:
     async def _take_lease(self, wait_seconds: float) -> None:
         self._let_go()
         lease = await take_lane(self._store, self.number, self._holder, wait_seconds)
-        heads = await read_newest_heads(self._store, lease)
-        self._memory.begin(lease.indexed_seq, heads)
+        index = await read_missing(self._store, lease)
+        self._memory.begin(lease.indexed_seq, index.heads)
+        self._index = index
         self._lease = lease
         self._last_seq = lease.last_seq
-        self._indexed_seq = lease.indexed_seq
         self._clock_us = max(self._clock_us, lease.clock_us)
         # What an earlier holder booked is not among the recent ids.
         self._read_ids = READ_IDS_BATCHES
@@ -566,27 +575,6 @@ class Lane:
         with suppress(FaregateError):
             await self._take_lease(0)
             log.info("took over", lane=self.number)
-
-    # -- the index of events ------------------------------------------------------------------
-
-    def _index_if(self, behind: int) -> None:
-        """Bring the index of events up to date if it is so many rows behind."""
-        if self._last_seq - self._indexed_seq >= behind and self._indexing is None:
-            lease = self._lease
-            if lease is not None:
-                self._indexing = asyncio.ensure_future(self._index(lease))
-
-    async def _index(self, lease: Lease) -> None:
-        try:
-            upto = await index_events(self._store, lease, self._indexed_seq, self._last_seq)
-            if self._lease is lease:
-                self._indexed_seq = upto
-                self._memory.settle(upto)
-        except Exception as error:
-            # Costs nothing but time: readers look at what is not indexed by themselves.
-            log.warning("events not indexed", lane=self.number, reason=str(error))
-        finally:
-            self._indexing = None
 
 
 def _fail(pendings: list[Pending], error: FaregateError) -> None:

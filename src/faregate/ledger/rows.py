@@ -253,6 +253,16 @@ class BatchRows:
             )
         )
 
+    @property
+    def numbered_events(self) -> list[tuple[str, int]]:
+        """Customers with the numbers of their events."""
+        return [(row[1], row[2]) for row in self.events]
+
+    @property
+    def numbered_holds(self) -> list[tuple[str, int, str]]:
+        """Customers with the numbers and ids of their new holds."""
+        return [(customer, seq, hold.id) for customer, hold, seq in self._holds.values()]
+
     def lists(self) -> RowLists:
         """Return the rows by hot table, in the column order of `schema`."""
         return {

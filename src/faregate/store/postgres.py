@@ -42,11 +42,12 @@ _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncio
 
 
 _FENCE: Final = (
-    "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3 "
+    "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3, "
+    "indexed_seq = $7 "
     "WHERE lane = $4 AND epoch = $5 AND last_seq <= $1 "
     "AND (SELECT epoch FROM catalog_epoch) = $6 RETURNING lane)"
 )
-_SEPARATOR, _NULL, _FIRST_COLUMN = 7, 8, 9
+_SEPARATOR, _NULL, _FIRST_COLUMN = 8, 9, 10
 """Numbers of the parameters that follow the fence's."""
 
 UsedColumns = tuple[tuple[str, tuple[int, ...]], ...]
@@ -343,6 +344,7 @@ class PostgresStore:
                     commit.lane,
                     commit.epoch,
                     commit.catalog_epoch,
+                    commit.indexed_seq,
                     *((joined.separator, joined.null, *joined.columns) if tables else ()),
                 )
         except asyncpg.UniqueViolationError as error:

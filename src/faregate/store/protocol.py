@@ -75,6 +75,7 @@ class LaneCommit(msgspec.Struct):
     last_seq: int
     clock_us: int
     lease_until_us: int
+    indexed_seq: int
     rows: dict[str, list[tuple[Any, ...]]]
 
 

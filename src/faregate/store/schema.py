@@ -16,7 +16,7 @@ class HotTable(NamedTuple):
     """A hot table: its columns after `lane`, in the order of the tuples that are written.
 
     `key` and `update` are empty for tables that are only appended to; else a row with the same
-    key replaces the columns named in `update`.
+    key replaces the columns named in `update`. Without `update` the row that is there stays.
     """
 
     name: str
@@ -85,6 +85,7 @@ CHAINS: Final = HotTable(
         ("last_seq", "bigint"),
     ),
     key=("customer_id",),
+    update=("head", "last_seq"),
 )
 TRANSACTIONS: Final = HotTable(
     "transactions",
@@ -220,6 +221,17 @@ OUTBOX: Final = HotTable(
     ),
 )
 
+CUSTOMER_EVENTS: Final = HotTable(
+    "customer_events",
+    (("customer_id", "text"), ("seq", "bigint")),
+    key=("customer_id", "seq"),
+)
+CUSTOMER_HOLDS: Final = HotTable(
+    "customer_holds",
+    (("customer_id", "text"), ("seq", "bigint"), ("hold_id", "text")),
+    key=("customer_id", "seq"),
+)
+
 CUSTOMER_STATE: Final = (
     (GRANTS, " AND is_used_up = 0"),
     (ACCOUNTS, ""),
@@ -244,6 +256,9 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     CUSTOMER_RULES,
     LIMIT_COUNTERS,
     OUTBOX,
+    CHAINS,
+    CUSTOMER_EVENTS,
+    CUSTOMER_HOLDS,
 )
 
 
@@ -262,7 +277,8 @@ def on_conflict(table: HotTable) -> str:
     if not table.key:
         return ""
     sets = ", ".join(f"{column} = excluded.{column}" for column in table.update)
-    return f" ON CONFLICT (lane, {', '.join(table.key)}) DO UPDATE SET {sets}"
+    does = f"UPDATE SET {sets}" if sets else "NOTHING"
+    return f" ON CONFLICT (lane, {', '.join(table.key)}) DO {does}"
 
 
 def names(table: HotTable) -> str:

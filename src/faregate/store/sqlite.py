@@ -47,7 +47,7 @@ CHUNK: Final = 400
 
 
 _FENCE: Final = """
-    UPDATE lanes SET last_seq = ?1, clock_us = ?2, lease_until_us = ?3
+    UPDATE lanes SET last_seq = ?1, clock_us = ?2, lease_until_us = ?3, indexed_seq = ?7
     WHERE lane = ?4 AND epoch = ?5 AND last_seq <= ?1 AND (SELECT epoch FROM catalog_epoch) = ?6
 """
 _TAKEN: Final = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
@@ -375,6 +375,7 @@ class SqliteStore:
                         lane,
                         commit.epoch,
                         commit.catalog_epoch,
+                        commit.indexed_seq,
                     ),
                 )
                 if fenced.rowcount != 1:
