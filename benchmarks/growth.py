@@ -62,8 +62,8 @@ async def measure_growth(
 
 
 async def _settle(url: str) -> None:
-    """Wait until the index of customers' events, which is written behind the commits, has all that
-    was loaded at once."""
+    """Wait until the index of customers' events, which later commits carry along, has all that was
+    loaded at once."""
     async with _opened(url) as store:
         while (await store.fetch("SELECT max(last_seq - indexed_seq) FROM lanes"))[0][0]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -77,7 +77,7 @@ TRANSFERS: Final = HotTable(
     ),
 )
 CHAINS: Final = HotTable(
-    # Read with a customer's state, but written behind the commits.
+    # Read with a customer's state, but carried along by later commits.
     "chains",
     (
         ("customer_id", "text"),

@@ -249,7 +249,7 @@ def _journal() -> None:
         has_rowid=True,
     )
     op.create_index("transactions_by_id", "transactions", ["lane", "id"], unique=True)
-    # Which events a customer has. Written in batches behind the commits, not in them: one row
+    # Which events a customer has. Carried along by later commits, not by their own: one row
     # per event at a random customer's place would be what a commit costs most.
     _hot(
         "customer_events",

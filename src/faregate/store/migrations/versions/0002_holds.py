@@ -45,7 +45,7 @@ def upgrade() -> None:
         postgresql_where=is_open,
     )
     op.create_index("holds_by_seq", "holds", ["lane", "seq"])
-    # Which holds a customer has, written behind the commits like `customer_events`.
+    # Which holds a customer has, carried along by later commits like `customer_events`.
     op.create_table(
         "customer_holds",
         sa.Column("lane", sa.BigInteger(), nullable=False, autoincrement=False),
