@@ -295,9 +295,11 @@ class Lane:
             await self._writes_index(1)
 
     async def _writes_index(self, behind: int) -> bool:
-        """Write the index of events if it is so many numbers behind; False if somebody came."""
+        """Write the index of events if it is so many numbers behind; False if somebody came, who
+        can carry on with it, or if it cannot be written now."""
         while self._index.begin(self._last_seq, behind):
-            if not await self._commit_again([]) or self._queue:
+            is_written = await self._commit_again([])
+            if not is_written or self._queue or self._is_closing:
                 return False
         return True
 
