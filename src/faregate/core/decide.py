@@ -33,7 +33,7 @@ from faregate.core.grants import Grant
 from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Limiting, Notice
-from faregate.core.limits import Counter, limits_for
+from faregate.core.limits import Counter, Counters, limits_for
 from faregate.core.problems import NOT_FOUND, Problem, invalid
 from faregate.core.rules import (
     BlockCustomer,
@@ -102,12 +102,12 @@ Transaction = BookedTransaction | SettledHold
 class Known(msgspec.Struct, frozen=True, gc=False):
     """What is booked already under the keys that a command carries. Holds are those that no longer
     count as open, by their id; for `Authorize` all, by their transaction id. `counters` has what
-    the customer's limits have counted, of all that the command may touch."""
+    the customer's limits have counted: it is asked for what the command touches, and no more."""
 
     events: Mapping[str, BookedEvent] = {}
     transactions: Mapping[str, Transaction] = {}
     holds: Mapping[str, Hold] = {}
-    counters: Mapping[CounterKey, Counter] = {}
+    counters: Counters = {}
 
 
 NOTHING_KNOWN = Known()

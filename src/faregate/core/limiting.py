@@ -22,7 +22,7 @@ from faregate.core.accounts import Account
 from faregate.core.amounts import plain, to_decimal
 from faregate.core.holds import CounterKey, Decline, Hold, HoldCount, LimitInTheWay
 from faregate.core.instants import to_us
-from faregate.core.limits import Counter, Limit
+from faregate.core.limits import Counter, Counters, Limit
 from faregate.core.pricing import VOLUME_DECIMALS, measure_volume
 from faregate.core.problems import LIMIT_EXCEEDED, Problem
 
@@ -128,7 +128,7 @@ class Limiting:
         self,
         customer_id: str,
         limits: tuple[Limit, ...],
-        counters: Mapping[CounterKey, Counter],
+        counters: Counters,
         now: datetime,
     ) -> None:
         self._customer_id = customer_id

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, structs
@@ -191,6 +191,14 @@ class Counter(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING_COUNTED: Final = Counter()
+
+
+class Counters(Protocol):
+    """What limits have counted, by key: a dictionary, or whatever looks it up when it is asked."""
+
+    def __getitem__(self, key: CounterKey, /) -> Counter:
+        """Return what was counted under a key; `NOTHING_COUNTED` if nothing was."""
+        ...
 
 
 def new_limit(

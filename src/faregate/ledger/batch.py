@@ -40,6 +40,10 @@ from faregate.store.protocol import Store, Wanted
 log = structlog.get_logger(__name__)
 
 
+class _NotLoaded(LookupError):
+    """What a limit has counted must be read first."""
+
+
 class Pending:
     """A command that waits for its answer, with the ids that it carries: of events, of a
     transaction, under which holds are asked for, and of the hold that it is about."""
@@ -121,6 +125,23 @@ class Moment(msgspec.Struct, frozen=True):
     catalogs: Mapping[int, CatalogView]
 
 
+class _Counted:
+    """What a customer's limits have counted, found in a batch when a decision asks for it."""
+
+    __slots__ = ("_batch", "_customer_id")
+
+    def __init__(self, batch: Batch, customer_id: str) -> None:
+        self._batch = batch
+        self._customer_id = customer_id
+
+    def __getitem__(self, key: CounterKey) -> Counter:
+        """Return what was counted. Raises `_NotLoaded`."""
+        counter = self._batch.find_counter((self._customer_id, *key))
+        if counter is None:
+            raise _NotLoaded(key)
+        return counter
+
+
 class Batch:
     """What the commands so far have come to. `before` is the batch whose commit is on its way."""
 
@@ -191,7 +212,7 @@ class Batch:
             if limits:
                 for key in self._counter_keys(pending, limits, loaded):
                     name = (pending.command.customer_id, *key)
-                    if self._find_counter(name) is None:
+                    if self.find_counter(name) is None:
                         wanted[name] = None
         if wanted:
             found = await store.load(lane, Wanted(counters=list(wanted)), for_lane=True)
@@ -209,7 +230,8 @@ class Batch:
             return ()
         return limits_for(state.rules.limits, general, state.rules.metadata)
 
-    def _find_counter(self, name: CounterName) -> Counter | None:
+    def find_counter(self, name: CounterName) -> Counter | None:
+        """Return what a limit has counted, as the last command has left it; None: not read yet."""
         counter = self.counters.get(name)
         if counter is None and self.before is not None:
             counter = self.before.counters.get(name)
@@ -313,14 +335,14 @@ class Batch:
             known = self._known(pending, loaded)
             catalog = moment.catalogs[pending.environment_id]
             if catalog.limits or state.rules.limits:
-                counters = self._counters(pending, moment, loaded)
-                if counters is None:
-                    doubtful.append(pending)
-                    continue
-                known = msgspec.structs.replace(known, counters=counters)
+                counted = _Counted(self, command.customer_id)
+                known = msgspec.structs.replace(known, counters=counted)
             try:
                 decision = decide(state, known, command, catalog, moment.now, ids)
-            except Exception:
+            except Exception as error:
+                if isinstance(error, _NotLoaded) and pending is not pendings[0]:
+                    doubtful.append(pending)
+                    continue
                 # A fault of ours must not take the neighbours with it: nothing of it is kept.
                 trace = traceback.format_exc()
                 log.error("command failed", customer=command.customer_id, trace=trace)
@@ -358,20 +380,6 @@ class Batch:
         return (
             Known(events, transactions, holds) if events or transactions or holds else NOTHING_KNOWN
         )
-
-    def _counters(
-        self, pending: Pending, moment: Moment, loaded: Booked
-    ) -> dict[CounterKey, Counter] | None:
-        """Return what the customer's limits have counted; None if some of it was not loaded."""
-        customer_id = pending.command.customer_id
-        limits = self._limits_of(pending, moment.catalogs)
-        counters: dict[CounterKey, Counter] = {}
-        for key in self._counter_keys(pending, limits, loaded):
-            counter = self._find_counter((customer_id, *key))
-            if counter is None:
-                return None
-            counters[key] = counter
-        return counters
 
     def _booked(self, loaded: Booked) -> tuple[Booked, ...]:
         if self.before is None:
