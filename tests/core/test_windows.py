@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faregate.core.instants import from_us
+from faregate.core.instants import from_us, to_us
 from faregate.core.windows import (
     ROLLING_SECONDS,
     STEPS,
     calendar_window,
     find_zone,
     rolling_begins_us,
+    window_at,
 )
 
 PERIODS: Any = ("hour", "day", "week", "month")
@@ -87,6 +88,21 @@ def test_a_rolling_window_reaches_back_all_of_its_length_and_less_than_a_step_mo
     length = timedelta(seconds=ROLLING_SECONDS[period])
     begins = from_us(rolling_begins_us(period, now))
     assert now - length - length / STEPS < begins <= now - length
+
+
+@given(
+    st.sampled_from(PERIODS),
+    st.sampled_from(("UTC", "Asia/Kolkata", "Australia/Lord_Howe")),
+    st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),
+)
+def test_all_instants_of_a_minute_have_the_same_window(
+    period: Any, timezone: str, now: datetime
+) -> None:
+    begins, ends = calendar_window(period, timezone, now)
+    assert window_at(period, "calendar", timezone, now) == (to_us(begins), ends)
+    rolling = (rolling_begins_us(period, now), None)
+    assert window_at(period, "rolling", timezone, now) == rolling
+    assert window_at("lifetime", "calendar", timezone, now) == (0, None)
 
 
 @pytest.mark.parametrize("name", ["", "Europe/Atlantis", "../etc/passwd", "/etc/passwd", "a\x00b"])

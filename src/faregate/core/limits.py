@@ -34,10 +34,9 @@ from faregate.core.windows import (
     ROLLING_SECONDS,
     Period,
     WindowKind,
-    calendar_window,
     find_zone,
-    rolling_begins_us,
     rolling_step_us,
+    window_at,
 )
 
 MAX_LIMITS: Final = 100
@@ -136,12 +135,7 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def window_at(self, now: datetime) -> tuple[int, datetime | None]:
         """Return what counts from when on, in microseconds since 1970, and when the window ends
         (None: never; a rolling one has no end of its own)."""
-        if self.period == "lifetime":
-            return 0, None
-        if self.window == "rolling":
-            return rolling_begins_us(self.period, now), None
-        begins, ends = calendar_window(self.period, self.timezone, now)
-        return to_us(begins), ends
+        return window_at(self.period, self.window, self.timezone, now)
 
 
 class Counter(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,30 @@ _HOUR: Final = timedelta(hours=1)
 _MINUTE_US: Final = 60_000_000
 
 
+def window_at(
+    period: Period, kind: WindowKind, timezone: str, now: datetime
+) -> tuple[int, datetime | None]:
+    """Return what counts from when on, in microseconds since 1970, and when the window ends (None:
+    never; a rolling one has no end of its own)."""
+    return _window_of_minute(period, kind, timezone, to_us(now) // _MINUTE_US)
+
+
+@lru_cache(maxsize=10_000)
+def _window_of_minute(
+    period: Period, kind: WindowKind, timezone: str, minute: int
+) -> tuple[int, datetime | None]:
+    """Return the window of a minute since 1970. Windows and their parts begin, and clocks are
+    changed, on whole minutes, and what is decided in one minute mostly asks for the same few
+    windows."""
+    if period == "lifetime":
+        return 0, None
+    now = from_us(minute * _MINUTE_US)
+    if kind == "rolling":
+        return rolling_begins_us(period, now), None
+    begins, ends = calendar_window(period, timezone, now)
+    return to_us(begins), ends
+
+
 def find_zone(name: str) -> ZoneInfo | None:
     """Return an IANA timezone by its name (`Europe/Berlin`), None if there is none."""
     try:
@@ -38,14 +62,6 @@ _zone = lru_cache(maxsize=1_000)(ZoneInfo)
 
 def calendar_window(period: Period, timezone: str, now: datetime) -> tuple[datetime, datetime]:
     """Return the UTC instants at which the window of `now` began and ends; not for `lifetime`."""
-    return _window_of_minute(period, timezone, to_us(now) // _MINUTE_US)
-
-
-@lru_cache(maxsize=10_000)
-def _window_of_minute(period: Period, timezone: str, minute: int) -> tuple[datetime, datetime]:
-    """Return the window of a minute since 1970. Windows begin and clocks are changed on whole
-    minutes, and what is decided in one minute mostly asks for the same few windows."""
-    now = from_us(minute * _MINUTE_US)
     zone = _zone(timezone)
     local = now.astimezone(zone)
     if period == "hour":
