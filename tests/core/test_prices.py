@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from faregate.core import codec
+from faregate.core.price_checks import validate_entitlements, validate_prices
 from faregate.core.prices import (
     MAX_PRICES,
     Entitlement,
     Price,
-    validate_entitlements,
-    validate_prices,
 )
 
 from .builders import ASSETS, dimensional, price, value

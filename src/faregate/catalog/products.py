@@ -23,7 +23,7 @@ from faregate.catalog.types import (
 from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
-from faregate.core.prices import validate_entitlements, validate_prices
+from faregate.core.price_checks import validate_entitlements, validate_prices
 from faregate.core.problems import (
     CONFLICT,
     NOT_FOUND,

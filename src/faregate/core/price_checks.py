@@ -1,0 +1,241 @@
+"""What is wrong with a product's prices, before any of it is stored: each finding names the field,
+the value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import lcm
+from typing import Final
+
+from faregate.core.amounts import AmountError, Number, scaled
+from faregate.core.assets import Asset
+from faregate.core.prices import (
+    ACCOUNT_NAME,
+    MAX_PACKAGE_LCM,
+    MAX_PACKAGE_SIZE,
+    MAX_PRICES,
+    RATE_DECIMALS,
+    WILDCARD,
+    BalanceCollection,
+    Entitlement,
+    FixedPrice,
+    InvoiceCollection,
+    Price,
+    PriceValue,
+    RealTimeBilling,
+    UsageBasedPrice,
+    UsageCalculation,
+)
+
+Finding = tuple[str, str]
+"""A field's path and what is wrong with it."""
+
+_NOT_YET = "is not available yet in this version of Faregate: {remedy}"
+
+
+def validate_prices(prices: tuple[Price, ...], assets: dict[str, Asset]) -> dict[str, list[str]]:
+    """Return what is wrong with a product's prices, by field path; empty if nothing is."""
+    errors: dict[str, list[str]] = {}
+    if len(prices) > MAX_PRICES:
+        errors["prices"] = [f"has {len(prices)} entries: send at most {MAX_PRICES}"]
+        return errors
+    for index, price in enumerate(prices):
+        if isinstance(price, UsageBasedPrice):
+            findings = _check_usage_price(price, assets)
+        else:
+            findings = _check_fixed_price(price, assets)
+        for path, message in findings:
+            errors.setdefault(f"prices[{index}].{path}", []).append(message)
+    return errors
+
+
+def _check_common(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
+    if price.id is not None:
+        yield "id", "is chosen by Faregate: leave it out"
+    if isinstance(price.collection, InvoiceCollection):
+        yield "collection.type", _NOT_YET.format(remedy='use {"type": "balance"}')
+    if price.funding_destination is not None:
+        yield "funding_destination", _NOT_YET.format(remedy="leave it out")
+    seen: set[str] = set()
+    for index, asset in enumerate([pricing.asset for pricing in price.pricing]):
+        if asset not in assets:
+            yield f"pricing[{index}].asset", f"{asset!r} is unknown: create the asset first"
+        if asset in seen:
+            yield f"pricing[{index}].asset", f"{asset!r} is listed twice: merge the two"
+        seen.add(asset)
+
+
+def _check_fixed_price(price: FixedPrice, assets: dict[str, Asset]) -> Iterator[Finding]:
+    yield "type", _NOT_YET.format(remedy="sell by usage prices, and charge the rest as charges")
+    yield from _check_common(price, assets)
+    if price.pricing_model not in (None, "flat"):
+        yield "pricing_model", f"{price.pricing_model!r} does not fit a fixed price: use 'flat'"
+    if price.tiering is not None:
+        yield "tiering", "does not fit a fixed price: leave it out"
+    for p, pricing in enumerate(price.pricing):
+        for v, value in enumerate(pricing.values):
+            path = f"pricing[{p}].values[{v}]"
+            yield from _check_number(f"{path}.unit_price", value.unit_price)
+            if value.quantity is not None:
+                yield from _check_number(f"{path}.quantity", value.quantity)
+
+
+def _check_usage_price(price: UsageBasedPrice, assets: dict[str, Asset]) -> Iterator[Finding]:
+    yield from _check_common(price, assets)
+    calculation = price.usage_calculation
+    if not isinstance(price.billing_model, RealTimeBilling):
+        yield "billing_model.type", _NOT_YET.format(remedy='use "real_time" for usage prices')
+    if price.pricing_model in ("tiered", "bulk"):
+        yield "pricing_model", _NOT_YET.format(remedy='use "flat" or "package"')
+    if price.tiering is not None:
+        yield "tiering", _NOT_YET.format(remedy="leave it out")
+    if calculation.usage_type == "custom":
+        yield (
+            "usage_calculation.usage_type",
+            _NOT_YET.format(remedy='use "unit", "volume" or "unit_and_volume"'),
+        )
+    yield from _check_measures(calculation)
+    if isinstance(price.collection, BalanceCollection):
+        if price.collection.address is not None:
+            yield from _check_address(price.collection.address, price)
+        if price.collection.timing == "in_arrears":
+            yield "collection.timing", "does not fit a price that is charged at once: leave it out"
+    for p, pricing in enumerate(price.pricing):
+        for path, message in _check_values(price, pricing.values):
+            yield f"pricing[{p}].{path}", message
+
+
+def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
+    needs_volume = calculation.usage_type in ("volume", "unit_and_volume")
+    if needs_volume and calculation.volume_field is None:
+        yield "usage_calculation.volume_field", "is missing: name the key of data that counts"
+    if calculation.unit_aggregation not in (None, "count"):
+        yield "usage_calculation.unit_aggregation", _NOT_YET.format(remedy='use "count"')
+    if calculation.volume_aggregation not in (None, "sum"):
+        yield "usage_calculation.volume_aggregation", _NOT_YET.format(remedy='use "sum"')
+    names = calculation.billable_dimensions or ()
+    if len(set(names)) != len(names):
+        yield "usage_calculation.billable_dimensions", "names a dimension twice"
+
+
+def _check_address(address: str, price: UsageBasedPrice) -> Iterator[Finding]:
+    name, colon, asset = address.partition(":")
+    if not (
+        ACCOUNT_NAME.fullmatch(name) and colon and any(p.asset == asset for p in price.pricing)
+    ):
+        yield (
+            "collection.address",
+            f"{address!r} is not an account in an asset of this price: "
+            f"write name:ASSET, e.g. 'default:{price.pricing[0].asset}' "
+            "(a name has 1 to 64 letters, digits, '_', '.' or '-')",
+        )
+
+
+def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Iterator[Finding]:
+    names = price.usage_calculation.billable_dimensions or ()
+    is_dimensional = any(value.dimensions is not None for value in values)
+    if not is_dimensional:
+        yield from _check_flat_values(price, values, "values")
+        yield from _check_packages(values)
+        return
+    leaves: list[PriceValue] = []
+    seen: list[dict[str, str]] = []
+    for v, entry in enumerate(values):
+        path = f"values[{v}]"
+        if entry.dimensions is None or entry.values is None:
+            yield path, "has no dimensions or values: give both in every entry, or in none"
+            continue
+        if any(getattr(entry, field) is not None for field in (*_NUMBERS, "package_size", "up_to")):
+            yield path, "has dimensions: put its numbers into its values"
+        wanted = {key: text for key, text in entry.dimensions.items() if text != WILDCARD}
+        if wanted in seen:
+            yield f"{path}.dimensions", "are listed before: merge the two entries"
+        seen.append(wanted)
+        for key in entry.dimensions:
+            if key not in names:
+                yield (
+                    f"{path}.dimensions.{key}",
+                    "is not among usage_calculation.billable_dimensions: add it there",
+                )
+        yield from _check_flat_values(price, entry.values, f"{path}.values")
+        leaves.extend(entry.values)
+    yield from _check_packages(tuple(leaves))
+
+
+_NUMBERS: Final = ("unit_price", "volume_rate", "min_amount", "max_amount")
+
+
+def _check_flat_values(
+    price: UsageBasedPrice, values: tuple[PriceValue, ...], path: str
+) -> Iterator[Finding]:
+    if len(values) != 1:
+        yield path, f"has {len(values)} entries: a {price.pricing_model or 'flat'} price has one"
+        return
+    value, path = values[0], f"{path}[0]"
+    if value.dimensions is not None or value.values is not None:
+        yield path, "has dimensions inside dimensions: flatten it"
+    if value.up_to is not None:
+        yield f"{path}.up_to", _NOT_YET.format(remedy="leave it out")
+    for field in _NUMBERS:
+        number: Number | None = getattr(value, field)
+        if number is not None:
+            yield from _check_number(f"{path}.{field}", number)
+    usage_type = price.usage_calculation.usage_type
+    if usage_type in ("unit", "unit_and_volume") and value.unit_price is None:
+        yield f"{path}.unit_price", f"is missing: a {usage_type} price needs it (0 is allowed)"
+    if usage_type in ("volume", "unit_and_volume") and value.volume_rate is None:
+        yield f"{path}.volume_rate", f"is missing: a {usage_type} price needs it (0 is allowed)"
+    if usage_type == "unit" and value.volume_rate is not None:
+        yield f"{path}.volume_rate", "has no use in a unit price: leave it out"
+    if usage_type == "volume" and value.unit_price is not None:
+        yield f"{path}.unit_price", "has no use in a volume price: leave it out"
+    if usage_type == "unit" and (value.package_size or price.pricing_model == "package"):
+        yield f"{path}.package_size", "has no use in a unit price: packages count volume"
+    if price.pricing_model == "package" and value.package_size is None:
+        yield f"{path}.package_size", "is missing: a package price needs it"
+    if (
+        value.min_amount is not None
+        and value.max_amount is not None
+        and value.min_amount > value.max_amount
+    ):
+        yield f"{path}.min_amount", f"{value.min_amount} is above max_amount {value.max_amount}"
+
+
+def _check_packages(values: tuple[PriceValue, ...]) -> Iterator[Finding]:
+    sizes: list[int] = []
+    for value in values:
+        if value.package_size is None:
+            continue
+        try:
+            size = scaled(value.package_size, 0)
+        except AmountError:
+            size = None
+        if size is None or not 1 <= size <= MAX_PACKAGE_SIZE:
+            yield (
+                "values",
+                f"package_size {value.package_size} must be a whole number "
+                f"from 1 to {MAX_PACKAGE_SIZE}",
+            )
+            return
+        sizes.append(size)
+    if lcm(*sizes) > MAX_PACKAGE_LCM:
+        yield "values", "package sizes have no small common multiple: use powers of ten"
+
+
+def _check_number(path: str, number: Number) -> Iterator[Finding]:
+    try:
+        whole = scaled(number, RATE_DECIMALS)
+    except AmountError as error:
+        yield path, f"{number} {error}"
+        return
+    if whole is None:
+        yield path, f"{number} has more than {RATE_DECIMALS} decimals: send at most {RATE_DECIMALS}"
+    elif not 0 <= whole <= 10**36:
+        yield path, f"{number} is out of range: send a number from 0 to 1e18"
+
+
+def validate_entitlements(entitlements: tuple[Entitlement, ...] | None) -> dict[str, list[str]]:
+    """Return what is wrong with a product's entitlements: for now, that it has any."""
+    if not entitlements:
+        return {}
+    return {"entitlements": [_NOT_YET.format(remedy="leave it out and grant by adjustments")]}
