@@ -13,6 +13,7 @@ from typing import Any
 from faregate.core.accounts import Transfer
 from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
+from faregate.core.compiled import CompiledPrice, compile_price
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Command, Decision, Known, Transaction, decide
 from faregate.core.events import BookedEvent, EventResult, EventsBooked, RecordEvents, UsageEvent
@@ -37,7 +38,6 @@ from faregate.core.prices import (
     UsageBasedPrice,
     UsageCalculation,
 )
-from faregate.core.pricing import CompiledPrice, compile_price
 from faregate.core.problems import Problem
 from faregate.core.subscriptions import (
     Binding,

@@ -17,8 +17,8 @@ from faregate.core.amounts import Number
 from faregate.core.decide import SetOverdraft
 from faregate.core.events import GRACE_PERIOD, Cost, RecordEvents, UsageEvent
 from faregate.core.prices import AssetPricing
-from faregate.core.pricing import simulate
 from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, INVALID, FaregateError, Problem
+from faregate.core.simulating import simulate
 from faregate.core.subscriptions import CLOCK_SKEW
 
 from .builders import (

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faregate.core.amounts import Number
+from faregate.core.compiled import compile_price
 from faregate.core.prices import AssetPricing, PriceValue, UsageBasedPrice
 from faregate.core.pricing import (
     MAX_VOLUME,
     Match,
-    compile_price,
     dimension_text,
     fee_units,
-    match_value,
+    find_entry,
     price_event,
 )
 from faregate.core.problems import INVALID, Problem
@@ -318,7 +318,7 @@ def test_the_most_specific_entry_that_fits_is_chosen(
         dimensions=("x", "y", "z"),
     )
     one = compiled(source)
-    found = match_value(one, one.assets[0], data)
+    found = find_entry(one, one.assets[0], data)
     fitting = [
         (sum(d.get(name, "*") == "*" for name in "xyz"), index)
         for index, d in enumerate(listed)

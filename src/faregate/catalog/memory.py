@@ -11,10 +11,10 @@ import msgspec
 from faregate.catalog.types import Status
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.codec import decode
+from faregate.core.compiled import CompiledPrice, compile_price
 from faregate.core.instants import from_us
 from faregate.core.limits import Limit
 from faregate.core.prices import Entitlement, Price, UsageBasedPrice
-from faregate.core.pricing import CompiledPrice, compile_price
 from faregate.core.subscriptions import CatalogView, CompiledProduct, CompiledVersion
 from faregate.store.protocol import Rows, Store
 

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from faregate.core.accounts import Account, Movement, Transfer, open_account
+from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
 from faregate.core.limiting import Limiting
+from faregate.core.pricing import Match
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import Subscription
+from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCounts, TierKey, period_from_us
 from faregate.core.timeline import advance
 
 CarryKey = tuple[str, str]
 """A price's id and an asset's code."""
+NO_TIER_COUNTS: Final[TierCounts] = {}
+"""For commands that price nothing."""
 
 
 class CustomerState(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +59,8 @@ class Changes:
 
     Collects what must be written: transfers in their order, and of everything else the newest
     version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
-    that events are slices of one use; `limits` are those of the customer, None if there are none.
+    that events are slices of one use; `limits` are those of the customer, None if there are none;
+    `tier_counts` has what the tiers of prices had counted before.
     """
 
     __slots__ = (
@@ -67,12 +74,21 @@ class Changes:
         "revived",
         "slices",
         "state",
+        "tier_counts",
+        "tiers",
         "transfers",
     )
 
-    def __init__(self, state: CustomerState, limits: Limiting | None = None) -> None:
+    def __init__(
+        self,
+        state: CustomerState,
+        limits: Limiting | None = None,
+        tier_counts: TierCounts = NO_TIER_COUNTS,
+    ) -> None:
         self.state = state
         self.limits = limits
+        self.tier_counts = tier_counts
+        self.tiers: dict[TierKey, Counted] = {}
         self.accounts: dict[str, Account] = dict(state.accounts)
         self.changed_accounts: dict[str, Account] = {}
         self.carries: dict[CarryKey, int] = {}
@@ -114,6 +130,25 @@ class Changes:
         found = self.carries.get(key)
         return self.state.carries.get(key, 0) if found is None else found
 
+    def counted(self, compiled: CompiledPrice, at: datetime) -> Counted:
+        """Return what a price's tiers have counted so far in the period of an instant."""
+        if compiled.tiering is None:
+            return NOTHING_COUNTED
+        key = (compiled.id, period_from_us(compiled.tiering.period, at))
+        found = self.tiers.get(key)
+        return self.tier_counts[key] if found is None else found
+
+    def count(
+        self, compiled: CompiledPrice, priced: PricedAsset, match: Match, at: datetime
+    ) -> None:
+        """Count what a price's tiers count of a use."""
+        if compiled.tiering is None or not match.quantity:
+            return
+        key = (compiled.id, period_from_us(compiled.tiering.period, at))
+        counted = self.counted(compiled, at)
+        entry = (priced.asset.code, match.entry)
+        self.tiers[key] = {**counted, entry: counted.get(entry, 0) + match.quantity}
+
     def advanced_accounts(self, now: datetime) -> list[Account]:
         """Return all accounts brought forward to `now`."""
         return [self.advanced(identifier, now) for identifier in list(self.accounts)]
@@ -137,6 +172,7 @@ class Changes:
             list(self.transfers),
             dict(self.holds),
             self.revived,
+            dict(self.tiers),
             None if self.limits is None else self.limits.snapshot(),
         )
 
@@ -150,6 +186,7 @@ class Changes:
             self.transfers,
             self.holds,
             self.revived,
+            self.tiers,
             limits,
         ) = before  # type: ignore[assignment]
         if self.limits is not None:

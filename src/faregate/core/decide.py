@@ -17,7 +17,7 @@ from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
-from faregate.core.customers import CarryKey, Changes, CustomerState
+from faregate.core.customers import NO_TIER_COUNTS, CarryKey, Changes, CustomerState
 from faregate.core.events import BookedEvent, EventsBooked, RecordEvents, decide_events
 from faregate.core.gate import (
     Authorize,
@@ -33,7 +33,7 @@ from faregate.core.grants import Grant
 from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Limiting, Notice
-from faregate.core.limits import Counter, Counters, limits_for
+from faregate.core.limits import Counter, Counters, Limit, limits_for
 from faregate.core.problems import NOT_FOUND, Problem, invalid
 from faregate.core.rules import (
     BlockCustomer,
@@ -48,6 +48,7 @@ from faregate.core.rules import (
 )
 from faregate.core.sessions import update
 from faregate.core.subscriptions import Binding, CatalogView, Stretch, Subscription
+from faregate.core.tiers import Counted, TierCounts, TierKey
 from faregate.core.transactions import (
     Adjust,
     BookedTransaction,
@@ -102,12 +103,14 @@ Transaction = BookedTransaction | SettledHold
 class Known(msgspec.Struct, frozen=True, gc=False):
     """What is booked already under the keys that a command carries. Holds are those that no longer
     count as open, by their id; for `Authorize` all, by their transaction id. `counters` has what
-    the customer's limits have counted: it is asked for what the command touches, and no more."""
+    the customer's limits have counted, `tiers` what the tiers of prices have: they are asked for
+    what the command touches, and no more."""
 
     events: Mapping[str, BookedEvent] = {}
     transactions: Mapping[str, Transaction] = {}
     holds: Mapping[str, Hold] = {}
     counters: Counters = {}
+    tiers: TierCounts = NO_TIER_COUNTS
 
 
 NOTHING_KNOWN = Known()
@@ -135,6 +138,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     counters: Mapping[CounterKey, Counter] = {}
     notices: list[Notice] = []
     rules: CustomerRules | None = None
+    tiers: Mapping[TierKey, Counted] = {}
 
 
 def decide(
@@ -199,18 +203,19 @@ def _decision(
         new_holds,
         {} if changes.limits is None else changes.limits.changed,
         [] if changes.limits is None else changes.limits.notices,
+        None,
+        changes.tiers,
     )
 
 
 def _changes(state: CustomerState, known: Known, catalog: CatalogView, now: datetime) -> Changes:
     """Begin to change a customer, under their limits with what those have counted."""
     rules = state.rules
-    if not (rules.limits or catalog.limits):
-        return Changes(state)
-    limits = limits_for(rules.limits, catalog.limits, rules.metadata)
-    if not limits:
-        return Changes(state)
-    return Changes(state, Limiting(state.customer_id, limits, known.counters, now))
+    limits: tuple[Limit, ...] = ()
+    if rules.limits or catalog.limits:
+        limits = limits_for(rules.limits, catalog.limits, rules.metadata)
+    limiting = Limiting(state.customer_id, limits, known.counters, now) if limits else None
+    return Changes(state, limiting, known.tiers)
 
 
 def _change_rules(state: CustomerState, command: RulesCommand) -> Decision:

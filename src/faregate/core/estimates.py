@@ -69,7 +69,8 @@ def estimate(
             if bound is None:
                 return invalid(f"data.max_{field}", f"or data.{field} is missing: say how much")
             read = {**data, field: bound}
-        match = price_charged(compiled, priced, read, free, slices, keeps=False)
+        counted = changes.counted(compiled, now)
+        match = price_charged(compiled, priced, read, counted, free, slices, keeps=False)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):

@@ -15,26 +15,22 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
 from faregate.core.assets import Asset
 from faregate.core.codec import encode, same_json
+from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.customers import Changes
 from faregate.core.ids import IdSource
 from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
-from faregate.core.pricing import (
-    CompiledPrice,
-    Match,
-    PricedAsset,
-    fee_units,
-    price_event,
-)
+from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
+from faregate.core.tiers import Counted
 from faregate.core.wallet import debit, debit_hold
 
 GRACE_PERIOD: Final = timedelta(days=34)
@@ -310,7 +306,8 @@ def _book(
         slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes)
-        match = price_charged(compiled, priced, data, free, slices, keeps=True)
+        counted = changes.counted(compiled, at)
+        match = price_charged(compiled, priced, data, counted, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
@@ -322,6 +319,7 @@ def _book(
             return fee
         if slices is not None:
             slices.charged(compiled, priced.asset.code, match, fee.units)
+        changes.count(compiled, priced, match, at)
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -341,21 +339,25 @@ def price_charged(
     compiled: CompiledPrice,
     priced: PricedAsset,
     data: Mapping[str, Any],
+    counted: Counted,
     free: FreeShare,
     slices: Slices | None,
     *,
     keeps: bool,
 ) -> Match | str | Problem:
-    """Price what of a use is not free, as a slice of one use where there are `slices`."""
+    """Price what of a use is not free, as a slice of one use where there are `slices`. What is free
+    does not count in tiers."""
     charged: Mapping[str, Any] | None = data
     if free is not NOTHING_FREE:
         charged = free.charged(data, compiled.volume_field)
     if charged is None:
-        match = price_event(compiled, priced, data)
-        return Match(match.value, match.volume, 0) if isinstance(match, Match) else match
+        match = price_event(compiled, priced, data, counted)
+        if isinstance(match, Match):
+            return structs.replace(match, numerator=0, quantity=0)
+        return match
     if slices is None:
-        return price_event(compiled, priced, charged)
-    return slices.price(compiled, priced, charged, keeps=keeps)
+        return price_event(compiled, priced, charged, counted)
+    return slices.price(compiled, priced, charged, counted, keeps=keeps)
 
 
 def choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:

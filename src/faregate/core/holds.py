@@ -54,10 +54,12 @@ class HoldPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Meter(msgspec.Struct, frozen=True, gc=False):
-    """What the slices of a session have come to under one value of a price.
+    """What the slices of a session have come to under one entry of a price; `value_index` is that
+    of its first value.
 
     The session is priced as one use: a slice costs what the use costs now less what it cost
-    before. `volume` is None where no slice had one; `units` is what the slices were charged.
+    before. `volume` is None where no slice had one; `units` is what the slices were charged,
+    `tiers` what they cost by tiers before least and greatest amounts.
     """
 
     price_id: str
@@ -66,6 +68,7 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     volume: int | Decimal | None
     numerator: int
     units: int = 0
+    tiers: int = 0
 
 
 CounterKey = tuple[str, str]

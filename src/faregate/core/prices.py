@@ -85,11 +85,16 @@ class UsageCalculation(msgspec.Struct, forbid_unknown_fields=True, omit_defaults
     source_reference_field: Key | None = None
 
 
-class Tiering(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """How quantities cumulate over tiers."""
+TierBasis = Literal["unit", "volume", "package", "custom"]
+TierPeriod = Literal["lifetime", "monthly", "quarterly", "yearly", "custom"]
 
-    basis: Literal["unit", "volume", "package", "custom"] | None = None
-    period: Literal["lifetime", "monthly", "quarterly", "yearly", "custom"] | None = None
+
+class Tiering(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What the tiers of a price count (`unit`: events; `volume`; `package`: volume, in packages),
+    and when the count begins anew: each UTC calendar month, quarter or year, or never."""
+
+    basis: TierBasis | None = None
+    period: TierPeriod | None = None
 
 
 class RealTimeBilling(

@@ -2,6 +2,9 @@
 with it less what it cost before, so a stream of 100,000 tokens in slices of 1,000 costs exactly
 what one event of 100,000 costs: its price per use counts once, packages are started once, and its
 least and greatest amounts are those of the whole.
+
+Under graduated tiers a slice costs what the tiers say where it comes, after all that was counted by
+then, whoever used it: so also many streams side by side cost together what the tiers say.
 """
 
 from __future__ import annotations
@@ -13,19 +16,14 @@ from typing import Any
 from msgspec import structs
 
 from faregate.core.amounts import scaled, to_decimal
+from faregate.core.compiled import VOLUME_DECIMALS, CompiledPrice, PricedAsset, PricedEntry
 from faregate.core.holds import Meter
-from faregate.core.pricing import (
-    VOLUME_DECIMALS,
-    CompiledPrice,
-    Match,
-    PricedAsset,
-    match_value,
-    price_event,
-)
+from faregate.core.pricing import Match, bounded, find_entry, price_event
 from faregate.core.problems import Problem
+from faregate.core.tiers import Counted, quantity_of, tiered_cost
 
 MeterKey = tuple[str, str, int]
-"""A price's id, an asset's code, the number of a value."""
+"""A price's id, an asset's code, the number of an entry's first value."""
 
 
 class Slices:
@@ -45,13 +43,19 @@ class Slices:
         return tuple(self._meters.values())
 
     def price(
-        self, compiled: CompiledPrice, priced: PricedAsset, data: Mapping[str, Any], *, keeps: bool
+        self,
+        compiled: CompiledPrice,
+        priced: PricedAsset,
+        data: Mapping[str, Any],
+        counted: Counted,
+        *,
+        keeps: bool,
     ) -> Match | str | Problem:
         """Price a slice; a match has what it adds to the use. Count it in if it `keeps`."""
-        value = match_value(compiled, priced, data)
+        entry = find_entry(compiled, priced, data)
         meter: Meter | None = None
-        if value is not None:
-            meter = self._meters.get((compiled.id, priced.asset.code, value.index))
+        if entry is not None:
+            meter = self._meters.get((compiled.id, priced.asset.code, entry.index))
         field = compiled.volume_field
         whole = data
         if meter is not None and field is not None and meter.volume is not None:
@@ -61,25 +65,61 @@ class Slices:
                 return alone
             whole = {**data, field: _added(meter.volume, data.get(field))}
         match = price_event(compiled, priced, whole)
-        if not isinstance(match, Match):
+        if not isinstance(match, Match) or entry is None:
             return match
+        tiers = 0
+        if compiled.tiering is not None:
+            match, tiers = _tiered(compiled, priced, entry, meter, match, counted)
         before, units = (0, 0) if meter is None else (meter.numerator, meter.units)
         if keeps:
-            key = (compiled.id, priced.asset.code, match.value.index)
-            self._meters[key] = Meter(*key, match.volume, match.numerator, units)
+            key = (compiled.id, priced.asset.code, entry.index)
+            self._meters[key] = Meter(*key, match.volume, match.numerator, units, tiers)
         volume = data.get(field) if field is not None else None
-        return Match(match.value, volume, match.numerator - before, units)
+        return structs.replace(
+            match, volume=volume, numerator=match.numerator - before, before_units=units
+        )
 
     def charged(self, compiled: CompiledPrice, asset: str, match: Match, units: int) -> None:
         """Count in what a slice that was priced so has been charged."""
-        key = (compiled.id, asset, match.value.index)
+        key = (compiled.id, asset, match.entry)
         meter = self._meters.get(key)
         if meter is not None:
             self._meters[key] = structs.replace(meter, units=match.before_units + units)
 
 
+def _tiered(
+    compiled: CompiledPrice,
+    priced: PricedAsset,
+    entry: PricedEntry,
+    meter: Meter | None,
+    whole: Match,
+    counted: Counted,
+) -> tuple[Match, int]:
+    """Price a use with its newest slice by tiers; returns also its cost without bounds."""
+    tiering = compiled.tiering
+    if tiering is None:
+        raise AssertionError(f"{compiled.id} has no tiers")
+    now = counted.get((priced.asset.code, entry.index), 0)
+    volume, earlier = _parts(whole.volume), _parts(meter.volume) if meter is not None else 0
+    earlier_quantity = 0 if meter is None else quantity_of(tiering, earlier)
+    quantity = quantity_of(tiering, volume) - earlier_quantity
+    if tiering.is_bulk or tiering.counts_uses:
+        # As if all of it came now.
+        before = max(0, now - earlier_quantity)
+        tier, cost = tiered_cost(tiering, entry, volume, before, has_unit=compiled.has_unit)
+    else:
+        has_unit = compiled.has_unit and meter is None
+        tier, cost = tiered_cost(tiering, entry, volume - earlier, now, has_unit=has_unit)
+        cost += 0 if meter is None else meter.tiers
+    match = Match(tier, whole.volume, bounded(tier, cost), 0, entry.index, quantity)
+    return match, cost
+
+
+def _parts(volume: int | Decimal | None) -> int:
+    return 0 if volume is None else scaled(volume, VOLUME_DECIMALS) or 0
+
+
 def _added(before: int | Decimal, slice_volume: int | Decimal | None) -> int | Decimal:
     if slice_volume is None:
         return before
-    parts = (scaled(before, VOLUME_DECIMALS) or 0) + (scaled(slice_volume, VOLUME_DECIMALS) or 0)
-    return to_decimal(parts, VOLUME_DECIMALS)
+    return to_decimal(_parts(before) + _parts(slice_volume), VOLUME_DECIMALS)

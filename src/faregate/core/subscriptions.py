@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from faregate.core.assets import Asset
+from faregate.core.compiled import CompiledPrice
 from faregate.core.limits import Limit
-from faregate.core.pricing import CompiledPrice
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far a caller's clock may be off: events may lie this far ahead of now, and this far before

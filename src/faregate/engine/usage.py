@@ -19,7 +19,6 @@ from faregate.core.events import (
     UsageEvent,
 )
 from faregate.core.instants import is_in_range
-from faregate.core.pricing import SimulatedFee, simulate
 from faregate.core.problems import (
     CONFLICT,
     NOT_FOUND,
@@ -27,6 +26,7 @@ from faregate.core.problems import (
     Problem,
     invalid,
 )
+from faregate.core.simulating import SimulatedFee, simulate
 from faregate.engine.base import EngineBase, Page
 from faregate.ledger import reading, totals
 from faregate.ledger.reading import ListedEvent

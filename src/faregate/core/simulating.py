@@ -1,0 +1,58 @@
+"""What made-up events would cost a new customer: by the rules that price real ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from faregate.core.compiled import CompiledPrice, PricedAsset
+from faregate.core.events import UsageEvent
+from faregate.core.pricing import Match, fee_units, price_event
+from faregate.core.problems import Problem
+from faregate.core.tiers import TierKey, period_from_us
+
+
+class SimulatedFee(msgspec.Struct, frozen=True):
+    """What an event would cost: `units` of the scale of `priced.asset`."""
+
+    event_id: str
+    compiled: CompiledPrice
+    priced: PricedAsset
+    match: Match
+    units: int
+
+
+def simulate(
+    prices: tuple[CompiledPrice, ...], events: Sequence[UsageEvent]
+) -> tuple[list[SimulatedFee], list[str]] | Problem:
+    """Price events under these prices, in each price's first asset, as a new customer's would be.
+
+    Rounding carries over from event to event, and tiers count, as they do when they are booked.
+    """
+    fees: list[SimulatedFee] = []
+    warnings: list[str] = []
+    carries: dict[str, int] = {}
+    counted: defaultdict[TierKey, dict[tuple[str, int], int]] = defaultdict(dict)
+    for index, event in enumerate(events):
+        matching = [price for price in prices if price.event_type == event.event_type]
+        if not matching:
+            warnings.append(f"events[{index}]: no price for event_type={event.event_type}")
+        for compiled in matching:
+            priced = compiled.assets[0]
+            tiering = compiled.tiering
+            from_us = 0 if tiering is None else period_from_us(tiering.period, event.occurred_at)
+            counts = counted[compiled.id, from_us]
+            match = price_event(compiled, priced, event.data or {}, counts)
+            if isinstance(match, Problem):
+                return match.under(f"events[{index}]")
+            if isinstance(match, str):
+                warnings.append(f"events[{index}]: {match}")
+                continue
+            key = (priced.asset.code, match.entry)
+            counts[key] = counts.get(key, 0) + match.quantity
+            carried = carries.get(compiled.id, 0)
+            units, carries[compiled.id] = fee_units(match.numerator, priced.denominator, carried)
+            fees.append(SimulatedFee(event.id, compiled, priced, match, units))
+    return fees, warnings
