@@ -35,6 +35,7 @@ from faregate.core.prices import (
     BalanceCollection,
     PriceValue,
     RealTimeBilling,
+    Tiering,
     UsageBasedPrice,
     UsageCalculation,
 )
@@ -47,6 +48,7 @@ from faregate.core.subscriptions import (
     Stretch,
     Subscription,
 )
+from faregate.core.tiers import Counted, TierKey
 from faregate.core.transactions import (
     Adjust,
     AdjustmentRequest,
@@ -97,6 +99,8 @@ def price(
     address: str | None = None,
     name: str = "Calls",
     id: str = "prc_one",
+    basis: str | None = None,
+    period: str | None = None,
 ) -> UsageBasedPrice:
     """Make a usage price in one asset; by default it counts events of type `call`."""
     if volume_field is None and usage_type != "unit":
@@ -114,6 +118,7 @@ def price(
         pricing=(AssetPricing(asset, values),),
         id=id,
         pricing_model=model,  # type: ignore[arg-type]
+        tiering=Tiering(basis, period) if basis else None,  # type: ignore[arg-type]
         collection=BalanceCollection(address=address) if address else None,
     )
 
@@ -271,17 +276,21 @@ class Book:
         self.transfers: list[Transfer] = []
         self.counters: defaultdict[CounterKey, Counter] = defaultdict(lambda: NOTHING_COUNTED)
         self.notices: list[Notice] = []
+        self.tiers: defaultdict[TierKey, Counted] = defaultdict(dict)
 
     def decide(self, command: Command, now: datetime = T0) -> Decision:
         """Decide a command and remember it."""
         asked = {hold.transaction_id: hold for hold in self.holds.values()}
-        known = Known(self.events, self.transactions, {**self.holds, **asked}, self.counters)
+        known = Known(
+            self.events, self.transactions, {**self.holds, **asked}, self.counters, self.tiers
+        )
         decision = decide(self.state, known, command, self.catalog, now, self.ids)
         self.state = decision.state
         self.transfers += decision.transfers
         self.holds |= decision.holds
         self.counters.update(decision.counters)
         self.notices += decision.notices
+        self.tiers.update(decision.tiers)
         self.events |= {one.event.id: one for one in decision.events}
         if decision.transaction is not None:
             booked = decision.transaction
@@ -307,6 +316,7 @@ class Book:
         assert decision.transaction is None
         assert not decision.holds
         assert not decision.counters
+        assert not decision.tiers
         assert not decision.notices
         assert decision.rules is None
         return decision.answer

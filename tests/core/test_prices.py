@@ -43,6 +43,30 @@ BY_MODEL: dict[str, Any] = {
         }
     ],
 }
+BY_USES: dict[str, Any] = {
+    **FLAT,
+    "pricing_model": "tiered",
+    "tiering": {"basis": "unit", "period": "monthly"},
+    "pricing": [
+        {
+            "asset": "USD",
+            "values": [
+                {"unit_price": 3, "up_to": 10},
+                {"unit_price": 2, "up_to": 20},
+                {"unit_price": 1},
+            ],
+        }
+    ],
+}
+BY_VOLUME: dict[str, Any] = {
+    **FLAT,
+    "usage_calculation": {"event_type": "call", "usage_type": "volume", "volume_field": "tokens"},
+    "pricing_model": "bulk",
+    "tiering": {"basis": "volume"},
+    "pricing": [
+        {"asset": "USD", "values": [{"volume_rate": 2, "up_to": 0.5}, {"volume_rate": 1}]},
+    ],
+}
 FIXED: dict[str, Any] = {
     "type": "fixed",
     "name": "Seats",
@@ -72,6 +96,7 @@ def errors_of(source: dict[str, Any]) -> dict[str, list[str]]:
 
 USAGE = "usage_calculation"
 FIRST = "pricing.0.values.0"
+TIERS = "pricing.0.values"
 
 GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (FLAT, {}),
@@ -85,6 +110,12 @@ GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (BY_MODEL, {f"{USAGE}.volume_aggregation": "sum"}),
     (BY_MODEL, {f"{FIRST}.values.0.package_size": 1000}),
     (BY_MODEL, {f"{FIRST}.values.0.package_size": "#1e12#"}),
+    (BY_USES, {}),
+    (BY_USES, {"pricing_model": "bulk", "tiering": {"basis": "unit"}}),
+    (BY_USES, {TIERS: [{"unit_price": 1}]}),
+    (BY_VOLUME, {}),
+    (BY_VOLUME, {f"{TIERS}.0.package_size": 10, f"{TIERS}.1.package_size": 5}),
+    (BY_MODEL, {"pricing_model": "tiered", "tiering": {"basis": "unit", "period": "yearly"}}),
 ]
 
 
@@ -117,10 +148,55 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "billing_model.type",
         "real_time",
     ),
-    (FLAT, {"pricing_model": "tiered"}, "pricing_model", "not available yet"),
-    (FLAT, {"pricing_model": "bulk"}, "pricing_model", "not available yet"),
-    (FLAT, {"tiering": {"basis": "unit"}}, "tiering", "not available yet"),
-    (FLAT, {f"{FIRST}.up_to": 10}, "pricing[0].values[0].up_to", "not available yet"),
+    (FLAT, {"pricing_model": "tiered"}, "tiering.basis", "is missing"),
+    (FLAT, {"pricing_model": "bulk", "tiering": {}}, "tiering.basis", "is missing"),
+    (FLAT, {"tiering": {"basis": "unit"}}, "tiering", "use tiered or bulk"),
+    (FLAT, {f"{FIRST}.up_to": 10}, "pricing[0].values[0].up_to", "use tiered"),
+    (BY_USES, {"tiering.basis": "volume"}, "tiering.basis", "needs a volume"),
+    (BY_USES, {"tiering.basis": "package"}, "tiering.basis", "needs a volume"),
+    (BY_USES, {"tiering.basis": "custom"}, "tiering.basis", "not available yet"),
+    (BY_USES, {"tiering.period": "custom"}, "tiering.period", "monthly"),
+    (BY_USES, {f"{TIERS}.1.up_to": 10}, "pricing[0].values[1].up_to", "tiers must rise"),
+    (BY_USES, {f"{TIERS}.1.up_to": 9}, "pricing[0].values[1].up_to", "tiers must rise"),
+    (BY_USES, {f"{TIERS}.1.up_to": None}, "pricing[0].values[1].up_to", "is missing"),
+    (BY_USES, {f"{TIERS}.0.up_to": 0}, "pricing[0].values[0].up_to", "above 0"),
+    (BY_USES, {f"{TIERS}.0.up_to": -1}, "pricing[0].values[0].up_to", "above 0"),
+    (BY_USES, {f"{TIERS}.0.up_to": 2.5}, "pricing[0].values[0].up_to", "a whole number"),
+    (BY_USES, {f"{TIERS}.1.up_to": "#1e19#"}, "pricing[0].values[1].up_to", "up to 1000"),
+    (BY_USES, {f"{TIERS}.1.up_to": "#1e99999#"}, "pricing[0].values[1].up_to", "too large"),
+    (BY_USES, {f"{TIERS}.2.up_to": 30}, "pricing[0].values[2].up_to", "leave it out"),
+    (BY_USES, {f"{TIERS}.1.unit_price": None}, "pricing[0].values[1].unit_price", "is missing"),
+    (BY_USES, {f"{TIERS}.2.unit_price": -1}, "pricing[0].values[2].unit_price", "out of range"),
+    (
+        BY_USES,
+        {TIERS: [{"unit_price": 1, "up_to": n} for n in range(1, 101)] + [{"unit_price": 1}]},
+        "pricing[0].values",
+        "at most 100",
+    ),
+    (
+        BY_VOLUME,
+        {f"{TIERS}.0.up_to": "#0.0000000000001#"},
+        "pricing[0].values[0].up_to",
+        "at most 12 decimals",
+    ),
+    (
+        BY_VOLUME,
+        {"tiering.basis": "package"},
+        "pricing[0].values[0].package_size",
+        "is missing",
+    ),
+    (
+        BY_VOLUME,
+        {"tiering.basis": "package", f"{TIERS}.0.package_size": 10, f"{TIERS}.1.package_size": 5},
+        "pricing[0].values",
+        "need one size",
+    ),
+    (
+        BY_MODEL,
+        {"pricing_model": "tiered", "tiering": {"basis": "volume"}, f"{FIRST}.values.0.up_to": 5},
+        "pricing[0].values[0].values[0].up_to",
+        "ends the last tier",
+    ),
     (FLAT, {f"{USAGE}.usage_type": "custom"}, f"{USAGE}.usage_type", "not available yet"),
     (FLAT, {f"{USAGE}.unit_aggregation": "max"}, f"{USAGE}.unit_aggregation", "count"),
     (BY_MODEL, {f"{USAGE}.volume_aggregation": "max"}, f"{USAGE}.volume_aggregation", "sum"),

@@ -9,11 +9,14 @@ from typing import Final
 
 from faregate.core.amounts import AmountError, Number, scaled
 from faregate.core.assets import Asset
+from faregate.core.compiled import VOLUME_DECIMALS
 from faregate.core.prices import (
     ACCOUNT_NAME,
     MAX_PACKAGE_LCM,
     MAX_PACKAGE_SIZE,
     MAX_PRICES,
+    MAX_TIERS,
+    MAX_UP_TO,
     RATE_DECIMALS,
     WILDCARD,
     BalanceCollection,
@@ -85,10 +88,7 @@ def _check_usage_price(price: UsageBasedPrice, assets: dict[str, Asset]) -> Iter
     calculation = price.usage_calculation
     if not isinstance(price.billing_model, RealTimeBilling):
         yield "billing_model.type", _NOT_YET.format(remedy='use "real_time" for usage prices')
-    if price.pricing_model in ("tiered", "bulk"):
-        yield "pricing_model", _NOT_YET.format(remedy='use "flat" or "package"')
-    if price.tiering is not None:
-        yield "tiering", _NOT_YET.format(remedy="leave it out")
+    yield from _check_tiering(price)
     if calculation.usage_type == "custom":
         yield (
             "usage_calculation.usage_type",
@@ -103,6 +103,24 @@ def _check_usage_price(price: UsageBasedPrice, assets: dict[str, Asset]) -> Iter
     for p, pricing in enumerate(price.pricing):
         for path, message in _check_values(price, pricing.values):
             yield f"pricing[{p}].{path}", message
+
+
+def _check_tiering(price: UsageBasedPrice) -> Iterator[Finding]:
+    tiering, usage_type = price.tiering, price.usage_calculation.usage_type
+    if price.pricing_model not in _TIERED:
+        if tiering is not None:
+            model = price.pricing_model or "flat"
+            yield "tiering", f"has no use in a {model} price: use tiered or bulk, or leave it out"
+        return
+    if tiering is None or tiering.basis is None:
+        yield "tiering.basis", "is missing: say what the tiers count (unit, volume or package)"
+    elif tiering.basis == "custom":
+        yield "tiering.basis", _NOT_YET.format(remedy='use "unit", "volume" or "package"')
+    elif tiering.basis != "unit" and usage_type == "unit":
+        yield "tiering.basis", f"{tiering.basis!r} needs a volume: use unit, or another usage_type"
+    if tiering is not None and tiering.period == "custom":
+        remedy = 'use "monthly", "quarterly", "yearly" or "lifetime"'
+        yield "tiering.period", _NOT_YET.format(remedy=remedy)
 
 
 def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
@@ -135,7 +153,7 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
     names = price.usage_calculation.billable_dimensions or ()
     is_dimensional = any(value.dimensions is not None for value in values)
     if not is_dimensional:
-        yield from _check_flat_values(price, values, "values")
+        yield from _check_entry(price, values, "values")
         yield from _check_packages(values)
         return
     leaves: list[PriceValue] = []
@@ -157,25 +175,71 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
                     f"{path}.dimensions.{key}",
                     "is not among usage_calculation.billable_dimensions: add it there",
                 )
-        yield from _check_flat_values(price, entry.values, f"{path}.values")
+        yield from _check_entry(price, entry.values, f"{path}.values")
         leaves.extend(entry.values)
     yield from _check_packages(tuple(leaves))
 
 
+_TIERED: Final = ("tiered", "bulk")
 _NUMBERS: Final = ("unit_price", "volume_rate", "min_amount", "max_amount")
 
 
-def _check_flat_values(
+def _check_entry(
     price: UsageBasedPrice, values: tuple[PriceValue, ...], path: str
 ) -> Iterator[Finding]:
-    if len(values) != 1:
-        yield path, f"has {len(values)} entries: a {price.pricing_model or 'flat'} price has one"
+    """Check what applies for some dimensions: one value, or tiers."""
+    model = price.pricing_model or "flat"
+    if model in _TIERED:
+        yield from _check_tiers(price, values, path)
+    elif len(values) != 1:
+        yield path, f"has {len(values)} entries: a {model} price has one"
         return
-    value, path = values[0], f"{path}[0]"
+    elif values[0].up_to is not None:
+        yield f"{path}[0].up_to", f"has no meaning in a {model} price: use tiered, or leave it out"
+    for number, value in enumerate(values):
+        yield from _check_value(price, value, f"{path}[{number}]")
+
+
+def _check_tiers(
+    price: UsageBasedPrice, values: tuple[PriceValue, ...], path: str
+) -> Iterator[Finding]:
+    if len(values) > MAX_TIERS:
+        yield path, f"has {len(values)} tiers: send at most {MAX_TIERS}"
+        return
+    basis = None if price.tiering is None else price.tiering.basis
+    decimals = 0 if basis == "unit" else VOLUME_DECIMALS
+    before: Number | None = None
+    for number, value in enumerate(values):
+        place = f"{path}[{number}].up_to"
+        if number == len(values) - 1:
+            if value.up_to is not None:
+                yield place, "ends the last tier: leave it out, or add a tier for what is beyond"
+            break
+        if value.up_to is None:
+            yield place, "is missing: only the last tier is open"
+            continue
+        try:
+            whole = scaled(value.up_to, decimals)
+        except AmountError as error:
+            yield place, f"{value.up_to} {error}"
+            continue
+        if whole is None:
+            shown = f"at most {decimals} decimals" if decimals else "a whole number"
+            yield place, f"is {value.up_to}: send {shown}"
+        elif not 0 < whole <= MAX_UP_TO * 10**decimals:
+            yield place, f"is {value.up_to}: send a number above 0, up to {MAX_UP_TO}"
+        elif before is not None and value.up_to <= before:
+            yield place, f"is {value.up_to}, after a tier up to {before}: tiers must rise"
+        before = value.up_to
+    if basis == "package" and len({value.package_size for value in values}) > 1:
+        yield path, "have different package sizes: tiers that count packages need one size"
+    if basis == "package" and any(value.package_size is None for value in values):
+        yield f"{path}[0].package_size", "is missing: the tiers count packages"
+
+
+def _check_value(price: UsageBasedPrice, value: PriceValue, path: str) -> Iterator[Finding]:
     if value.dimensions is not None or value.values is not None:
         yield path, "has dimensions inside dimensions: flatten it"
-    if value.up_to is not None:
-        yield f"{path}.up_to", _NOT_YET.format(remedy="leave it out")
     for field in _NUMBERS:
         number: Number | None = getattr(value, field)
         if number is not None:

@@ -25,6 +25,9 @@ RATE_DECIMALS: Final = 18
 MAX_PRICES: Final = 100
 MAX_VALUES: Final = 1_000
 MAX_DIMENSIONS: Final = 10
+MAX_TIERS: Final = 100
+MAX_UP_TO: Final = 10**18
+"""Where the last but one tier may end."""
 MAX_PACKAGE_SIZE: Final = 10**12
 MAX_PACKAGE_LCM: Final = 10**18
 """Least common multiple of a price's package sizes: it is part of the denominator in which the
