@@ -60,12 +60,12 @@ def usage_price(rate: str, package: int = 1) -> dict[str, Any]:
 
 async def sell_tokens(engine: Engine, rate: str = "1", package: int = 1) -> None:
     """Publish the product `tokens`."""
-    product = {
-        "name": "Tokens",
-        "code": "tokens",
-        "publish": True,
-        "prices": [usage_price(rate, package)],
-    }
+    await sell(engine, usage_price(rate, package))
+
+
+async def sell(engine: Engine, price: dict[str, Any]) -> None:
+    """Publish the product `tokens` with this price."""
+    product = {"name": "Tokens", "code": "tokens", "publish": True, "prices": [price]}
     await engine.create_product(decode(CreateProduct, encode(product)))
 
 

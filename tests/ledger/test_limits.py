@@ -91,9 +91,14 @@ def test_a_lane_remembers_a_bounded_number_of_counters_whatever_one_batch_has_lo
     memory = Memory()
     names = [("customer", "limit", f"subject {n}") for n in range(3 * MAX_COUNTERS)]
     memory.counters.update(dict.fromkeys(names, NOTHING_COUNTED))
-    memory.learn({}, {}, [], {("customer", "limit", "newest"): NOTHING_COUNTED})
-    assert 0 < len(memory.counters) <= MAX_COUNTERS
-    assert ("customer", "limit", "newest") in memory.counters
+    periods = [("customer", "price", n) for n in range(3 * MAX_COUNTERS)]
+    memory.tiers.update(dict.fromkeys(periods, {}))
+    newest = ("customer", "limit", "newest")
+    memory.learn({}, {}, [], {newest: NOTHING_COUNTED}, {("customer", "price", -1): {}})
+    for kept in (memory.counters, memory.tiers):
+        assert 0 < len(kept) <= MAX_COUNTERS
+    assert newest in memory.counters
+    assert ("customer", "price", -1) in memory.tiers
 
 
 def test_who_leaves_a_cohort_and_comes_back_is_given_no_free_tier_twice(database_url: str):

@@ -24,6 +24,8 @@ from faregate.store.protocol import StoreError
 BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
+    "DROP TABLE tier_counters",
+    "ALTER TABLE fees DROP COLUMN counted",
     "UPDATE alembic_version SET version_num = '0003'",
 )
 COLUMNS = "lane, seq, customer_id, asset, from_account, to_account, units, reference, at"

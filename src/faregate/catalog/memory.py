@@ -165,7 +165,8 @@ class CatalogMemory:
                 tuple(from_at for from_at, _ in product.defaults),
                 tuple(version for _, version in product.defaults),
             )
-        return CatalogView(epoch, assets, compiled, prices, limits, timezone)
+        has_tiers = any(price.tiering is not None for price in prices.values())
+        return CatalogView(epoch, assets, compiled, prices, limits, timezone, has_tiers)
 
     def compile(
         self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from faregate.core.accounts import Account, Movement, Transfer, open_account
-from faregate.core.compiled import CompiledPrice, PricedAsset
+from faregate.core.amounts import to_decimal
+from faregate.core.compiled import VOLUME_DECIMALS, CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
 from faregate.core.limiting import Limiting
@@ -20,11 +21,20 @@ from faregate.core.pricing import Match
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import Subscription
-from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCounts, TierKey, period_from_us
+from faregate.core.tiers import (
+    NOTHING_COUNTED,
+    Counted,
+    TierCount,
+    TierCounts,
+    TierKey,
+    period_from_us,
+)
 from faregate.core.timeline import advance
 
 CarryKey = tuple[str, str]
 """A price's id and an asset's code."""
+TierRowKey = tuple[str, int, str, int]
+"""A price's id, when the period began, an asset's code and an entry's index."""
 NO_TIER_COUNTS: Final[TierCounts] = {}
 """For commands that price nothing."""
 
@@ -74,6 +84,7 @@ class Changes:
         "revived",
         "slices",
         "state",
+        "tier_changes",
         "tier_counts",
         "tiers",
         "transfers",
@@ -89,6 +100,7 @@ class Changes:
         self.limits = limits
         self.tier_counts = tier_counts
         self.tiers: dict[TierKey, Counted] = {}
+        self.tier_changes: dict[TierRowKey, int] = {}
         self.accounts: dict[str, Account] = dict(state.accounts)
         self.changed_accounts: dict[str, Account] = {}
         self.carries: dict[CarryKey, int] = {}
@@ -140,14 +152,19 @@ class Changes:
 
     def count(
         self, compiled: CompiledPrice, priced: PricedAsset, match: Match, at: datetime
-    ) -> None:
-        """Count what a price's tiers count of a use."""
+    ) -> TierCount | None:
+        """Count what a price's tiers count of a use, and return it."""
         if compiled.tiering is None or not match.quantity:
-            return
-        key = (compiled.id, period_from_us(compiled.tiering.period, at))
-        counted = self.counted(compiled, at)
-        entry = (priced.asset.code, match.entry)
-        self.tiers[key] = {**counted, entry: counted.get(entry, 0) + match.quantity}
+            return None
+        from_us = period_from_us(compiled.tiering.period, at)
+        key, entry = (compiled.id, from_us), (priced.asset.code, match.entry)
+        now = match.counted + match.quantity
+        self.tiers[key] = {**self.counted(compiled, at), entry: now}
+        self.tier_changes[*key, *entry] = now
+        before, quantity = [
+            to_decimal(parts, VOLUME_DECIMALS) for parts in (match.counted, match.quantity)
+        ]
+        return TierCount(from_us, match.entry, before, quantity)
 
     def advanced_accounts(self, now: datetime) -> list[Account]:
         """Return all accounts brought forward to `now`."""
@@ -173,6 +190,7 @@ class Changes:
             dict(self.holds),
             self.revived,
             dict(self.tiers),
+            dict(self.tier_changes),
             None if self.limits is None else self.limits.snapshot(),
         )
 
@@ -187,6 +205,7 @@ class Changes:
             self.holds,
             self.revived,
             self.tiers,
+            self.tier_changes,
             limits,
         ) = before  # type: ignore[assignment]
         if self.limits is not None:

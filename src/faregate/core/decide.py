@@ -17,7 +17,7 @@ from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
-from faregate.core.customers import NO_TIER_COUNTS, CarryKey, Changes, CustomerState
+from faregate.core.customers import NO_TIER_COUNTS, CarryKey, Changes, CustomerState, TierRowKey
 from faregate.core.events import BookedEvent, EventsBooked, RecordEvents, decide_events
 from faregate.core.gate import (
     Authorize,
@@ -139,6 +139,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     notices: list[Notice] = []
     rules: CustomerRules | None = None
     tiers: Mapping[TierKey, Counted] = {}
+    tier_changes: Mapping[TierRowKey, int] = {}
 
 
 def decide(
@@ -205,6 +206,7 @@ def _decision(
         [] if changes.limits is None else changes.limits.notices,
         None,
         changes.tiers,
+        changes.tier_changes,
     )
 
 

@@ -30,7 +30,7 @@ from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
-from faregate.core.tiers import Counted
+from faregate.core.tiers import Counted, TierCount
 from faregate.core.wallet import debit, debit_hold
 
 GRACE_PERIOD: Final = timedelta(days=34)
@@ -80,7 +80,8 @@ class UsageEvent(
 
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
-    `account_id`. `value_index` says which of the price's values applied."""
+    `account_id`. `value_index` says which of the price's values applied (of tiers, the one in which
+    it ended), `counted` what the tiers counted of it."""
 
     id: str
     price_id: str
@@ -89,6 +90,7 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     account_id: str
     units: int
     volume: int | Decimal | None
+    counted: TierCount | None = None
 
 
 class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -314,12 +316,11 @@ def _book(
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, now, ids)
+        fee = _collect(changes, compiled, priced, match, at, now, ids)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
             slices.charged(compiled, priced.asset.code, match, fee.units)
-        changes.count(compiled, priced, match, at)
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -374,10 +375,11 @@ def _collect(
     compiled: CompiledPrice,
     priced: PricedAsset,
     match: Match,
+    at: datetime,
     now: datetime,
     ids: IdSource,
 ) -> Fee | Problem:
-    """Bring the exact cost to the ledger scale and debit it."""
+    """Bring the exact cost of a use at an instant to the ledger scale and debit it."""
     key = (compiled.id, priced.asset.code)
     carried = changes.carry(key)
     units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
@@ -401,4 +403,5 @@ def _collect(
         priced.account_id,
         units,
         match.volume,
+        changes.count(compiled, priced, match, at),
     )

@@ -53,7 +53,8 @@ def dimension_text(value: object) -> str | None:
 
 class Match(msgspec.Struct, frozen=True, gc=False):
     """The value that applies to an event, and what was measured. `before_units` is what was charged
-    for earlier slices of the same use; `quantity` is what the tiers of this `entry` count of it."""
+    for earlier slices of the same use; `quantity` is what the tiers of this `entry` count of it,
+    after `counted`."""
 
     value: PricedValue
     volume: int | Decimal | None
@@ -61,6 +62,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     before_units: int = 0
     entry: int = 0
     quantity: int = 0
+    counted: int = 0
 
 
 def find_entry(
@@ -118,7 +120,7 @@ def price_event(
         before = counted.get((priced.asset.code, entry.index), 0)
         value, cost = tiered_cost(tiering, entry, measured, before, has_unit=compiled.has_unit)
         quantity = quantity_of(tiering, measured)
-        return Match(value, volume, bounded(value, cost), 0, entry.index, quantity)
+        return Match(value, volume, bounded(value, cost), 0, entry.index, quantity, before)
     value = entry.tiers[0]
     cost = value.unit_numerator if compiled.has_unit else 0
     if compiled.is_package:

@@ -111,7 +111,7 @@ def _tiered(
         has_unit = compiled.has_unit and meter is None
         tier, cost = tiered_cost(tiering, entry, volume - earlier, now, has_unit=has_unit)
         cost += 0 if meter is None else meter.tiers
-    match = Match(tier, whole.volume, bounded(tier, cost), 0, entry.index, quantity)
+    match = Match(tier, whole.volume, bounded(tier, cost), 0, entry.index, quantity, now)
     return match, cost
 
 

@@ -106,7 +106,7 @@ class CompiledProduct(msgspec.Struct, frozen=True):
 
 class CatalogView(msgspec.Struct, frozen=True):
     """A snapshot of one environment's catalog. `epoch` rises with every change; `timezone` is the
-    account's."""
+    account's; `has_tiers` says that some price has."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -114,6 +114,7 @@ class CatalogView(msgspec.Struct, frozen=True):
     prices: Mapping[str, CompiledPrice]
     limits: tuple[Limit, ...] = ()
     timezone: str = "UTC"
+    has_tiers: bool = False
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

@@ -16,7 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Protocol
+
+import msgspec
 
 from faregate.core.compiled import VOLUME_ONE, CompiledTiering, PricedEntry, PricedValue
 from faregate.core.instants import to_us
@@ -28,6 +31,16 @@ Counted = Mapping[tuple[str, int], int]
 """What was counted in one period, by asset and entry, in parts of `VOLUME_ONE`."""
 
 NOTHING_COUNTED: Counted = {}
+
+
+class TierCount(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a fee's use counted in tiers: in which period and entry, after how many uses or what
+    volume, and how much. As JSON an array: new fields come last."""
+
+    from_us: int
+    entry: int
+    before: Decimal
+    quantity: Decimal
 
 
 class TierCounts(Protocol):

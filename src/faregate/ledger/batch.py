@@ -32,16 +32,18 @@ from faregate.core.ids import IdSource
 from faregate.core.limits import NOTHING_COUNTED, Counter, Limit, limits_for
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.subscriptions import CatalogView
+from faregate.core.tiers import NOTHING_COUNTED as NO_TIERS_COUNTED
+from faregate.core.tiers import Counted, TierKey
 from faregate.core.transactions import Adjust, Charge
 from faregate.ledger import rows
-from faregate.ledger.memory import CounterName, Key, Memory, Name
+from faregate.ledger.memory import CounterName, Key, Memory, Name, TierName
 from faregate.store.protocol import Store, Wanted
 
 log = structlog.get_logger(__name__)
 
 
 class _NotLoaded(LookupError):
-    """What a limit has counted must be read first."""
+    """What a limit or a tier has counted must be read first."""
 
 
 class Pending:
@@ -136,10 +138,21 @@ class _Counted:
 
     def __getitem__(self, key: CounterKey) -> Counter:
         """Return what was counted. Raises `_NotLoaded`."""
-        counter = self._batch.find_counter((self._customer_id, *key))
-        if counter is None:
-            raise _NotLoaded(key)
-        return counter
+        return self._batch.find_counter((self._customer_id, *key))
+
+
+class _CountedTiers:
+    """What the tiers of prices have counted for a customer, likewise."""
+
+    __slots__ = ("_batch", "_customer_id")
+
+    def __init__(self, batch: Batch, customer_id: str) -> None:
+        self._batch = batch
+        self._customer_id = customer_id
+
+    def __getitem__(self, key: TierKey) -> Counted:
+        """Return what was counted. Raises `_NotLoaded`."""
+        return self._batch.find_tier((self._customer_id, *key))
 
 
 class Batch:
@@ -147,6 +160,8 @@ class Batch:
 
     __slots__ = (
         "_memory",
+        "_missing_counters",
+        "_missing_tiers",
         "answers",
         "before",
         "booked",
@@ -156,6 +171,7 @@ class Batch:
         "pendings",
         "rows",
         "states",
+        "tiers",
         "weight",
     )
 
@@ -168,6 +184,9 @@ class Batch:
         self.rows = rows.BatchRows(0)
         self.states: dict[str, CustomerState] = {}
         self.counters: dict[CounterName, Counter] = {}
+        self.tiers: dict[TierName, Counted] = {}
+        self._missing_counters: dict[CounterName, None] = {}
+        self._missing_tiers: dict[TierName, None] = {}
         self.heads: dict[str, Head] = {}
         self.booked = Booked()
         self.weight = 0
@@ -202,23 +221,28 @@ class Batch:
         *,
         reads_ids: bool,
     ) -> Booked:
-        """Read the states that are not in memory, what is booked under the commands' keys, and what
-        the customers' limits have counted. `reads_ids` as in `_load_booked`.
+        """Read the states that are not in memory, what is booked under the commands' keys, what the
+        customers' limits have counted, and what was missing when commands were last decided.
+        `reads_ids` as in `_load_booked`.
         """
         loaded = await self._load_booked(store, lane, pendings, reads_ids=reads_ids)
-        wanted: dict[CounterName, None] = {}
+        wanted, self._missing_counters = self._missing_counters, {}
+        tiers, self._missing_tiers = self._missing_tiers, {}
         for pending in pendings:
             limits = self._limits_of(pending, catalogs)
             if limits:
                 for key in self._counter_keys(pending, limits, loaded):
                     name = (pending.command.customer_id, *key)
-                    if self.find_counter(name) is None:
+                    if self._counter(name) is None:
                         wanted[name] = None
-        if wanted:
-            found = await store.load(lane, Wanted(counters=list(wanted)), for_lane=True)
+        if wanted or tiers:
+            asked = Wanted(counters=list(wanted), tiers=list(tiers))
+            found = await store.load(lane, asked, for_lane=True)
             # What was never counted is remembered as that.
             self._memory.counters.update(dict.fromkeys(wanted, NOTHING_COUNTED))
             self._memory.counters.update(map(rows.read_counter, found.counters))
+            self._memory.tiers.update(dict.fromkeys(tiers, NO_TIERS_COUNTED))
+            self._memory.tiers.update(rows.read_tiers(found.tiers))
         return loaded
 
     def _limits_of(
@@ -230,12 +254,31 @@ class Batch:
             return ()
         return limits_for(state.rules.limits, general, state.rules.metadata)
 
-    def find_counter(self, name: CounterName) -> Counter | None:
-        """Return what a limit has counted, as the last command has left it; None: not read yet."""
+    def _counter(self, name: CounterName) -> Counter | None:
         counter = self.counters.get(name)
         if counter is None and self.before is not None:
             counter = self.before.counters.get(name)
         return self._memory.counters.get(name) if counter is None else counter
+
+    def find_counter(self, name: CounterName) -> Counter:
+        """Return what a limit has counted, as the last command has left it. Raises `_NotLoaded`."""
+        counter = self._counter(name)
+        if counter is None:
+            self._missing_counters[name] = None
+            raise _NotLoaded(name)
+        return counter
+
+    def find_tier(self, name: TierName) -> Counted:
+        """Return what tiers have counted, as the last command has left it. Raises `_NotLoaded`."""
+        counted = self.tiers.get(name)
+        if counted is None and self.before is not None:
+            counted = self.before.tiers.get(name)
+        if counted is None:
+            counted = self._memory.tiers.get(name)
+        if counted is None:
+            self._missing_tiers[name] = None
+            raise _NotLoaded(name)
+        return counted
 
     def _counter_keys(
         self, pending: Pending, limits: tuple[Limit, ...], loaded: Booked
@@ -323,8 +366,8 @@ class Batch:
 
         Returns those for which more must be read. Either they would be refused although they may
         be repeats of what the lane no longer remembers: unless all ids were looked up
-        (`has_read_ids`), a refusal is no answer to them. Or a command before them has brought their
-        customer limits that have counted before; that is never the first command.
+        (`has_read_ids`), a refusal is no answer to them. Or they ask for counts that are not in
+        memory: `load` reads those.
         """
         doubtful: list[Pending] = []
         for pending in pendings:
@@ -334,13 +377,16 @@ class Batch:
                 raise AssertionError(f"the state of {command.customer_id} was not loaded")
             known = self._known(pending, loaded)
             catalog = moment.catalogs[pending.environment_id]
-            if catalog.limits or state.rules.limits:
-                counted = _Counted(self, command.customer_id)
-                known = msgspec.structs.replace(known, counters=counted)
+            if catalog.limits or state.rules.limits or catalog.has_tiers:
+                known = msgspec.structs.replace(
+                    known,
+                    counters=_Counted(self, command.customer_id),
+                    tiers=_CountedTiers(self, command.customer_id),
+                )
             try:
                 decision = decide(state, known, command, catalog, moment.now, ids)
             except Exception as error:
-                if isinstance(error, _NotLoaded) and pending is not pendings[0]:
+                if isinstance(error, _NotLoaded):
                     doubtful.append(pending)
                     continue
                 # A fault of ours must not take the neighbours with it: nothing of it is kept.
@@ -395,6 +441,8 @@ class Batch:
         )
         for (limit_id, subject), counter in decision.counters.items():
             self.counters[customer_id, limit_id, subject] = counter
+        for tier_key, counted in decision.tiers.items():
+            self.tiers[customer_id, *tier_key] = counted
         for event in decision.events:
             self.booked.events[event.event.id, customer_id] = event
         for hold in decision.holds.values():

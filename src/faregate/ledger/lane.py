@@ -522,7 +522,9 @@ class Lane:
 
     def _remember(self, batch: Batch) -> None:
         self._last_seq = batch.rows.last_seq
-        self._memory.learn(batch.states, batch.heads, batch.booked.names(), batch.counters)
+        self._memory.learn(
+            batch.states, batch.heads, batch.booked.names(), batch.counters, batch.tiers
+        )
         self._index.add(batch.rows.numbered_events, batch.rows.numbered_holds, batch.heads)
         self._index.begin(self._last_seq, AT_LATEST)
 

@@ -38,6 +38,7 @@ from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.subscriptions import Binding, Stretch, Subscription
+from faregate.core.tiers import TierCount
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
 from faregate.store.protocol import LaneRows, Row, Rows
 from faregate.store.schema import GRANT_USES, HOLD_CHANGES
@@ -90,6 +91,7 @@ class BatchRows:
         "_holds",
         "_rules",
         "_seq",
+        "_tiers",
         "_uses",
         "events",
         "fees",
@@ -114,6 +116,7 @@ class BatchRows:
         self._carries: dict[tuple[str, str, str], tuple[str, str, str, str]] = {}
         self._rules: dict[str, CustomerRules] = {}
         self._counters: dict[tuple[str, str, str], Counter] = {}
+        self._tiers: dict[tuple[str, str, int, str, int], int] = {}
         self.outbox: list[tuple[Any, ...]] = []
 
     @property
@@ -157,6 +160,8 @@ class BatchRows:
             self._rules[customer_id] = decision.rules
         for (limit_id, subject), counter in decision.counters.items():
             self._counters[customer_id, limit_id, subject] = counter
+        for row_key, quantity in decision.tier_changes.items():
+            self._tiers[customer_id, *row_key] = quantity
         for notice in decision.notices:
             self._add_notice(customer_id, notice, environment_id, now_us)
         return head
@@ -228,6 +233,7 @@ class BatchRows:
                     fee.units,
                     None if fee.volume is None else str(fee.volume),
                     now_us,
+                    None if fee.counted is None else encode(fee.counted).decode(),
                 )
             )
         self._seq += 1
@@ -274,6 +280,7 @@ class BatchRows:
             GRANT_USES: [_grant_row(*row) for row in self._uses.values()],
             "wallet_accounts": [_account_row(*row) for row in self._accounts.values()],
             "carries": list(self._carries.values()),
+            "tier_counters": [(*key, str(quantity)) for key, quantity in self._tiers.items()],
             "subscriptions": list(self.subscriptions.values()),
             "holds": [_hold_row(*row) for row in self._holds.values()],
             HOLD_CHANGES: [_hold_row(*row) for row in self._hold_changes.values()],
@@ -469,8 +476,17 @@ def read_transaction(row: Row) -> Transaction:
 
 def read_fee(row: Row) -> Fee:
     """Read a row of `fees`."""
-    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _ = row
-    return Fee(fee_id, price_id, value_index, asset, account_id, units, _read_volume(volume))
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted = row
+    return Fee(
+        fee_id,
+        price_id,
+        value_index,
+        asset,
+        account_id,
+        units,
+        _read_volume(volume),
+        None if counted is None else decode(TierCount, counted),
+    )
 
 
 def _read_volume(text: str | None) -> int | Decimal | None:
@@ -511,6 +527,14 @@ def read_counter(row: Row) -> tuple[tuple[str, str, str], Counter]:
     """Read a row of `limit_counters`: under which customer, limit and subject, and the counter."""
     customer_id, limit_id, subject, counter = row
     return (customer_id, limit_id, subject), decode(Counter, counter)
+
+
+def read_tiers(rows: Rows) -> dict[tuple[str, str, int], dict[tuple[str, int], int]]:
+    """Read rows of `tier_counters`: by customer, price and period, what each entry counted."""
+    found: defaultdict[tuple[str, str, int], dict[tuple[str, int], int]] = defaultdict(dict)
+    for customer_id, price_id, since, asset, entry, quantity in rows:
+        found[customer_id, price_id, since][asset, entry] = int(quantity)
+    return found
 
 
 def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, CustomerState]:

@@ -1,6 +1,7 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
-each fee and transaction moved and in which account, and what each event says that it cost. That
+each fee and transaction moved and in which account, what each event says that it cost, and what
+tiers have counted. That
 the transfers themselves were not edited is proved by their chains (`chains`), and by heads that
 were kept elsewhere (`heads`).
 
@@ -17,7 +18,11 @@ from typing import Final
 
 import msgspec
 
+from faregate.core.amounts import scaled
 from faregate.core.codec import decode
+from faregate.core.compiled import VOLUME_DECIMALS
+from faregate.core.instants import from_us
+from faregate.core.tiers import TierCount
 from faregate.ledger.chains import (
     MAX_BREAKS,
     TRANSFER,
@@ -133,7 +138,7 @@ class _LaneCheck:
 
     `balances` has what transfers leave in each ledger account, by (customer, ledger account,
     asset); `moved` what each reference moved, by (customer, reference, wallet account), positive
-    where the wallet gained.
+    where the wallet gained; `counted` what fees counted in tiers.
     """
 
     def __init__(
@@ -147,6 +152,7 @@ class _LaneCheck:
         self._wallet_account: dict[str, str] = {}
         self._balances: dict[tuple[str, str, str], int] = defaultdict(int)
         self._moved: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._counted: dict[tuple[str, str, int, str, int], int] = defaultdict(int)
 
     async def run(self, progress: Callable[[int], None]) -> None:
         async for row in self._pages("grants", "customer_id", "grant_id", "account_id"):
@@ -161,6 +167,7 @@ class _LaneCheck:
         await self._check_overdrafts()
         await self._check_holds()
         await self._check_fees(lambda done: progress(count + done))
+        await self._check_tiers()
         await self._check_transactions()
         for (customer_id, reference, _), units in self._moved.items():
             self._report.differ("transfers without a cause", customer_id, reference, 0, units)
@@ -266,10 +273,14 @@ class _LaneCheck:
     async def _check_fees(self, progress: Callable[[int], None]) -> None:
         """Compare fees with what they moved, then events with their fees."""
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
-        columns = "event_id, asset, account_id, units"
+        columns = "event_id, asset, account_id, units, price_id, counted"
         async for row in self._pages("fees", "fee_id", "customer_id", columns):
-            fee_id, customer_id, event_id, asset, account_id, units = row
+            fee_id, customer_id, event_id, asset, account_id, units, price_id, counted = row
             self._report.fees += 1
+            if counted is not None:
+                tier = decode(TierCount, counted)
+                key = (customer_id, price_id, tier.from_us, asset, tier.entry)
+                self._counted[key] += scaled(tier.quantity, VOLUME_DECIMALS) or 0
             by_event[customer_id, event_id].append((fee_id, asset, units))
             computed = -self._moved.pop((customer_id, fee_id, account_id), 0)
             if computed != units or asset != _asset_of(account_id):
@@ -299,6 +310,35 @@ class _LaneCheck:
             stands = (len(fees), computed, first) == (count, units, (first_fee_id, asset))
             if not stands or seq > self._last_seq:
                 self._report.differ("event", customer_id, event_id, units, computed)
+
+    async def _check_tiers(self) -> None:
+        """Compare what tiers have counted with what the fees say that they counted."""
+        last: tuple[str, str, int, str, int] = ("", "", -1, "", -1)
+        key = "customer_id, price_id, from_us, asset, entry"
+        while True:
+            rows = await self._queries.fetch(
+                f"SELECT {key}, quantity FROM tier_counters WHERE lane = $1 "
+                f"AND ({key}) > ($2, $3, $4, $5, $6) ORDER BY {key} LIMIT {CHUNK}",
+                self._lane,
+                *last,
+            )
+            for *names, quantity in rows:
+                last = (names[0], names[1], names[2], names[3], names[4])
+                computed = self._counted.pop(last, 0)
+                if str(computed) != quantity:
+                    kept = int(quantity) if quantity.isdecimal() else 0
+                    self._differ_in_tiers(last, kept, computed)
+            if len(rows) < CHUNK:
+                break
+        for left, computed in self._counted.items():
+            self._differ_in_tiers(left, 0, computed)
+
+    def _differ_in_tiers(
+        self, key: tuple[str, str, int, str, int], kept: int, computed: int
+    ) -> None:
+        customer_id, price_id, since, asset, entry = key
+        name = f"{price_id} in {asset}, entry {entry}, since {from_us(since).isoformat()}"
+        self._report.differ("tier counter", customer_id, name, kept, computed)
 
     async def _check_transactions(self) -> None:
         """Compare adjustments and charges (signed: what the account gained) with what moved."""

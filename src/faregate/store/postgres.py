@@ -272,6 +272,8 @@ class PostgresStore:
         loaded.holds = holds
         if wanted.counters:
             loaded.counters = await self._counters(queries, lane, wanted.counters)
+        if wanted.tiers:
+            loaded.tiers = await self._tiers(queries, lane, wanted.tiers)
         return loaded
 
     async def _by_pair(
@@ -303,6 +305,19 @@ class PostgresStore:
             f"LATERAL (SELECT * FROM limit_counters WHERE ({order}) >= ($1, k.a, k.b, k.c) "
             f"ORDER BY {order} LIMIT 1) AS t "
             "WHERE t.lane = $1 AND t.customer_id = k.a AND t.limit_id = k.b AND t.subject = k.c"
+        )
+        return await queries.fetch(sql, lane, *map(list, zip(*keys, strict=True)))
+
+    async def _tiers(
+        self, queries: Queries, lane: int, keys: Sequence[tuple[str, str, int]]
+    ) -> Rows:
+        # All rows of a price's period, in the order of the primary key, as in `_by_pair`.
+        order = "lane, customer_id, price_id, from_us"
+        sql = (
+            f"SELECT {schema.names(schema.TIER_COUNTERS)} "
+            "FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (a, b, c), "
+            f"LATERAL (SELECT * FROM tier_counters WHERE ({order}) >= ($1, k.a, k.b, k.c) "
+            f"AND ({order}) <= ($1, k.a, k.b, k.c) ORDER BY {order}, asset, entry) AS t"
         )
         return await queries.fetch(sql, lane, *map(list, zip(*keys, strict=True)))
 

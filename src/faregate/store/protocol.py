@@ -89,6 +89,7 @@ class LaneRows(msgspec.Struct):
     open_holds: Rows = ()
     rules: Rows = ()
     counters: Rows = ()
+    tiers: Rows = ()
     chains: Rows = ()
     events: Rows = ()
     fees: Rows = ()
@@ -110,6 +111,7 @@ class Wanted(msgspec.Struct, frozen=True):
     holds: Sequence[Pair] = ()
     holds_asked: Sequence[Pair] = ()
     counters: Sequence[tuple[str, str, str]] = ()
+    tiers: Sequence[tuple[str, str, int]] = ()
 
 
 class Queries(Protocol):

@@ -60,6 +60,7 @@ FEES: Final = HotTable(
         ("units", "bigint"),
         ("volume", "text"),
         ("created_at", "bigint"),
+        ("counted", "text"),
     ),
 )
 TRANSFERS: Final = HotTable(
@@ -209,6 +210,19 @@ LIMIT_COUNTERS: Final = HotTable(
     key=("customer_id", "limit_id", "subject"),
     update=("counter",),
 )
+TIER_COUNTERS: Final = HotTable(
+    "tier_counters",
+    (
+        ("customer_id", "text"),
+        ("price_id", "text"),
+        ("from_us", "bigint"),
+        ("asset", "text"),
+        ("entry", "bigint"),
+        ("quantity", "text"),
+    ),
+    key=("customer_id", "price_id", "from_us", "asset", "entry"),
+    update=("quantity",),
+)
 OUTBOX: Final = HotTable(
     "outbox",
     (
@@ -255,6 +269,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     HOLDS,
     CUSTOMER_RULES,
     LIMIT_COUNTERS,
+    TIER_COUNTERS,
     OUTBOX,
     CHAINS,
     CUSTOMER_EVENTS,

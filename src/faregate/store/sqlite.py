@@ -299,6 +299,8 @@ class SqliteStore:
                 ]
             if wanted.counters:
                 loaded.counters = self._counters(lane, wanted.counters)
+            if wanted.tiers:
+                loaded.tiers = self._tiers(lane, wanted.tiers)
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
         return loaded
@@ -342,6 +344,16 @@ class SqliteStore:
         sql = (
             f"SELECT {schema.names(schema.LIMIT_COUNTERS)} FROM limit_counters "
             "WHERE lane = ? AND customer_id = ? AND limit_id = ? AND subject = ?"
+        )
+        found: list[Any] = []
+        for key in keys:
+            found += self._reader.execute(sql, (lane, *key))
+        return found
+
+    def _tiers(self, lane: int, keys: Sequence[tuple[str, str, int]]) -> Rows:
+        sql = (
+            f"SELECT {schema.names(schema.TIER_COUNTERS)} FROM tier_counters "
+            "WHERE lane = ? AND customer_id = ? AND price_id = ? AND from_us = ?"
         )
         found: list[Any] = []
         for key in keys:
