@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 import uvicorn
+from corehttp.credentials import ServiceKeyCredential
+from credytapi import CredytApiClient
 
 from faregate import Engine
 from faregate.cli.server import address_of, listen, uvicorn_config
@@ -92,3 +94,11 @@ def shared_server(module_database_url: str) -> Iterator[RunningServer]:
     """A server that all tests of a module call: each makes its own customers."""
     with running_server(module_database_url) as running:
         yield running
+
+
+@pytest.fixture
+def client(server: RunningServer) -> CredytApiClient:
+    """The published client of the API that ours is modelled on, unmodified."""
+    return CredytApiClient(
+        credential=ServiceKeyCredential(TEST_KEY), endpoint=f"{server.url}/v1", retry_total=0
+    )

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
-from corehttp.credentials import ServiceKeyCredential
 from credytapi import CredytApiClient
-from tests.api.conftest import TEST_KEY, RunningServer
 
 TOKENS = {
     "name": "Tokens",
@@ -46,13 +43,6 @@ TOKENS = {
         }
     ],
 }
-
-
-@pytest.fixture
-def client(server: RunningServer) -> CredytApiClient:
-    return CredytApiClient(
-        credential=ServiceKeyCredential(TEST_KEY), endpoint=f"{server.url}/v1", retry_total=0
-    )
 
 
 def _event(identifier: str, tokens: int, model: str = "large") -> dict[str, object]:

@@ -92,7 +92,7 @@ def test_a_lane_remembers_a_bounded_number_of_counters_whatever_one_batch_has_lo
     names = [("customer", "limit", f"subject {n}") for n in range(3 * MAX_COUNTERS)]
     memory.counters.update(dict.fromkeys(names, NOTHING_COUNTED))
     periods = [("customer", "price", n) for n in range(3 * MAX_COUNTERS)]
-    memory.tiers.update(dict.fromkeys(periods, {}))
+    memory.tiers.update({period: {} for period in periods})
     newest = ("customer", "limit", "newest")
     memory.learn({}, {}, [], {newest: NOTHING_COUNTED}, {("customer", "price", -1): {}})
     for kept in (memory.counters, memory.tiers):

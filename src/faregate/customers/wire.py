@@ -33,7 +33,8 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What an event cost under one price."""
+    """What an event cost under one price. Under tiers `unit_price` and `volume_rate` are those of
+    the tier in which it ended; `counted` of it were counted after `counted_before`."""
 
     id: str
     product_id: str
@@ -50,6 +51,8 @@ class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     unit_price: Decimal | None = None
     volume_rate: Decimal | None = None
     package_size: Decimal | None = None
+    counted_before: Decimal | None = None
+    counted: Decimal | None = None
 
 
 class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):

@@ -187,13 +187,13 @@ async def read_fee(
 ) -> tuple[Fee, datetime] | None:
     """Find a fee by its id, with the instant at which it was booked."""
     found = await store.fetch(
-        f"SELECT {schema.names(schema.FEES)} FROM fees "
+        f"SELECT {schema.names(schema.FEES)}, created_at FROM fees "
         "WHERE lane = $1 AND fee_id = $2 AND customer_id = $3",
         lane,
         fee_id,
         customer_id,
     )
-    return (rows.read_fee(found[0]), from_us(found[0][-1])) if found else None
+    return (rows.read_fee(found[0][:-1]), from_us(found[0][-1])) if found else None
 
 
 async def list_grants(

@@ -142,6 +142,8 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         unit_price=value.source.unit_price,
         volume_rate=value.source.volume_rate,
         package_size=value.source.package_size,
+        counted_before=None if fee.counted is None else fee.counted.before,
+        counted=None if fee.counted is None else fee.counted.quantity,
     )
 
 
