@@ -24,7 +24,6 @@ from faregate.core.limits import (
     changed_limit,
     new_limit,
 )
-from faregate.core.pricing import MAX_VOLUME
 from faregate.core.problems import CONFLICT, INVALID, LIMIT_EXCEEDED, NOT_FOUND, Problem
 from faregate.core.rules import (
     BlockCustomer,
@@ -33,6 +32,7 @@ from faregate.core.rules import (
     RemoveLimit,
     SetLimit,
 )
+from faregate.core.volumes import MAX_VOLUME
 from faregate.core.windows import ROLLING_SECONDS
 
 from .builders import (

@@ -15,7 +15,6 @@ from faregate.core.amounts import Number
 from faregate.core.compiled import compile_price
 from faregate.core.prices import AssetPricing, PriceValue, UsageBasedPrice
 from faregate.core.pricing import (
-    MAX_VOLUME,
     Match,
     dimension_text,
     fee_units,
@@ -23,6 +22,7 @@ from faregate.core.pricing import (
     price_event,
 )
 from faregate.core.problems import INVALID, Problem
+from faregate.core.volumes import MAX_VOLUME
 
 from .builders import ASSETS, compiled, dimensional, price, value, volume_price
 

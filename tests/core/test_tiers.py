@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faregate.core.compiled import VOLUME_ONE
 from faregate.core.gate import Authorize
 from faregate.core.instants import to_us
 from faregate.core.prices import PriceValue, UsageBasedPrice
@@ -20,6 +19,7 @@ from faregate.core.pricing import Match, price_event
 from faregate.core.problems import Problem
 from faregate.core.simulating import simulate
 from faregate.core.tiers import period_from_us
+from faregate.core.volumes import VOLUME_ONE
 
 from .builders import (
     DAY,

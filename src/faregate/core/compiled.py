@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from math import lcm
-from typing import Final
 
 import msgspec
 
 from faregate.core.amounts import power_of_ten, scaled
 from faregate.core.assets import Asset
+from faregate.core.expressions import Expression, parse_expression
 from faregate.core.prices import (
     RATE_DECIMALS,
     WILDCARD,
@@ -22,11 +22,7 @@ from faregate.core.prices import (
     TierPeriod,
     UsageBasedPrice,
 )
-
-VOLUME_DECIMALS: Final = 12
-"""Decimals that a volume in an event's data may have."""
-VOLUME_ONE: Final = 10**VOLUME_DECIMALS
-"""One of a volume, or of the uses that a tier counts, in the parts in which they are counted."""
+from faregate.core.volumes import VOLUME_DECIMALS, VOLUME_ONE
 
 
 class PricedValue(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +86,13 @@ class CompiledPrice(msgspec.Struct, frozen=True, gc=False):
     dimension_names: tuple[str, ...]
     assets: tuple[PricedAsset, ...]
     tiering: CompiledTiering | None = None
+    expression: Expression | None = None
+
+    def measured_fields(self) -> tuple[str, ...]:
+        """Return the fields of an event's data that are measured."""
+        if self.expression is not None:
+            return tuple(self.expression.names())
+        return () if self.volume_field is None else (self.volume_field,)
 
 
 def compile_price(
@@ -102,6 +105,8 @@ def compile_price(
     """Compile a price that `price_checks` found nothing wrong with."""
     calculation = price.usage_calculation
     address = price.collection.address if isinstance(price.collection, BalanceCollection) else None
+    is_custom = calculation.usage_type == "custom"
+    has_volume = calculation.usage_type in ("volume", "unit_and_volume")
     compiled = []
     for pricing in price.pricing:
         if address is not None and address.partition(":")[2] != pricing.asset:
@@ -117,11 +122,12 @@ def compile_price(
         price=price,
         event_type=calculation.event_type,
         has_unit=calculation.usage_type in ("unit", "unit_and_volume"),
-        volume_field=calculation.volume_field if calculation.usage_type != "unit" else None,
+        volume_field=calculation.volume_field if has_volume else None,
         is_package=price.pricing_model == "package",
         dimension_names=calculation.billable_dimensions or (),
         assets=tuple(compiled),
         tiering=_compile_tiering(price),
+        expression=parse_expression(calculation.volume_aggregation or "") if is_custom else None,
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from faregate.core.accounts import Account, Movement, Transfer, open_account
 from faregate.core.amounts import to_decimal
-from faregate.core.compiled import VOLUME_DECIMALS, CompiledPrice, PricedAsset
+from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
 from faregate.core.limiting import Limiting
@@ -30,6 +30,7 @@ from faregate.core.tiers import (
     period_from_us,
 )
 from faregate.core.timeline import advance
+from faregate.core.volumes import VOLUME_DECIMALS
 
 CarryKey = tuple[str, str]
 """A price's id and an asset's code."""

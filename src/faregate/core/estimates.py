@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.amounts import MAX_UNITS
+from faregate.core.compiled import CompiledPrice
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
 from faregate.core.holds import Decline, HoldCount
@@ -62,13 +63,12 @@ def estimate(
         free = changes.limits.free_share(use, changes.advanced_accounts(now), own)
     for compiled in prices:
         priced = choose_asset(compiled, changes)
-        field = compiled.volume_field
         read = data
-        if is_upper_bound and field is not None and data.get(field) is None:
-            bound = data.get(f"max_{field}")
-            if bound is None:
-                return invalid(f"data.max_{field}", f"or data.{field} is missing: say how much")
-            read = {**data, field: bound}
+        if is_upper_bound:
+            bounds = _bounds(compiled, data)
+            if isinstance(bounds, Problem):
+                return bounds
+            read = {**data, **bounds}
         counted = changes.counted(compiled, now)
         match = price_charged(compiled, priced, read, counted, free, slices, keeps=False)
         if isinstance(match, Problem):
@@ -94,6 +94,18 @@ def estimate(
     if free is NOTHING_FREE:
         return wanted
     return structs.replace(wanted, counts=free.taken(measured))
+
+
+def _bounds(compiled: CompiledPrice, data: Mapping[str, Any]) -> dict[str, Any] | Problem:
+    """Return the upper bounds of what a price measures and the data does not say yet."""
+    bounds: dict[str, Any] = {}
+    for field in compiled.measured_fields():
+        if data.get(field) is None:
+            bound = data.get(f"max_{field}")
+            if bound is None:
+                return invalid(f"data.max_{field}", f"or data.{field} is missing: say how much")
+            bounds[field] = bound
+    return bounds
 
 
 def expected_use(

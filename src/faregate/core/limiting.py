@@ -20,12 +20,11 @@ from msgspec import structs
 
 from faregate.core.accounts import Account
 from faregate.core.amounts import plain, to_decimal
-from faregate.core.compiled import VOLUME_DECIMALS
 from faregate.core.holds import CounterKey, Decline, Hold, HoldCount, LimitInTheWay
 from faregate.core.instants import to_us
 from faregate.core.limits import Counter, Counters, Limit
-from faregate.core.pricing import measure_volume
 from faregate.core.problems import LIMIT_EXCEEDED, Problem
+from faregate.core.volumes import VOLUME_DECIMALS, measure_volume
 
 
 class Use(msgspec.Struct, frozen=True, gc=False):

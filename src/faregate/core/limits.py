@@ -25,12 +25,12 @@ from msgspec import Meta, structs
 
 from faregate.core.amounts import AmountError, Number, scaled
 from faregate.core.assets import Asset
-from faregate.core.compiled import VOLUME_DECIMALS
 from faregate.core.holds import CounterKey
 from faregate.core.instants import from_us, to_us
 from faregate.core.prices import WILDCARD, Key
-from faregate.core.pricing import MAX_VOLUME, dimension_text
+from faregate.core.pricing import dimension_text
 from faregate.core.problems import Problem, invalid
+from faregate.core.volumes import MAX_VOLUME, VOLUME_DECIMALS
 from faregate.core.windows import (
     ROLLING_SECONDS,
     Period,

@@ -9,7 +9,7 @@ from typing import Final
 
 from faregate.core.amounts import AmountError, Number, scaled
 from faregate.core.assets import Asset
-from faregate.core.compiled import VOLUME_DECIMALS
+from faregate.core.expressions import ExpressionError, parse_expression
 from faregate.core.prices import (
     ACCOUNT_NAME,
     MAX_PACKAGE_LCM,
@@ -29,6 +29,7 @@ from faregate.core.prices import (
     UsageBasedPrice,
     UsageCalculation,
 )
+from faregate.core.volumes import VOLUME_DECIMALS
 
 Finding = tuple[str, str]
 """A field's path and what is wrong with it."""
@@ -89,11 +90,6 @@ def _check_usage_price(price: UsageBasedPrice, assets: dict[str, Asset]) -> Iter
     if not isinstance(price.billing_model, RealTimeBilling):
         yield "billing_model.type", _NOT_YET.format(remedy='use "real_time" for usage prices')
     yield from _check_tiering(price)
-    if calculation.usage_type == "custom":
-        yield (
-            "usage_calculation.usage_type",
-            _NOT_YET.format(remedy='use "unit", "volume" or "unit_and_volume"'),
-        )
     yield from _check_measures(calculation)
     if isinstance(price.collection, BalanceCollection):
         if price.collection.address is not None:
@@ -113,11 +109,13 @@ def _check_tiering(price: UsageBasedPrice) -> Iterator[Finding]:
             yield "tiering", f"has no use in a {model} price: use tiered or bulk, or leave it out"
         return
     if tiering is None or tiering.basis is None:
-        yield "tiering.basis", "is missing: say what the tiers count (unit, volume or package)"
-    elif tiering.basis == "custom":
-        yield "tiering.basis", _NOT_YET.format(remedy='use "unit", "volume" or "package"')
-    elif tiering.basis != "unit" and usage_type == "unit":
-        yield "tiering.basis", f"{tiering.basis!r} needs a volume: use unit, or another usage_type"
+        yield (
+            "tiering.basis",
+            f"is missing: say what the tiers count: {' or '.join(_BASES[usage_type])}",
+        )
+    elif tiering.basis not in _BASES[usage_type]:
+        fitting = " or ".join(_BASES[usage_type])
+        yield "tiering.basis", f"{tiering.basis!r} does not fit a {usage_type} price: use {fitting}"
     if tiering is not None and tiering.period == "custom":
         remedy = 'use "monthly", "quarterly", "yearly" or "lifetime"'
         yield "tiering.period", _NOT_YET.format(remedy=remedy)
@@ -129,11 +127,30 @@ def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
         yield "usage_calculation.volume_field", "is missing: name the key of data that counts"
     if calculation.unit_aggregation not in (None, "count"):
         yield "usage_calculation.unit_aggregation", _NOT_YET.format(remedy='use "count"')
-    if calculation.volume_aggregation not in (None, "sum"):
-        yield "usage_calculation.volume_aggregation", _NOT_YET.format(remedy='use "sum"')
+    if calculation.usage_type == "custom":
+        yield from _check_expression(calculation)
+    elif calculation.volume_aggregation not in (None, "sum"):
+        yield (
+            "usage_calculation.volume_aggregation",
+            'is an expression: use "sum", or usage_type custom',
+        )
     names = calculation.billable_dimensions or ()
     if len(set(names)) != len(names):
         yield "usage_calculation.billable_dimensions", "names a dimension twice"
+
+
+def _check_expression(calculation: UsageCalculation) -> Iterator[Finding]:
+    path = "usage_calculation.volume_aggregation"
+    if calculation.volume_field is not None:
+        remedy = "name fields in volume_aggregation, and leave it out"
+        yield "usage_calculation.volume_field", f"has no use in a custom price: {remedy}"
+    if calculation.volume_aggregation in (None, "sum"):
+        yield path, "is missing: write what counts, such as input_tokens + 4 * output_tokens"
+        return
+    try:
+        parse_expression(calculation.volume_aggregation or "")
+    except ExpressionError as error:
+        yield path, str(error)
 
 
 def _check_address(address: str, price: UsageBasedPrice) -> Iterator[Finding]:
@@ -181,6 +198,13 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
 
 
 _TIERED: Final = ("tiered", "bulk")
+_BASES: Final[dict[str, tuple[str, ...]]] = {
+    "unit": ("unit",),
+    "volume": ("unit", "volume", "package"),
+    "unit_and_volume": ("unit", "volume", "package"),
+    "custom": ("unit", "custom"),
+}
+"""What tiers may count, by how an event is measured."""
 _NUMBERS: Final = ("unit_price", "volume_rate", "min_amount", "max_amount")
 
 
@@ -247,12 +271,12 @@ def _check_value(price: UsageBasedPrice, value: PriceValue, path: str) -> Iterat
     usage_type = price.usage_calculation.usage_type
     if usage_type in ("unit", "unit_and_volume") and value.unit_price is None:
         yield f"{path}.unit_price", f"is missing: a {usage_type} price needs it (0 is allowed)"
-    if usage_type in ("volume", "unit_and_volume") and value.volume_rate is None:
+    if usage_type != "unit" and value.volume_rate is None:
         yield f"{path}.volume_rate", f"is missing: a {usage_type} price needs it (0 is allowed)"
     if usage_type == "unit" and value.volume_rate is not None:
         yield f"{path}.volume_rate", "has no use in a unit price: leave it out"
-    if usage_type == "volume" and value.unit_price is not None:
-        yield f"{path}.unit_price", "has no use in a volume price: leave it out"
+    if usage_type in ("volume", "custom") and value.unit_price is not None:
+        yield f"{path}.unit_price", f"has no use in a {usage_type} price: leave it out"
     if usage_type == "unit" and (value.package_size or price.pricing_model == "package"):
         yield f"{path}.package_size", "has no use in a unit price: packages count volume"
     if price.pricing_model == "package" and value.package_size is None:

@@ -15,24 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from faregate.core.amounts import AmountError, half_even, plain, scaled
-from faregate.core.compiled import (
-    VOLUME_DECIMALS,
-    VOLUME_ONE,
-    CompiledPrice,
-    PricedAsset,
-    PricedEntry,
-    PricedValue,
-)
+from faregate.core.amounts import half_even, plain, to_decimal
+from faregate.core.compiled import CompiledPrice, PricedAsset, PricedEntry, PricedValue
+from faregate.core.expressions import measure_expression
 from faregate.core.prices import WILDCARD
-from faregate.core.problems import Problem, invalid
+from faregate.core.problems import Problem
 from faregate.core.tiers import NOTHING_COUNTED, Counted, quantity_of, tiered_cost
-
-MAX_VOLUME: Final = 10**15
+from faregate.core.volumes import VOLUME_DECIMALS, measure_volume
 
 
 def dimension_text(value: object) -> str | None:
@@ -100,21 +93,56 @@ def price_event(
     """
     entry = find_entry(compiled, priced, data)
     if entry is None:
-        seen = ", ".join(f"{name}={data.get(name)!s:.60}" for name in compiled.dimension_names)
-        return f"no price for {seen} under {compiled.price.name!r}"
-    measured = 0
+        return no_entry(compiled, data)
+    measured = measure(compiled, data)
+    if not isinstance(measured, int):
+        return measured
+    volume = shown_volume(compiled, data, measured)
+    return price_volume(compiled, priced, entry, measured, volume, counted)
+
+
+def no_entry(compiled: CompiledPrice, data: Mapping[str, Any]) -> str:
+    """Say that no entry of a price fits an event."""
+    seen = ", ".join(f"{name}={data.get(name)!s:.60}" for name in compiled.dimension_names)
+    return f"no price for {seen} under {compiled.price.name!r}"
+
+
+def measure(compiled: CompiledPrice, data: Mapping[str, Any]) -> int | str | Problem:
+    """Return the volume of an event, in parts of `VOLUME_ONE` (0 where none is measured, or where
+    it is missing beside a price per use), a warning, or a problem."""
+    if compiled.expression is not None:
+        found = measure_expression(compiled.expression, data)
+        return f"no fee under {compiled.price.name!r}: {found}" if isinstance(found, str) else found
     field = compiled.volume_field
-    volume: int | Decimal | None = None
-    if field is not None:
-        volume = data.get(field)
-        if volume is None:
-            if not compiled.has_unit:
-                return f"no fee under {compiled.price.name!r}: data.{field} is missing"
-        else:
-            parts = measure_volume(field, volume)
-            if isinstance(parts, Problem):
-                return parts
-            measured = parts
+    if field is None:
+        return 0
+    volume = data.get(field)
+    if volume is not None:
+        return measure_volume(field, volume)
+    if compiled.has_unit:
+        return 0
+    return f"no fee under {compiled.price.name!r}: data.{field} is missing"
+
+
+def shown_volume(
+    compiled: CompiledPrice, data: Mapping[str, Any], measured: int
+) -> int | Decimal | None:
+    """Return the volume that a fee shows: as it was sent, as it was computed, or None."""
+    if compiled.volume_field is not None:
+        return data.get(compiled.volume_field)
+    return None if compiled.expression is None else to_decimal(measured, VOLUME_DECIMALS)
+
+
+def price_volume(
+    compiled: CompiledPrice,
+    priced: PricedAsset,
+    entry: PricedEntry,
+    measured: int,
+    volume: int | Decimal | None,
+    counted: Counted = NOTHING_COUNTED,
+) -> Match:
+    """Price a volume, in parts and as it is shown, by an entry of a price, after what its tiers
+    have counted."""
     tiering = compiled.tiering
     if tiering is not None:
         before = counted.get((priced.asset.code, entry.index), 0)
@@ -137,26 +165,6 @@ def bounded(value: PricedValue, numerator: int) -> int:
     if value.max_numerator is not None and numerator > value.max_numerator:
         return value.max_numerator
     return numerator
-
-
-def measure_volume(field: str, volume: object) -> int | Problem:
-    """Return the volume in `data[field]` in 10^-12 parts, or say why it is none."""
-    if type(volume) is int:
-        if 0 <= volume <= MAX_VOLUME:
-            return volume * VOLUME_ONE
-    elif isinstance(volume, Decimal):
-        try:
-            parts = scaled(volume, VOLUME_DECIMALS)
-        except AmountError as error:
-            return invalid(f"data.{field}", str(error))
-        if parts is None:
-            return invalid(f"data.{field}", f"{volume} has more than {VOLUME_DECIMALS} decimals")
-        if 0 <= parts <= MAX_VOLUME * VOLUME_ONE:
-            return parts
-    else:
-        shown = "true or false" if isinstance(volume, bool) else f"{volume!r:.60}"
-        return invalid(f"data.{field}", f"is {shown}: it is a volume, so send a JSON number")
-    return invalid(f"data.{field}", f"is {volume}: send a number from 0 to {MAX_VOLUME}")
 
 
 def fee_units(

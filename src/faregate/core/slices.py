@@ -16,11 +16,20 @@ from typing import Any
 from msgspec import structs
 
 from faregate.core.amounts import scaled, to_decimal
-from faregate.core.compiled import VOLUME_DECIMALS, CompiledPrice, PricedAsset, PricedEntry
+from faregate.core.compiled import CompiledPrice, PricedAsset, PricedEntry
 from faregate.core.holds import Meter
-from faregate.core.pricing import Match, bounded, find_entry, price_event
+from faregate.core.pricing import (
+    Match,
+    bounded,
+    find_entry,
+    measure,
+    no_entry,
+    price_volume,
+    shown_volume,
+)
 from faregate.core.problems import Problem
 from faregate.core.tiers import Counted, quantity_of, tiered_cost
+from faregate.core.volumes import VOLUME_DECIMALS
 
 MeterKey = tuple[str, str, int]
 """A price's id, an asset's code, the number of an entry's first value."""
@@ -53,28 +62,30 @@ class Slices:
     ) -> Match | str | Problem:
         """Price a slice; a match has what it adds to the use. Count it in if it `keeps`."""
         entry = find_entry(compiled, priced, data)
-        meter: Meter | None = None
-        if entry is not None:
-            meter = self._meters.get((compiled.id, priced.asset.code, entry.index))
-        field = compiled.volume_field
-        whole = data
-        if meter is not None and field is not None and meter.volume is not None:
-            # A slice is checked by itself first: what is wrong with it must not hide in the sum.
-            alone = price_event(compiled, priced, data)
-            if isinstance(alone, Problem):
-                return alone
-            whole = {**data, field: _added(meter.volume, data.get(field))}
-        match = price_event(compiled, priced, whole)
-        if not isinstance(match, Match) or entry is None:
-            return match
+        if entry is None:
+            return no_entry(compiled, data)
+        key = (compiled.id, priced.asset.code, entry.index)
+        meter = self._meters.get(key)
+        measured = measure(compiled, data)
+        if isinstance(measured, Problem):
+            return measured
+        earlier = None if meter is None else meter.volume
+        volume: int | Decimal | None = None
+        if isinstance(measured, int):
+            volume = shown_volume(compiled, data, measured)
+        elif earlier is None:
+            return measured
+        else:
+            measured = 0
+        whole = measured + _parts(earlier)
+        shown = volume if earlier is None else to_decimal(whole, VOLUME_DECIMALS)
+        match = price_volume(compiled, priced, entry, whole, shown)
         tiers = 0
         if compiled.tiering is not None:
             match, tiers = _tiered(compiled, priced, entry, meter, match, counted)
         before, units = (0, 0) if meter is None else (meter.numerator, meter.units)
         if keeps:
-            key = (compiled.id, priced.asset.code, entry.index)
             self._meters[key] = Meter(*key, match.volume, match.numerator, units, tiers)
-        volume = data.get(field) if field is not None else None
         return structs.replace(
             match, volume=volume, numerator=match.numerator - before, before_units=units
         )
@@ -117,9 +128,3 @@ def _tiered(
 
 def _parts(volume: int | Decimal | None) -> int:
     return 0 if volume is None else scaled(volume, VOLUME_DECIMALS) or 0
-
-
-def _added(before: int | Decimal, slice_volume: int | Decimal | None) -> int | Decimal:
-    if slice_volume is None:
-        return before
-    return to_decimal(_parts(before) + _parts(slice_volume), VOLUME_DECIMALS)

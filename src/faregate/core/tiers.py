@@ -21,9 +21,10 @@ from typing import Protocol
 
 import msgspec
 
-from faregate.core.compiled import VOLUME_ONE, CompiledTiering, PricedEntry, PricedValue
+from faregate.core.compiled import CompiledTiering, PricedEntry, PricedValue
 from faregate.core.instants import to_us
 from faregate.core.prices import TierPeriod
+from faregate.core.volumes import VOLUME_ONE
 
 TierKey = tuple[str, int]
 """A price's id, and when the period began, in microseconds since 1970 (0: it never begins anew)."""

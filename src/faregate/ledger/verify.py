@@ -20,9 +20,9 @@ import msgspec
 
 from faregate.core.amounts import scaled
 from faregate.core.codec import decode
-from faregate.core.compiled import VOLUME_DECIMALS
 from faregate.core.instants import from_us
 from faregate.core.tiers import TierCount
+from faregate.core.volumes import VOLUME_DECIMALS
 from faregate.ledger.chains import (
     MAX_BREAKS,
     TRANSFER,

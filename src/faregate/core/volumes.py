@@ -1,0 +1,44 @@
+"""How much an event used: a number in its data, counted in whole parts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from faregate.core.amounts import AmountError, scaled
+from faregate.core.problems import Problem, invalid
+
+VOLUME_DECIMALS: Final = 12
+"""Decimals that a volume in an event's data may have."""
+MAX_VOLUME: Final = 10**15
+VOLUME_ONE: Final = 10**VOLUME_DECIMALS
+"""One of a volume, or of the uses that a tier counts, in the parts in which they are counted."""
+
+
+def measure_volume(field: str, volume: object) -> int | Problem:
+    """Return the volume in `data[field]` in 10^-12 parts, or say why it is none."""
+    parts = read_parts(field, volume, "a volume")
+    if isinstance(parts, Problem) or parts >= 0:
+        return parts
+    return invalid(f"data.{field}", f"is {volume}: send a number from 0 to {MAX_VOLUME}")
+
+
+def read_parts(field: str, value: object, what: str) -> int | Problem:
+    """Return a number in the data, which may be below 0, in parts; or say why it is not `what` is
+    wanted."""
+    if type(value) is int:
+        if -MAX_VOLUME <= value <= MAX_VOLUME:
+            return value * VOLUME_ONE
+    elif isinstance(value, Decimal):
+        try:
+            parts = scaled(value, VOLUME_DECIMALS)
+        except AmountError as error:
+            return invalid(f"data.{field}", str(error))
+        if parts is None:
+            return invalid(f"data.{field}", f"{value} has more than {VOLUME_DECIMALS} decimals")
+        if abs(parts) <= MAX_VOLUME * VOLUME_ONE:
+            return parts
+    else:
+        shown = "true or false" if isinstance(value, bool) else f"{value!r:.60}"
+        return invalid(f"data.{field}", f"is {shown}: it is {what}, so send a JSON number")
+    return invalid(f"data.{field}", f"is {value}: send a number from 0 to {MAX_VOLUME}")
