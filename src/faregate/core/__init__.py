@@ -2,13 +2,14 @@
 
 Read the modules in this order to learn the domain: `amounts` (money as integers), `assets`
 (what money is counted in), `instants`, `ids`, `problems` (how a rule says no), `prices` (what a
-seller may ask), `pricing` (what one event costs), `subscriptions` (which prices a customer has),
+seller may ask) and `price_checks` (what not), `volumes` and `expressions` (how much an event used),
+`compiled`, `pricing` and `tiers` (what it costs), `subscriptions` (which prices a customer has),
 `grants` (credit, and its order of use), `holds` (credit that is set aside), `accounts` (balances
 and transfers), `timeline` (what time does to them), `wallet` (what commands do to them), `windows`
 and `limits` (how much may be used in a time), `limiting` (use held against them), `rules` (what
-holds for one customer alone), `customers`, `events`, `transactions`; then the gate: `slices` and
-`estimates` (what a use costs piece by piece, and what it will cost), `hold_requests`, `gate`,
-`authorizing`, `settling`, `capturing`, `sessions`; and last `decide`, where a command meets a
+holds for one customer alone), `customers`, `events`, `simulating`, `transactions`; then the gate:
+`slices` and `estimates` (what a use costs piece by piece, and what it will cost), `hold_requests`,
+`gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last `decide`, where a command meets a
 customer's state and becomes rows and an answer. `chain` is what makes it visible when somebody
 edits transfers afterwards.
 
