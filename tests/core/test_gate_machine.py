@@ -31,12 +31,14 @@ from faregate.core.limits import Limit, LimitRequest, new_limit
 from faregate.core.problems import Problem
 from faregate.core.rules import SetLimit
 from faregate.core.timeline import advance
+from faregate.core.volumes import VOLUME_ONE
 from faregate.ledger.rows import (
     BatchRows,
     read_counter,
     read_customers,
     read_events,
     read_hold,
+    read_tiers,
     read_transaction,
 )
 from faregate.store.protocol import LaneRows
@@ -63,7 +65,7 @@ USD = "default:USD"
 CREDITS = "default:CREDITS"
 CENT = 10_000_000
 ASSETS = st.sampled_from(["USD", "USD", "CREDITS"])
-PRICED = st.sampled_from(["call", "llm", "sms", "unknown"])
+PRICED = st.sampled_from(["call", "llm", "sms", "gpu", "unknown"])
 AMOUNTS = st.integers(0, 500).map(lambda cents: f"{cents / 100:.2f}")
 POSITIVE = st.integers(1, 500).map(lambda cents: f"{cents / 100:.2f}")
 LARGE = st.integers(1, 5_000).map(lambda cents: f"{cents / 100:.2f}")
@@ -97,6 +99,29 @@ TOKENS = price(
     name="Tokens",
 )
 
+GRADUATED = price(
+    value(up_to="50", unit_price="0.01", volume_rate="0.01", min_amount="0.05"),
+    value(up_to="120", unit_price="0.02", volume_rate="0.003", package_size="7"),
+    value(volume_rate="0.02", unit_price="0"),
+    usage_type="unit_and_volume",
+    event_type="gpu",
+    model="tiered",
+    basis="volume",
+    period="monthly",
+    id="prc_graduated",
+    name="Graduated",
+)
+BULK = price(
+    value(up_to="3", volume_rate="0.01"),
+    value(volume_rate="0.002"),
+    usage_type="volume",
+    event_type="gpu",
+    model="bulk",
+    basis="unit",
+    id="prc_bulk",
+    name="Bulk",
+)
+
 
 def _limit(identifier: str, amount: int, period: Any, **terms: Any) -> Limit:
     made = new_limit(
@@ -125,7 +150,7 @@ class Gate(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book = Book(catalog(CALL, TOKENS, FLAT, PACKAGE))
+        self.book = Book(catalog(CALL, TOKENS, FLAT, PACKAGE, GRADUATED, BULK))
         self.now = T0
         self.made = 0
         self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {}
@@ -165,6 +190,8 @@ class Gate(RuleBasedStateMachine):
                 key = row[:2] if table in ("grants", "grant_uses", "wallet_accounts") else row[0]
                 if table in ("carries", "limit_counters"):
                     key = row[:3]
+                elif table == "tier_counters":
+                    key = row[:5]
                 if table == "grant_uses":
                     # Of these only what remains is written.
                     assert kept[key][7] == 0
@@ -189,6 +216,7 @@ class Gate(RuleBasedStateMachine):
         for row in lists["limit_counters"]:
             (_, *key), counter = read_counter(row)
             assert decision.counters[key[0], key[1]] == counter
+        assert {row[1:5]: int(row[5]) for row in lists["tier_counters"]} == decision.tier_changes
         for row in lists["transactions"]:
             kept: Any = read_transaction(row)
             made: Any = decision.transaction
@@ -311,6 +339,7 @@ class Gate(RuleBasedStateMachine):
         for units, status in ((lacking - 1, "declined"), (lacking, "authorized")):
             again = Book(self.book.catalog, self.book.state)
             again.counters = self.book.counters.copy()
+            again.tiers = self.book.tiers.copy()
             again.ids.tick(self.now)
             scale = self.book.catalog.assets[account.asset].scale
             if units:
@@ -422,6 +451,10 @@ class Gate(RuleBasedStateMachine):
         for row in rows.get("limit_counters", []):
             (_, limit_id, subject), counter = read_counter(row)
             assert self.book.counters[limit_id, subject] == counter
+        tiers = {
+            key[1:]: counts for key, counts in read_tiers(rows.get("tier_counters", [])).items()
+        }
+        assert tiers == {key: counts for key, counts in self.book.tiers.items() if counts}
 
     def is_same(self, read: CustomerState, live: CustomerState, now: datetime) -> None:
         for identifier, account in live.accounts.items():
@@ -463,6 +496,21 @@ class Gate(RuleBasedStateMachine):
             assert account.pending_out_units == held.pop(account.id, 0)
             self.account_stands(account, by_name[f"overdraft:{account.id}"])
         assert not +held
+
+    @invariant()
+    def tiers_have_counted_what_fees_say(self) -> None:
+        counted: Counter[tuple[str, int, str, int]] = Counter()
+        for booked in self.book.events.values():
+            for fee in booked.result.fees:
+                if fee.counted is not None:
+                    key = (fee.price_id, fee.counted.from_us, fee.asset, fee.counted.entry)
+                    assert fee.counted.before * VOLUME_ONE == counted[key]
+                    counted[key] += int(fee.counted.quantity * VOLUME_ONE)
+        assert counted == {
+            (*key, *entry): quantity
+            for key, counts in self.book.tiers.items()
+            for entry, quantity in counts.items()
+        }
 
     def account_stands(self, account: Account, overdraft: int) -> None:
         assert overdraft == -account.overdraft_units <= 0

@@ -9,8 +9,8 @@ and transfers), `timeline` (what time does to them), `wallet` (what commands do 
 and `limits` (how much may be used in a time), `limiting` (use held against them), `rules` (what
 holds for one customer alone), `customers`, `events`, `simulating`, `transactions`; then the gate:
 `slices` and `estimates` (what a use costs piece by piece, and what it will cost), `hold_requests`,
-`gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last `decide`, where a command meets a
-customer's state and becomes rows and an answer. `chain` is what makes it visible when somebody
+`gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last `decide`, where a command meets
+a customer's state and becomes rows and an answer. `chain` is what makes it visible when somebody
 edits transfers afterwards.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
