@@ -17,7 +17,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import costs, embedded, gate, growth, http, latency, peers
+from benchmarks import costs, embedded, gate, growth, http, latency, peers, rules
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
 from benchmarks.report import (
     Table,
@@ -28,6 +28,7 @@ from benchmarks.report import (
     http_table,
     latency_table,
     peers_table,
+    rules_table,
 )
 from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
@@ -35,7 +36,7 @@ from faregate.cli.server import tune_garbage_collection
 MARK = "<!-- what follows is written by the benchmark -->"
 """In a page that has this line, what stands before it is kept."""
 
-LEVELS: Final = ["engine", "gate", "http", "latency", "costs", "growth", "peers"]
+LEVELS: Final = ["engine", "gate", "rules", "http", "latency", "costs", "growth", "peers"]
 
 console = Console(stderr=True)
 
@@ -65,6 +66,8 @@ def main(
             tables.append(_engine(kind, plan))
         if "gate" in levels:
             tables.append(_gate(kind, plan))
+        if "rules" in levels:
+            tables.append(_rules(kind, plan))
         if "http" in levels:
             tables.append(_http(kind, seconds, rounds, customers))
         if "latency" in levels:
@@ -106,6 +109,13 @@ def _gate(kind: str, plan: embedded.Plan) -> Table:
     with fresh_database(kind) as url:
         rates, charges = uvloop.run(gate.measure_gate(url, plan, _say(kind)))
     return gate_table(kind, rates, charges)
+
+
+def _rules(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    with fresh_database(kind) as url:
+        rates, charges = uvloop.run(rules.measure_rules(url, plan, _say(kind)))
+    return rules_table(kind, rates, charges)
 
 
 def _latency(kind: str, plan: embedded.Plan) -> Table:

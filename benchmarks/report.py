@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import embedded, gate, http, peers
+from benchmarks import embedded, gate, http, peers, rules
 from benchmarks.costs import Cost, Start
 from benchmarks.growth import Step
 from benchmarks.latency import Latency
@@ -95,6 +95,22 @@ def gate_table(kind: str, rates: Mapping[gate.Cell, Rate], charges: int) -> Tabl
                 costs = f"{charge.per_second / rate.per_second:.2f} x"
                 cells += [f"{rate.per_second:,.0f}", f"{rate.p50_ms:.2f}", costs]
             table.rows.append(cells)
+    return table
+
+
+def rules_table(kind: str, rates: Mapping[rules.Cell, Rate], charges: int) -> Table:
+    """Tabulate what a charge costs with many rules to look at, in plain ones."""
+    table = Table(
+        f"{kind}: a charge under tiers by dimension, a limit and five grants, beside a plain one "
+        f"({charges:,} charges, verified)",
+        ("callers", "wallets", "plain/s", "p50 ms", "p99 ms", "ruled/s", "p50", "p99", "costs"),
+    )
+    for callers in rules.CALLERS:
+        for wallets in rules.WALLETS:
+            plain = rates["plain", callers, wallets]
+            ruled = rates["ruled", callers, wallets]
+            costs = f"{plain.per_second / ruled.per_second:.2f} x"
+            table.rows.append([str(callers), wallets, *_rate(plain), *_rate(ruled), costs])
     return table
 
 
