@@ -31,8 +31,10 @@ from .builders import (
     capture,
     catalog,
     compiled,
+    customer,
     event,
     price,
+    subscription,
     update,
     value,
 )
@@ -221,7 +223,24 @@ def test_each_entry_of_a_price_with_dimensions_counts_for_itself() -> None:
 )
 def test_a_count_begins_anew_with_its_period(period: Any, at: str, begins: str | None) -> None:
     expected = 0 if begins is None else to_us(datetime.fromisoformat(begins).replace(tzinfo=UTC))
-    assert period_from_us(period, datetime.fromisoformat(at)) == expected
+    assert period_from_us(period, datetime.fromisoformat(at), T0, "UTC") == expected
+
+
+@pytest.mark.parametrize(
+    ("timezone", "at", "begins"),
+    [
+        ("UTC", "2026-02-27T23:59:59", "2026-01-31T12:00:00"),
+        ("UTC", "2026-02-28T12:00:00", "2026-02-28T12:00:00"),
+        ("UTC", "2026-03-31T11:59:59", "2026-02-28T12:00:00"),
+        ("UTC", "2026-03-31T12:00:00", "2026-03-31T12:00:00"),
+        # By Berlin's clocks it is 13:00 there, which is 11:00 UTC in summer.
+        ("Europe/Berlin", "2026-03-31T11:00:00", "2026-03-31T11:00:00"),
+    ],
+)
+def test_a_subscriptions_own_months_begin_with_it(timezone: str, at: str, begins: str) -> None:
+    start = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    instants = [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (at, begins)]
+    assert period_from_us("custom", instants[0], start, timezone) == to_us(instants[1])
 
 
 def asked(name: str, volume: int) -> Authorize:
@@ -250,6 +269,19 @@ def test_a_late_event_is_counted_where_it_occurred() -> None:
         50 * ONE_USD,
         50 * ONE_USD,
     ]
+
+
+def test_tiers_begin_anew_with_each_month_of_the_subscription() -> None:
+    start = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    state = customer(subscription(from_at=start))
+    book = Book(catalog(by_volume(*RATES, period="custom")), state)
+    days = [datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 28, 11, 59, 59, tzinfo=UTC)]
+    days += [datetime(2026, 2, 28, 12, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC)]
+    book.do(adjust("1000"), days[0])
+    fees = [
+        units(book.book(event(f"e{n}", at, volume=100), now=at))[0] for n, at in enumerate(days)
+    ]
+    assert fees == [100 * ONE_USD, 50 * ONE_USD] * 2
 
 
 def test_repeats_and_refused_events_count_nothing() -> None:

@@ -27,7 +27,6 @@ from faregate.core.tiers import (
     TierCount,
     TierCounts,
     TierKey,
-    period_from_us,
 )
 from faregate.core.timeline import advance
 from faregate.core.volumes import VOLUME_DECIMALS
@@ -143,24 +142,23 @@ class Changes:
         found = self.carries.get(key)
         return self.state.carries.get(key, 0) if found is None else found
 
-    def counted(self, compiled: CompiledPrice, at: datetime) -> Counted:
-        """Return what a price's tiers have counted so far in the period of an instant."""
+    def counted(self, compiled: CompiledPrice, from_us: int) -> Counted:
+        """Return what a price's tiers have counted so far in the period that began then."""
         if compiled.tiering is None:
             return NOTHING_COUNTED
-        key = (compiled.id, period_from_us(compiled.tiering.period, at))
+        key = (compiled.id, from_us)
         found = self.tiers.get(key)
         return self.tier_counts[key] if found is None else found
 
     def count(
-        self, compiled: CompiledPrice, priced: PricedAsset, match: Match, at: datetime
+        self, compiled: CompiledPrice, priced: PricedAsset, match: Match, from_us: int
     ) -> TierCount | None:
-        """Count what a price's tiers count of a use, and return it."""
+        """Count what a price's tiers count of a use in the period that began then; returns it."""
         if compiled.tiering is None or not match.quantity:
             return None
-        from_us = period_from_us(compiled.tiering.period, at)
         key, entry = (compiled.id, from_us), (priced.asset.code, match.entry)
         now = match.counted + match.quantity
-        self.tiers[key] = {**self.counted(compiled, at), entry: now}
+        self.tiers[key] = {**self.counted(compiled, from_us), entry: now}
         self.tier_changes[*key, *entry] = now
         before, quantity = [
             to_decimal(parts, VOLUME_DECIMALS) for parts in (match.counted, match.quantity)

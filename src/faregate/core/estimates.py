@@ -69,7 +69,8 @@ def estimate(
             if isinstance(bounds, Problem):
                 return bounds
             read = {**data, **bounds}
-        counted = changes.counted(compiled, now)
+        from_us = catalog.tier_period_from_us(compiled, subscriptions, now)
+        counted = changes.counted(compiled, from_us)
         match = price_charged(compiled, priced, read, counted, free, slices, keeps=False)
         if isinstance(match, Problem):
             return match

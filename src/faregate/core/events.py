@@ -308,7 +308,8 @@ def _book(
         slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes)
-        counted = changes.counted(compiled, at)
+        from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
+        counted = changes.counted(compiled, from_us)
         match = price_charged(compiled, priced, data, counted, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
@@ -316,7 +317,7 @@ def _book(
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, at, now, ids)
+        fee = _collect(changes, compiled, priced, match, from_us, now, ids)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
@@ -375,11 +376,12 @@ def _collect(
     compiled: CompiledPrice,
     priced: PricedAsset,
     match: Match,
-    at: datetime,
+    from_us: int,
     now: datetime,
     ids: IdSource,
 ) -> Fee | Problem:
-    """Bring the exact cost of a use at an instant to the ledger scale and debit it."""
+    """Bring the exact cost to the ledger scale and debit it; `from_us` is when the period began in
+    which tiers count."""
     key = (compiled.id, priced.asset.code)
     carried = changes.carry(key)
     units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
@@ -403,5 +405,5 @@ def _collect(
         priced.account_id,
         units,
         match.volume,
-        changes.count(compiled, priced, match, at),
+        changes.count(compiled, priced, match, from_us),
     )

@@ -116,9 +116,6 @@ def _check_tiering(price: UsageBasedPrice) -> Iterator[Finding]:
     elif tiering.basis not in _BASES[usage_type]:
         fitting = " or ".join(_BASES[usage_type])
         yield "tiering.basis", f"{tiering.basis!r} does not fit a {usage_type} price: use {fitting}"
-    if tiering is not None and tiering.period == "custom":
-        remedy = 'use "monthly", "quarterly", "yearly" or "lifetime"'
-        yield "tiering.period", _NOT_YET.format(remedy=remedy)
 
 
 def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import msgspec
 
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.events import UsageEvent
+from faregate.core.instants import LATEST
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import Problem
 from faregate.core.tiers import TierKey, period_from_us
@@ -25,12 +26,14 @@ class SimulatedFee(msgspec.Struct, frozen=True):
 
 
 def simulate(
-    prices: tuple[CompiledPrice, ...], events: Sequence[UsageEvent]
+    prices: tuple[CompiledPrice, ...], events: Sequence[UsageEvent], timezone: str = "UTC"
 ) -> tuple[list[SimulatedFee], list[str]] | Problem:
     """Price events under these prices, in each price's first asset, as a new customer's would be.
 
-    Rounding carries over from event to event, and tiers count, as they do when they are booked.
+    Rounding carries over from event to event, and tiers count, as they do when they are booked. The
+    subscription begins with the earliest event; `timezone` is the account's.
     """
+    begins_at = min([event.occurred_at for event in events], default=LATEST)
     fees: list[SimulatedFee] = []
     warnings: list[str] = []
     carries: dict[str, int] = {}
@@ -42,7 +45,10 @@ def simulate(
         for compiled in matching:
             priced = compiled.assets[0]
             tiering = compiled.tiering
-            from_us = 0 if tiering is None else period_from_us(tiering.period, event.occurred_at)
+            from_us = 0
+            if tiering is not None:
+                at = event.occurred_at
+                from_us = period_from_us(tiering.period, at, begins_at, timezone)
             counts = counted[compiled.id, from_us]
             match = price_event(compiled, priced, event.data or {}, counts)
             if isinstance(match, Problem):

@@ -17,6 +17,7 @@ import msgspec
 from faregate.core.assets import Asset
 from faregate.core.compiled import CompiledPrice
 from faregate.core.limits import Limit
+from faregate.core.tiers import period_from_us
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far a caller's clock may be off: events may lie this far ahead of now, and this far before
@@ -140,6 +141,23 @@ class CatalogView(msgspec.Struct, frozen=True):
                 if version is not None:
                     found.extend(version.prices.get(event_type, ()))
         return found
+
+    def tier_period_from_us(
+        self, compiled: CompiledPrice, subscriptions: tuple[Subscription, ...], at: datetime
+    ) -> int:
+        """Return when the period began in which tiers of a price count what occurred at `at`."""
+        if compiled.tiering is None:
+            return 0
+        period = compiled.tiering.period
+        anchor_at = at
+        if period == "custom":
+            anchor_at = next(
+                subscription.stretches[0].from_at
+                for subscription in subscriptions
+                if subscription.covers(at)
+                and any(b.product_id == compiled.product_id for b in subscription.bindings)
+            )
+        return period_from_us(period, at, anchor_at, self.timezone)
 
     def sells(self, subscriptions: tuple[Subscription, ...], event_type: str) -> bool:
         """Tell whether events of this type would have a price if all subscriptions were active."""

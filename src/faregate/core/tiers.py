@@ -23,6 +23,7 @@ import msgspec
 
 from faregate.core.compiled import CompiledTiering, PricedEntry, PricedValue
 from faregate.core.instants import to_us
+from faregate.core.periods import Cadence
 from faregate.core.prices import TierPeriod
 from faregate.core.volumes import VOLUME_ONE
 
@@ -52,10 +53,16 @@ class TierCounts(Protocol):
         ...
 
 
-def period_from_us(period: TierPeriod, at: datetime) -> int:
-    """Return when the period of an instant began, in microseconds since 1970; 0 for `lifetime`."""
+def period_from_us(period: TierPeriod, at: datetime, anchor_at: datetime, timezone: str) -> int:
+    """Return when the period of an instant began, in microseconds since 1970; 0 for `lifetime`.
+
+    `anchor_at` is when the subscription began: `custom` periods are months from then on, by the
+    clocks of `timezone`.
+    """
     if period == "lifetime":
         return 0
+    if period == "custom":
+        return to_us(Cadence("month", anchor_at, 1, timezone).period_at(at)[0])
     at = at.astimezone(UTC)
     month = {"monthly": at.month, "quarterly": (at.month - 1) // 3 * 3 + 1, "yearly": 1}[period]
     return to_us(datetime(at.year, month, 1, tzinfo=UTC))

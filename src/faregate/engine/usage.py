@@ -110,8 +110,9 @@ class UsageOperations(EngineBase):
         environment = await self._look(context)
         found = products.find_product(self._catalog, environment, product)
         row = products.find_version(found, version)
-        compiled = self._catalog.compile(found, row, self._catalog.view(environment).assets)
-        outcome = simulate(compiled, events)
+        view = self._catalog.view(environment)
+        compiled = self._catalog.compile(found, row, view.assets)
+        outcome = simulate(compiled, events, view.timezone)
         if isinstance(outcome, Problem):
             raise FaregateError(outcome)
         return outcome
