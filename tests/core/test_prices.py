@@ -76,6 +76,15 @@ BY_SUM: dict[str, Any] = {
     },
     "pricing": [{"asset": "USD", "values": [{"volume_rate": 0.1}]}],
 }
+BY_COST: dict[str, Any] = {
+    **FLAT,
+    "usage_calculation": {
+        "event_type": "call",
+        "usage_type": "cost",
+        "costs": {"vendor_external_id": "acme", "category": "gpu"},
+    },
+    "pricing": [{"asset": "USD", "values": [{"volume_rate": 1.2, "min_amount": 0.01}]}],
+}
 FIXED: dict[str, Any] = {
     "type": "fixed",
     "name": "Seats",
@@ -121,6 +130,9 @@ GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (BY_MODEL, {f"{FIRST}.values.0.package_size": "#1e12#"}),
     (BY_USES, {}),
     (BY_SUM, {}),
+    (BY_COST, {}),
+    (BY_COST, {f"{USAGE}.costs": None}),
+    (BY_COST, {"pricing_model": "tiered", "tiering": {"basis": "volume"}}),
     (BY_SUM, {f"{FIRST}.package_size": 10, "pricing_model": "package"}),
     (BY_SUM, {"pricing_model": "bulk", "tiering": {"basis": "custom"}}),
     (BY_USES, {"pricing_model": "bulk", "tiering": {"basis": "unit"}}),
@@ -214,6 +226,13 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (BY_SUM, {f"{USAGE}.volume_aggregation": "sum"}, f"{USAGE}.volume_aggregation", "is missing"),
     (BY_SUM, {f"{USAGE}.volume_aggregation": "a +"}, f"{USAGE}.volume_aggregation", "its end"),
     (BY_SUM, {f"{USAGE}.volume_field": "a"}, f"{USAGE}.volume_field", "has no use"),
+    (BY_SUM, {f"{USAGE}.costs": {}}, f"{USAGE}.costs", "has no use"),
+    (BY_COST, {f"{USAGE}.volume_field": "a"}, f"{USAGE}.volume_field", "has no use"),
+    (BY_COST, {f"{FIRST}.unit_price": 1}, "pricing[0].values[0].unit_price", "has no use"),
+    (BY_COST, {f"{FIRST}.volume_rate": None}, "pricing[0].values[0].volume_rate", "is missing"),
+    (BY_COST, {f"{FIRST}.package_size": 5}, "pricing[0].values[0].package_size", "has no use"),
+    (BY_COST, {"pricing_model": "package"}, "pricing[0].values[0].package_size", "has no use"),
+    (BY_COST, {f"{USAGE}.volume_aggregation": "a"}, f"{USAGE}.volume_aggregation", "sum"),
     (BY_SUM, {f"{FIRST}.unit_price": 1}, "pricing[0].values[0].unit_price", "has no use"),
     (BY_SUM, {f"{FIRST}.volume_rate": None}, "pricing[0].values[0].volume_rate", "is missing"),
     (

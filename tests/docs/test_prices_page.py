@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.core.builders import ASSETS, ONE_USD, T0, event
 
 from faregate.core import codec
+from faregate.core.amounts import Number
 from faregate.core.compiled import compile_price
+from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
 from faregate.core.expressions import parse_expression
 from faregate.core.price_checks import validate_prices
@@ -22,7 +25,7 @@ from faregate.core.problems import Problem
 from faregate.core.simulating import simulate
 
 PAGE = (Path(__file__).parents[2] / "docs/prices.md").read_text()
-EXAMPLE, TIERED = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+EXAMPLE, MARKUP, TIERED = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
 ROWS = re.findall(
     r"^\| ([\d,]+) tokens \| .*\*\*([\d.]+)\*\* \| .*\*\*([\d.]+)\*\* \|$", PAGE, re.M
 )
@@ -46,6 +49,20 @@ def test_the_example_of_tiers_costs_what_the_table_says(model: str, column: int)
     ]
     expected = [Fraction(row[column]) for row in ROWS]
     assert costs({**TIERED, "pricing_model": model}, events) == expected
+
+
+def test_the_example_of_a_markup_is_a_price() -> None:
+    calculation = {"event_type": "llm_call", **MARKUP}
+    values = [{"volume_rate": 1.2, "min_amount": 0.01}]
+    plain = {key: TIERED[key] for key in ("type", "name", "billing_model")}
+    source = {
+        **plain,
+        "usage_calculation": calculation,
+        "pricing": [{"asset": "USD", "values": values}],
+    }
+    gpu = Cost("c1", Number("2.5"), vendor_external_id="acme", category="gpu")
+    paid = structs.replace(event("e", T0, "llm_call"), costs=[gpu])
+    assert costs(source, [paid]) == [3]
 
 
 def test_the_expressions_can_be_written() -> None:

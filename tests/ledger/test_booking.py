@@ -27,7 +27,8 @@ from tests.ledger.shop import (
 from faregate import Engine
 from faregate.core.amounts import Number
 from faregate.core.codec import same_json
-from faregate.core.events import Cost, UsageEvent
+from faregate.core.costs import Cost
+from faregate.core.events import UsageEvent
 from faregate.core.transactions import ChargeRequest
 
 CALLERS = 64

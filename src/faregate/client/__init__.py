@@ -17,7 +17,8 @@ from faregate.client.errors import Declined, FaregateClientError, PaymentRequire
 from faregate.client.fresh import new_event, new_id
 from faregate.client.holding import AsyncHeldWork, HeldWork
 from faregate.client.retrying import RetryPolicy
-from faregate.core.events import Cost, UsageEvent
+from faregate.core.costs import Cost
+from faregate.core.events import UsageEvent
 from faregate.customers.types import CustomerCreated, Hold, Wallet, WalletAccount
 from faregate.customers.wire import (
     BookedResult,

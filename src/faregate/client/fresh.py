@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from faregate.core.events import Cost, UsageEvent
+from faregate.core.costs import Cost
+from faregate.core.events import UsageEvent
 from faregate.core.ids import IdSource
 
 

@@ -27,7 +27,7 @@ from faregate.client.errors import FaregateClientError
 from faregate.client.slices import Data, Pace
 from faregate.client.transport import AsyncTransport, Steps, Transport
 from faregate.client.use import Use
-from faregate.core.events import Cost
+from faregate.core.costs import Cost
 from faregate.customers.types import Hold
 from faregate.customers.wire import HoldCaptured, HoldUpdated
 

@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 from typing import Any, Final, TypeGuard
 
 from faregate.core.amounts import MAX_NUMBER_DIGITS
-from faregate.core.events import Cost
+from faregate.core.costs import Cost
 
 _EXACT: Final = Context(prec=4 * MAX_NUMBER_DIGITS)
 

@@ -23,7 +23,8 @@ from faregate.client.errors import Declined, FaregateClientError
 from faregate.client.fresh import new_event
 from faregate.client.tally import Tally, exact_sum, is_number
 from faregate.client.transport import Steps, ask
-from faregate.core.events import Cost, UsageEvent
+from faregate.core.costs import Cost
+from faregate.core.events import UsageEvent
 from faregate.customers.types import Hold
 from faregate.customers.wire import HoldCaptured, HoldUpdated
 

@@ -14,7 +14,6 @@ from faregate.core.accounts import DEFAULT_ACCOUNT, Account, account_id
 from faregate.core.codec import decode, differing_fields, encode
 from faregate.core.customers import Changes
 from faregate.core.estimates import Estimate, estimate, expected_use
-from faregate.core.events import check_free
 from faregate.core.gate import (
     Authorize,
     Authorized,
@@ -27,6 +26,7 @@ from faregate.core.gate import (
     lacking_funds,
     read_amount,
 )
+from faregate.core.given import check_free
 from faregate.core.hold_requests import HoldRequest
 from faregate.core.holds import (
     MAX_DEPTH,

@@ -87,6 +87,7 @@ class CompiledPrice(msgspec.Struct, frozen=True, gc=False):
     assets: tuple[PricedAsset, ...]
     tiering: CompiledTiering | None = None
     expression: Expression | None = None
+    counts_costs: bool = False
 
     def measured_fields(self) -> tuple[str, ...]:
         """Return the fields of an event's data that are measured."""
@@ -128,6 +129,7 @@ def compile_price(
         assets=tuple(compiled),
         tiering=_compile_tiering(price),
         expression=parse_expression(calculation.volume_aggregation or "") if is_custom else None,
+        counts_costs=calculation.usage_type == "cost",
     )
 
 

@@ -62,6 +62,9 @@ def estimate(
         use = expected_use(event_type, subject, data, is_upper_bound=is_upper_bound)
         free = changes.limits.free_share(use, changes.advanced_accounts(now), own)
     for compiled in prices:
+        if compiled.counts_costs:
+            shown = f"{compiled.price.name!r} is a markup on costs, which nobody knows yet"
+            return invalid("event_type", f"{shown}: hold max_amount and asset instead")
         priced = choose_asset(compiled, changes)
         read = data
         if is_upper_bound:
@@ -71,7 +74,7 @@ def estimate(
             read = {**data, **bounds}
         from_us = catalog.tier_period_from_us(compiled, subscriptions, now)
         counted = changes.counted(compiled, from_us)
-        match = price_charged(compiled, priced, read, counted, free, slices, keeps=False)
+        match = price_charged(compiled, priced, read, (), counted, free, slices, keeps=False)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):

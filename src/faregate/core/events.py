@@ -9,7 +9,7 @@ break. A batch is all or nothing unless the caller asks for `lenient` handling.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -18,11 +18,12 @@ import msgspec
 from msgspec import Meta, structs
 
 from faregate.core.accounts import REVENUE
-from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
-from faregate.core.assets import Asset
-from faregate.core.codec import encode, same_json
+from faregate.core.amounts import MAX_UNITS
+from faregate.core.codec import same_json
 from faregate.core.compiled import CompiledPrice, PricedAsset
+from faregate.core.costs import Cost, check_costs
 from faregate.core.customers import Changes
+from faregate.core.given import FreeData, Id, ShortText, check_free
 from faregate.core.ids import IdSource
 from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
@@ -36,32 +37,6 @@ from faregate.core.wallet import debit, debit_hold
 GRACE_PERIOD: Final = timedelta(days=34)
 """How old an event may be."""
 MAX_EVENTS: Final = 1_000
-MAX_FREE_KEYS: Final = 50
-MAX_FREE_BYTES: Final = 16 * 1024
-MAX_FREE_DEPTH: Final = 10
-DEFAULT_COST_CURRENCY: Final = "USD"
-
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
-ShortText = Annotated[str, Meta(max_length=500)]
-FreeData = Annotated[dict[str, Any], Meta(max_length=MAX_FREE_KEYS)]
-
-
-class Cost(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """What a vendor charges the operator for an event: `amount` in `currency` (default USD)."""
-
-    id: Id
-    amount: Number
-    vendor_id: Id | None = None
-    vendor_external_id: Id | None = None
-    category: ShortText | None = None
-    description: ShortText | None = None
-    metadata: FreeData | None = None
-    units: Number | None = None
-    unit_price: Number | None = None
-    input_volume: Number | None = None
-    volume_rate: Number | None = None
-    package_size: Number | None = None
-    currency: Key | None = None
 
 
 class UsageEvent(
@@ -181,55 +156,6 @@ def book_events(
     return EventsBooked(tuple(results)), list(booked.values())
 
 
-def check_free(path: str, value: Mapping[str, Any] | None) -> Problem | None:
-    """Refuse free data that is nested too deeply, or larger than `MAX_FREE_BYTES` as JSON."""
-    if value is None:
-        return None
-    for inner in value.values():
-        if type(inner) in (dict, list) and _depth_exceeds(inner, MAX_FREE_DEPTH - 1):
-            return invalid(path, f"is nested more than {MAX_FREE_DEPTH} deep: make it flatter")
-    size = len(encode(value))
-    if size <= MAX_FREE_BYTES:
-        return None
-    return invalid(path, f"has {size} bytes as JSON: send at most {MAX_FREE_BYTES}")
-
-
-def _depth_exceeds(value: object, levels: int) -> bool:
-    """Tell whether arrays and objects lie in each other more than so many levels deep."""
-    if isinstance(value, dict):
-        inner: Iterable[object] = value.values()
-    elif isinstance(value, list):
-        inner = value
-    else:
-        return False
-    return not levels or any(_depth_exceeds(item, levels - 1) for item in inner)
-
-
-def _check_costs(costs: list[Cost], assets: Mapping[str, Asset]) -> Problem | None:
-    """Refuse costs that could not be added up, or that name no vendor."""
-    for index, cost in enumerate(costs):
-        path = f"costs[{index}]"
-        if cost.vendor_id is None and cost.vendor_external_id is None:
-            return invalid(f"{path}.vendor_id", "or vendor_external_id is missing: name the vendor")
-        code = cost.currency or DEFAULT_COST_CURRENCY
-        asset = assets.get(code)
-        if asset is None or not asset.is_currency:
-            return invalid(f"{path}.currency", f"{code!r} is not an ISO 4217 currency")
-        try:
-            units = to_units(cost.amount, asset.scale)
-        except AmountError as error:
-            return invalid(f"{path}.amount", f"{cost.amount} {error}")
-        if units < 0:
-            return invalid(f"{path}.amount", f"is {cost.amount}: a cost is 0 or more")
-        refusal = check_free(f"{path}.metadata", cost.metadata)
-        if refusal is not None:
-            return refusal
-    size = len(encode(costs))
-    if size <= MAX_FREE_BYTES:
-        return None
-    return invalid("costs", f"have {size} bytes as JSON: send at most {MAX_FREE_BYTES}")
-
-
 def repeated(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
     """Return the first answer to an event that is booked, or the conflict where it differs."""
     first = prior.event
@@ -286,12 +212,13 @@ def _book(
         )
     refusal = check_free("data", event.data)
     if refusal is None and event.costs:
-        refusal = _check_costs(event.costs, catalog.assets)
+        refusal = check_costs(event.costs, catalog.assets)
     if refusal is not None:
         return refusal
     fees: list[Fee] = []
     warnings: list[str] = []
     data = event.data or {}
+    costs = event.costs or ()
     prices = catalog.prices_for(changes.state.subscriptions, event.event_type, at)
     if not prices:
         warnings.append(f"no price for event_type={event.event_type}: no fee")
@@ -310,7 +237,7 @@ def _book(
         priced = choose_asset(compiled, changes)
         from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
         counted = changes.counted(compiled, from_us)
-        match = price_charged(compiled, priced, data, counted, free, slices, keeps=True)
+        match = price_charged(compiled, priced, data, costs, counted, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
@@ -341,6 +268,7 @@ def price_charged(
     compiled: CompiledPrice,
     priced: PricedAsset,
     data: Mapping[str, Any],
+    costs: Sequence[Cost],
     counted: Counted,
     free: FreeShare,
     slices: Slices | None,
@@ -353,13 +281,13 @@ def price_charged(
     if free is not NOTHING_FREE:
         charged = free.charged(data, compiled.volume_field)
     if charged is None:
-        match = price_event(compiled, priced, data, counted)
+        match = price_event(compiled, priced, data, counted, costs)
         if isinstance(match, Match):
             return structs.replace(match, numerator=0, quantity=0)
         return match
     if slices is None:
-        return price_event(compiled, priced, charged, counted)
-    return slices.price(compiled, priced, charged, counted, keeps=keeps)
+        return price_event(compiled, priced, charged, counted, costs)
+    return slices.price(compiled, priced, charged, costs, counted, keeps=keeps)
 
 
 def choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import Number
-from faregate.core.events import MAX_EVENTS, FreeData, Id, UsageEvent
+from faregate.core.events import MAX_EVENTS, UsageEvent
+from faregate.core.given import FreeData, Id
 from faregate.core.holds import DEFAULT_EXPIRY_SECONDS, ExpirySeconds, FinalAction
 from faregate.core.prices import Key
 from faregate.core.transactions import AccountName, Metadata

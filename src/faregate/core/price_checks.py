@@ -119,6 +119,10 @@ def _check_tiering(price: UsageBasedPrice) -> Iterator[Finding]:
 
 
 def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
+    if calculation.costs is not None and calculation.usage_type != "cost":
+        yield "usage_calculation.costs", "has no use here: it says of which costs a cost price is"
+    if calculation.usage_type == "cost" and calculation.volume_field is not None:
+        yield "usage_calculation.volume_field", "has no use in a cost price: leave it out"
     needs_volume = calculation.usage_type in ("volume", "unit_and_volume")
     if needs_volume and calculation.volume_field is None:
         yield "usage_calculation.volume_field", "is missing: name the key of data that counts"
@@ -200,6 +204,7 @@ _BASES: Final[dict[str, tuple[str, ...]]] = {
     "volume": ("unit", "volume", "package"),
     "unit_and_volume": ("unit", "volume", "package"),
     "custom": ("unit", "custom"),
+    "cost": ("unit", "volume"),
 }
 """What tiers may count, by how an event is measured."""
 _NUMBERS: Final = ("unit_price", "volume_rate", "min_amount", "max_amount")
@@ -272,8 +277,10 @@ def _check_value(price: UsageBasedPrice, value: PriceValue, path: str) -> Iterat
         yield f"{path}.volume_rate", f"is missing: a {usage_type} price needs it (0 is allowed)"
     if usage_type == "unit" and value.volume_rate is not None:
         yield f"{path}.volume_rate", "has no use in a unit price: leave it out"
-    if usage_type in ("volume", "custom") and value.unit_price is not None:
+    if usage_type in ("volume", "custom", "cost") and value.unit_price is not None:
         yield f"{path}.unit_price", f"has no use in a {usage_type} price: leave it out"
+    if usage_type == "cost" and (value.package_size or price.pricing_model == "package"):
+        yield f"{path}.package_size", "has no use in a markup on costs: leave it out"
     if usage_type == "unit" and (value.package_size or price.pricing_model == "package"):
         yield f"{path}.package_size", "has no use in a unit price: packages count volume"
     if price.pricing_model == "package" and value.package_size is None:

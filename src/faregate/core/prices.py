@@ -1,7 +1,8 @@
 """What a seller may ask: the shape of prices, as they are written, stored and published.
 
 A *usage price* matches events by `event_type` and measures each one (`unit`: 1 per event;
-`volume`: a number in the event's data; `unit_and_volume`: both, added). A *fixed price* is due
+`volume`: a number in the event's data; `unit_and_volume`: both, added; `custom`: an expression;
+`cost`: what the event costs the seller). A *fixed price* is due
 by itself, once or each period. Values are JSON numbers with up to 18 decimals, per asset, and
 may differ by *dimension* (values of named keys in the event's data, `"*"` for any).
 
@@ -76,16 +77,25 @@ class FixedAssetPricing(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     values: Annotated[tuple[FixedValue, ...], Meta(min_length=1, max_length=100)]
 
 
+class CostFilter(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """Which of an event's costs a price is about: those that fit all that is given."""
+
+    vendor_id: Key | None = None
+    vendor_external_id: Key | None = None
+    category: Text | None = None
+
+
 class UsageCalculation(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """How an event is measured."""
 
     event_type: Key
-    usage_type: Literal["unit", "volume", "unit_and_volume", "custom"]
+    usage_type: Literal["unit", "volume", "unit_and_volume", "custom", "cost"]
     unit_aggregation: Text | None = None
     volume_field: Key | None = None
     volume_aggregation: Text | None = None
     billable_dimensions: Annotated[tuple[Key, ...], Meta(max_length=MAX_DIMENSIONS)] | None = None
     source_reference_field: Key | None = None
+    costs: CostFilter | None = None
 
 
 TierBasis = Literal["unit", "volume", "package", "custom"]

@@ -13,7 +13,7 @@ then at least `min_amount`, at most `max_amount`. What tiers make of it is in `t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ import msgspec
 
 from faregate.core.amounts import half_even, plain, to_decimal
 from faregate.core.compiled import CompiledPrice, PricedAsset, PricedEntry, PricedValue
+from faregate.core.costs import Cost, measure_costs
 from faregate.core.expressions import measure_expression
 from faregate.core.prices import WILDCARD
 from faregate.core.problems import Problem
@@ -84,8 +85,9 @@ def price_event(
     priced: PricedAsset,
     data: Mapping[str, Any],
     counted: Counted = NOTHING_COUNTED,
+    costs: Sequence[Cost] = (),
 ) -> Match | str | Problem:
-    """Price one event's data: a match with its exact cost, a warning text, or a problem.
+    """Price one event's data and costs: a match with its exact cost, a warning text, or a problem.
 
     `counted` is what the price's tiers have counted before it, in its period. A warning means: no
     fee, because no value fits or the volume is not there. A problem means: the event says something
@@ -94,7 +96,7 @@ def price_event(
     entry = find_entry(compiled, priced, data)
     if entry is None:
         return no_entry(compiled, data)
-    measured = measure(compiled, data)
+    measured = measure(compiled, priced, data, costs)
     if not isinstance(measured, int):
         return measured
     volume = shown_volume(compiled, data, measured)
@@ -107,11 +109,18 @@ def no_entry(compiled: CompiledPrice, data: Mapping[str, Any]) -> str:
     return f"no price for {seen} under {compiled.price.name!r}"
 
 
-def measure(compiled: CompiledPrice, data: Mapping[str, Any]) -> int | str | Problem:
+def measure(
+    compiled: CompiledPrice, priced: PricedAsset, data: Mapping[str, Any], costs: Sequence[Cost]
+) -> int | str | Problem:
     """Return the volume of an event, in parts of `VOLUME_ONE` (0 where none is measured, or where
     it is missing beside a price per use), a warning, or a problem."""
-    if compiled.expression is not None:
-        found = measure_expression(compiled.expression, data)
+    found: int | str | Problem
+    if compiled.expression is not None or compiled.counts_costs:
+        if compiled.expression is not None:
+            found = measure_expression(compiled.expression, data)
+        else:
+            wanted = compiled.price.usage_calculation.costs
+            found = measure_costs(wanted, costs, priced.asset.code)
         return f"no fee under {compiled.price.name!r}: {found}" if isinstance(found, str) else found
     field = compiled.volume_field
     if field is None:
@@ -130,7 +139,8 @@ def shown_volume(
     """Return the volume that a fee shows: as it was sent, as it was computed, or None."""
     if compiled.volume_field is not None:
         return data.get(compiled.volume_field)
-    return None if compiled.expression is None else to_decimal(measured, VOLUME_DECIMALS)
+    is_computed = compiled.expression is not None or compiled.counts_costs
+    return to_decimal(measured, VOLUME_DECIMALS) if is_computed else None
 
 
 def price_volume(

@@ -13,7 +13,6 @@ from faregate.core.customers import Changes
 from faregate.core.estimates import Estimate, estimate, expected_use
 from faregate.core.events import (
     BookedEvent,
-    check_free,
 )
 from faregate.core.gate import (
     Gated,
@@ -27,6 +26,7 @@ from faregate.core.gate import (
     read_amount,
     view,
 )
+from faregate.core.given import check_free
 from faregate.core.hold_requests import Want
 from faregate.core.holds import Decline, Hold, expiry, take
 from faregate.core.ids import IdSource

@@ -50,7 +50,7 @@ def simulate(
                 at = event.occurred_at
                 from_us = period_from_us(tiering.period, at, begins_at, timezone)
             counts = counted[compiled.id, from_us]
-            match = price_event(compiled, priced, event.data or {}, counts)
+            match = price_event(compiled, priced, event.data or {}, counts, event.costs or ())
             if isinstance(match, Problem):
                 return match.under(f"events[{index}]")
             if isinstance(match, str):

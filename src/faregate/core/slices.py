@@ -9,7 +9,7 @@ then, whoever used it: so also many streams side by side cost together what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from msgspec import structs
 
 from faregate.core.amounts import scaled, to_decimal
 from faregate.core.compiled import CompiledPrice, PricedAsset, PricedEntry
+from faregate.core.costs import Cost
 from faregate.core.holds import Meter
 from faregate.core.pricing import (
     Match,
@@ -56,6 +57,7 @@ class Slices:
         compiled: CompiledPrice,
         priced: PricedAsset,
         data: Mapping[str, Any],
+        costs: Sequence[Cost],
         counted: Counted,
         *,
         keeps: bool,
@@ -66,7 +68,7 @@ class Slices:
             return no_entry(compiled, data)
         key = (compiled.id, priced.asset.code, entry.index)
         meter = self._meters.get(key)
-        measured = measure(compiled, data)
+        measured = measure(compiled, priced, data, costs)
         if isinstance(measured, Problem):
             return measured
         earlier = None if meter is None else meter.volume

@@ -16,7 +16,7 @@ from msgspec import Meta
 from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_id
 from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.events import MAX_FREE_KEYS, Id, ShortText, check_free
+from faregate.core.given import MAX_FREE_KEYS, Id, ShortText, check_free
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range

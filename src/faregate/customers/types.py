@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from faregate.core.accounts import OverdraftPolicy
 from faregate.core.amounts import Number
-from faregate.core.events import Id
+from faregate.core.given import Id
 from faregate.core.holds import DeclineCode, HoldStatus
 from faregate.core.prices import Key, Text
 from faregate.core.transactions import Instant, Metadata

@@ -12,7 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from faregate.core.events import MAX_EVENTS, Id, UsageEvent
+from faregate.core.events import MAX_EVENTS, UsageEvent
+from faregate.core.given import Id
 from faregate.core.hold_requests import MAX_HOLDS, HoldRequest
 from faregate.core.holds import FinalAction
 from faregate.customers.types import Hold, LimitInTheWay

@@ -12,9 +12,7 @@ from faregate.catalog.products import VersionName
 from faregate.core.codec import checked
 from faregate.core.customers import CustomerState
 from faregate.core.decide import ChangeSubscription, Subscribe
-from faregate.core.events import (
-    check_free,
-)
+from faregate.core.given import check_free
 from faregate.core.problems import (
     FaregateError,
     invalid,

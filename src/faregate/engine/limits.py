@@ -9,7 +9,7 @@ import msgspec
 
 from faregate.catalog import limits as account_limits
 from faregate.core.codec import checked
-from faregate.core.events import check_free
+from faregate.core.given import check_free
 from faregate.core.limiting import held_units
 from faregate.core.limits import (
     Limit,

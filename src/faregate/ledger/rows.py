@@ -16,9 +16,10 @@ import msgspec
 from faregate.core.accounts import Account, Transfer, restore_account
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
+from faregate.core.costs import Cost
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Decision, Transaction
-from faregate.core.events import BookedEvent, Cost, EventResult, Fee, UsageEvent
+from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
 from faregate.core.gate import HoldCaptured, HoldUpdated, SettledHold, Settlement
 from faregate.core.grants import Grant
 from faregate.core.holds import (

@@ -13,9 +13,9 @@ from faregate.core.events import (
     MAX_EVENTS,
     EventResult,
     EventsBooked,
-    Id,
     UsageEvent,
 )
+from faregate.core.given import Id
 from faregate.core.problems import FaregateError
 from faregate.core.subscriptions import CatalogView
 from faregate.customers.wire import BookedResult, UsageBooked, UsageRequest

@@ -12,13 +12,12 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.events import (
-    DEFAULT_COST_CURRENCY,
     BookedEvent,
-    Cost,
     Fee,
-    Id,
 )
+from faregate.core.given import Id
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.customers.wire import EventFee
