@@ -25,7 +25,8 @@ from faregate.core.problems import Problem
 from faregate.core.simulating import simulate
 
 PAGE = (Path(__file__).parents[2] / "docs/prices.md").read_text()
-EXAMPLE, MARKUP, TIERED = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+BLOCKS = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, MARKUP, TIERED = [json.loads(text) for text in BLOCKS]
 ROWS = re.findall(
     r"^\| ([\d,]+) tokens \| .*\*\*([\d.]+)\*\* \| .*\*\*([\d.]+)\*\* \|$", PAGE, re.M
 )

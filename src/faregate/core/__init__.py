@@ -1,9 +1,10 @@
 """The rules of billing, pure and exact: no I/O, no clock, no framework.
 
 Read the modules in this order to learn the domain: `amounts` (money as integers), `assets`
-(what money is counted in), `instants` and `periods`, `ids`, `problems` (how a rule says no), `given`
-(what callers choose), `prices` (what a seller may ask) and `price_checks` (what not), `volumes`,
-`expressions` and `costs` (how much an event used, and cost the seller), `compiled`, `pricing` and
+(what money is counted in), `instants` and `periods`, `ids`, `problems` (how a rule says no),
+`given` (what callers choose), `prices` (what a seller may ask) and `price_checks` (what not),
+`volumes`, `expressions` and `costs` (how much an event used, and cost the seller), `compiled`,
+`pricing` and
 `tiers` (what it costs the customer), `subscriptions` (which prices a customer has),
 `grants` (credit, and its order of use), `holds` (credit that is set aside), `accounts` (balances
 and transfers), `timeline` (what time does to them), `wallet` (what commands do to them), `windows`
