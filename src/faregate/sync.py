@@ -73,6 +73,8 @@ class SyncEngine:
     create_asset = _sync(Engine.create_asset)
     list_assets = _sync(Engine.list_assets)
     get_asset = _sync(Engine.get_asset)
+    add_asset_rate = _sync(Engine.add_asset_rate)
+    quote_asset = _sync(Engine.quote_asset)
     create_product = _sync(Engine.create_product)
     create_version = _sync(Engine.create_version)
     update_version = _sync(Engine.update_version)

@@ -13,6 +13,7 @@ from faregate.core.amounts import Number
 from faregate.core.assets import MAX_PRECISION
 from faregate.core.prices import MAX_PRICES, Entitlement, Key, Price, Text
 
+Instant = Annotated[datetime, Meta(tz=True)]
 Status = Literal["draft", "published", "archived"]
 Prices = Annotated[tuple[Price, ...], Meta(max_length=MAX_PRICES)]
 Entitlements = Annotated[tuple[Entitlement, ...], Meta(max_length=100)]
@@ -24,6 +25,37 @@ class StartingRate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     source: Key
     rate: Number | None = None
     inverse_rate: Number | None = None
+
+
+class AddAssetRate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What an asset costs in `source` from an instant on (default: now), and until when: the price
+    of one unit (`rate`), or the units that one of the source buys (`inverse_rate`)."""
+
+    source: Key
+    rate: Number | None = None
+    inverse_rate: Number | None = None
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
+
+
+class QuoteAsset(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """How much would `amount` of the source buy at an instant (default: now)?"""
+
+    source: Key
+    amount: Number
+    exchange_at: Instant | None = None
+
+
+class AssetQuote(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What an amount buys; `is_rounded_down` says that it would be a little more."""
+
+    source: str
+    source_amount: Decimal
+    destination: str
+    destination_amount: Decimal
+    rate: Decimal
+    inverse_rate: Decimal | None = None
+    is_rounded_down: bool = False
 
 
 class CreateAsset(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):

@@ -1,19 +1,18 @@
 """The rules of billing, pure and exact: no I/O, no clock, no framework.
 
-Read the modules in this order to learn the domain: `amounts` (money as integers), `assets`
-(what money is counted in), `instants` and `periods`, `ids`, `problems` (how a rule says no),
-`given` (what callers choose), `prices` (what a seller may ask) and `price_checks` (what not),
-`volumes`, `expressions` and `costs` (how much an event used, and cost the seller), `compiled`,
-`pricing` and
-`tiers` (what it costs the customer), `subscriptions` (which prices a customer has),
-`grants` (credit, and its order of use), `holds` (credit that is set aside), `accounts` (balances
-and transfers), `timeline` (what time does to them), `wallet` (what commands do to them), `windows`
-and `limits` (how much may be used in a time), `limiting` (use held against them), `rules` (what
-holds for one customer alone), `customers`, `events`, `simulating`, `transactions`; then the gate:
-`slices` and `estimates` (what a use costs piece by piece, and what it will cost), `hold_requests`,
-`gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last `decide`, where a command meets
-a customer's state and becomes rows and an answer. `chain` is what makes it visible when somebody
-edits transfers afterwards.
+Read the modules in this order to learn the domain: `amounts` (money as integers), `assets` and
+`rates` (what money is counted in, and bought for), `instants` and `periods`, `ids`, `problems` (how
+a rule says no), `given` (what callers choose), `prices` (what a seller may ask) and `price_checks`
+(what not), `volumes`, `expressions` and `costs` (how much an event used, and cost the seller),
+`compiled`, `pricing` and `tiers` (what it costs the customer), `subscriptions` (which prices a
+customer has), `grants` (credit, and its order of use), `holds` (credit that is set aside),
+`accounts` (balances and transfers), `timeline` (what time does to them), `wallet` (what commands do
+to them), `windows` and `limits` (how much may be used in a time), `limiting` (use held against
+them), `rules` (what holds for one customer alone), `customers`, `events`, `simulating`,
+`transactions`; then the gate: `slices` and `estimates` (what a use costs piece by piece, and what
+it will cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last
+`decide`, where a command meets a customer's state and becomes rows and an answer. `chain` is what
+makes it visible when somebody edits transfers afterwards.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

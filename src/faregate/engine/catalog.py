@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from faregate.catalog import assets, products
+from faregate.catalog import assets, products, rates
 from faregate.catalog.products import VersionName
 from faregate.catalog.types import (
+    AddAssetRate,
     AssetCreated,
     AssetDetails,
+    AssetQuote,
+    AssetRate,
     CreateAsset,
     CreateProduct,
     CreateVersion,
     Product,
     ProductItem,
     ProductVersion,
+    QuoteAsset,
     UpdateVersion,
     VersionCreated,
 )
@@ -68,6 +72,41 @@ class CatalogOperations(EngineBase):
         """Return an asset with its rates."""
         environment = await self._look(context)
         return await assets.get_asset(self._store, self._catalog, environment, code)
+
+    async def add_asset_rate(
+        self,
+        code: str,
+        request: AddAssetRate,
+        *,
+        idempotency_key: str | None = None,
+        context: AccountContext | None = None,
+    ) -> AssetRate:
+        """Say what an asset costs in a currency from an instant on; closes the rate before.
+
+        Raises 404, 409 (a rate begins then, or it would make a circle) or 422.
+        """
+        request = checked(request)
+        environment = await self._look(context)
+        async with self._catalog_change() as change:
+            return await self._once(
+                Key(f"assets/{code}/rates", idempotency_key, environment),
+                change,
+                request,
+                AssetRate,
+                lambda: rates.add_rate(
+                    change, self._catalog, environment, code, request, self._clock()
+                ),
+            )
+
+    async def quote_asset(
+        self, code: str, request: QuoteAsset, *, context: AccountContext | None = None
+    ) -> AssetQuote:
+        """Return what an amount of a currency buys at an instant, rounded down to the asset's
+        precision. Raises 404 or 422."""
+        request = checked(request)
+        environment = await self._look(context)
+        now = self._clock()
+        return await rates.quote(self._store, self._catalog, environment, code, request, now)
 
     async def create_product(
         self,

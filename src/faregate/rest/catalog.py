@@ -8,15 +8,18 @@ from typing import Any
 import msgspec
 
 from faregate.catalog.types import (
+    AddAssetRate,
     AssetCreated,
     AssetDetails,
     AssetItem,
+    AssetQuote,
     CreateAsset,
     CreateProduct,
     CreateVersion,
     Product,
     ProductItem,
     ProductVersion,
+    QuoteAsset,
     UpdateVersion,
     VersionCreated,
 )
@@ -106,6 +109,19 @@ async def _list_assets(call: Call) -> Page:
 
 async def _get_asset(call: Call) -> AssetDetails:
     return await call.engine.get_asset(call.path["asset_code"], context=call.context)
+
+
+async def _add_rate(call: Call) -> None:
+    await call.engine.add_asset_rate(
+        call.path["asset_code"],
+        call.body,
+        idempotency_key=call.idempotency_key,
+        context=call.context,
+    )
+
+
+async def _quote(call: Call) -> AssetQuote:
+    return await call.engine.quote_asset(call.path["asset_code"], call.body, context=call.context)
 
 
 async def _create_product(call: Call) -> VersionCreated:
@@ -205,6 +221,28 @@ OPERATIONS = (
         "Get an asset",
         READ,
         answer=AssetDetails,
+        errors=(404,),
+    ),
+    Operation(
+        "POST",
+        "/assets/{asset_code}/rates",
+        _add_rate,
+        "Assets",
+        "Say what an asset costs in a currency from an instant on",
+        ADMIN,
+        204,
+        body=AddAssetRate,
+        errors=(404, 409),
+    ),
+    Operation(
+        "POST",
+        "/assets/{asset_code}/quote",
+        _quote,
+        "Assets",
+        "Ask what an amount of a currency buys; changes nothing",
+        READ,
+        body=QuoteAsset,
+        answer=AssetQuote,
         errors=(404,),
     ),
     Operation(
