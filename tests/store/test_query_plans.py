@@ -25,6 +25,11 @@ ONE_CUSTOMERS = (
             "SELECT 1 FROM events WHERE lane = 0 AND event_id = 'e' AND customer_id = 'c'",
             id="one event",
         ),
+        pytest.param(
+            "SELECT 1 FROM tier_counters WHERE lane = 0 AND customer_id = 'c' AND price_id = 'p' "
+            "AND from_us = 0",
+            id="what tiers have counted in a period",
+        ),
     ],
 )
 def test_sqlite_searches_and_does_not_scan(sql: str, tmp_path):
