@@ -30,6 +30,11 @@ OPERATIONS = {
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
     ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
+    ("POST", "/v1/assets/{asset_code}/rates"): ADMIN,
+    ("POST", "/v1/assets/{asset_code}/quote"): EVERYBODY,
+    ("POST", "/v1/vendors"): ADMIN,
+    ("GET", "/v1/vendors"): READ_ALL,
+    ("GET", "/v1/vendors/{vendor_id}"): READ_ALL,
     ("POST", "/v1/products"): ADMIN,
     ("GET", "/v1/products"): EVERYBODY,
     ("GET", "/v1/products/{product_id}"): EVERYBODY,
@@ -188,6 +193,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
     }
     limit = {"amount": 1, "asset": "USD", "period": "day", "mode": "soft"}
     names["limit_id"] = me.made("limits", limit)["id"]
+    names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -209,6 +215,8 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "unblock": {},
         "limits": limit,
         "{limit_id}": {"name": "Eve's"},
+        "rates": {"source": "USD", "rate": 1},
+        "quote": {"source": "USD", "amount": 1},
     }
     before = world(me, ada)
     with calling(shared_server, LIVE_KEY) as live:

@@ -15,6 +15,7 @@ from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.usage import UsageOperations
+from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
 
 
@@ -25,6 +26,7 @@ class Engine(
     UsageOperations,
     HoldOperations,
     LimitOperations,
+    VendorOperations,
     WalletOperations,
 ):
     """Faregate in this process. Make one with `Engine.open`."""

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faregate.core.codec import encode
 from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
 from faregate.engine import Engine
-from faregate.rest import catalog, customers, holds, limits, recording, usage, wallets
+from faregate.rest import catalog, customers, holds, limits, recording, usage, vendors, wallets
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
 from faregate.rest.metrics import metrics_text
@@ -30,6 +30,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *usage.OPERATIONS,
     *holds.OPERATIONS,
     *limits.OPERATIONS,
+    *vendors.OPERATIONS,
     *wallets.OPERATIONS,
 )
 

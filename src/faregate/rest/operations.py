@@ -15,7 +15,17 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import Role
 
-Tag = Literal["Assets", "Products", "Customers", "Events", "Wallets", "Holds", "Limits", "Accounts"]
+Tag = Literal[
+    "Assets",
+    "Products",
+    "Customers",
+    "Events",
+    "Wallets",
+    "Holds",
+    "Limits",
+    "Vendors",
+    "Accounts",
+]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=10_000_000)]
 
