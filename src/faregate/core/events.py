@@ -31,7 +31,7 @@ from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
-from faregate.core.tiers import Counted, TierCount
+from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCount
 from faregate.core.wallet import debit, debit_hold
 
 GRACE_PERIOD: Final = timedelta(days=34)
@@ -235,8 +235,10 @@ def _book(
         slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes)
-        from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
-        counted = changes.counted(compiled, from_us)
+        from_us, counted = 0, NOTHING_COUNTED
+        if compiled.tiering is not None:
+            from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
+            counted = changes.counted(compiled, from_us)
         match = price_charged(compiled, priced, data, costs, counted, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
@@ -333,5 +335,5 @@ def _collect(
         priced.account_id,
         units,
         match.volume,
-        changes.count(compiled, priced, match, from_us),
+        None if compiled.tiering is None else changes.count(compiled, priced, match, from_us),
     )

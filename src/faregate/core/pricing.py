@@ -114,23 +114,23 @@ def measure(
 ) -> int | str | Problem:
     """Return the volume of an event, in parts of `VOLUME_ONE` (0 where none is measured, or where
     it is missing beside a price per use), a warning, or a problem."""
-    found: int | str | Problem
-    if compiled.expression is not None or compiled.counts_costs:
-        if compiled.expression is not None:
-            found = measure_expression(compiled.expression, data)
-        else:
-            wanted = compiled.price.usage_calculation.costs
-            found = measure_costs(wanted, costs, priced.asset.code)
-        return f"no fee under {compiled.price.name!r}: {found}" if isinstance(found, str) else found
     field = compiled.volume_field
-    if field is None:
+    if field is not None:
+        volume = data.get(field)
+        if volume is not None:
+            return measure_volume(field, volume)
+        if compiled.has_unit:
+            return 0
+        return f"no fee under {compiled.price.name!r}: data.{field} is missing"
+    found: int | str | Problem
+    if compiled.expression is not None:
+        found = measure_expression(compiled.expression, data)
+    elif compiled.counts_costs:
+        wanted = compiled.price.usage_calculation.costs
+        found = measure_costs(wanted, costs, priced.asset.code)
+    else:
         return 0
-    volume = data.get(field)
-    if volume is not None:
-        return measure_volume(field, volume)
-    if compiled.has_unit:
-        return 0
-    return f"no fee under {compiled.price.name!r}: data.{field} is missing"
+    return f"no fee under {compiled.price.name!r}: {found}" if isinstance(found, str) else found
 
 
 def shown_volume(

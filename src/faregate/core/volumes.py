@@ -17,6 +17,8 @@ VOLUME_ONE: Final = 10**VOLUME_DECIMALS
 
 def measure_volume(field: str, volume: object) -> int | Problem:
     """Return the volume in `data[field]` in 10^-12 parts, or say why it is none."""
+    if type(volume) is int and 0 <= volume <= MAX_VOLUME:
+        return volume * VOLUME_ONE
     parts = read_parts(field, volume, "a volume")
     if isinstance(parts, Problem) or parts >= 0:
         return parts
