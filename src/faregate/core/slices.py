@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import structs
 
 from faregate.core.amounts import scaled, to_decimal
-from faregate.core.compiled import CompiledPrice, PricedAsset, PricedEntry
+from faregate.core.compiled import CompiledPrice, CompiledTiering, PricedAsset, PricedEntry
 from faregate.core.costs import Cost
 from faregate.core.holds import Meter
 from faregate.core.pricing import (
@@ -81,10 +81,12 @@ class Slices:
             measured = 0
         whole = measured + _parts(earlier)
         shown = volume if earlier is None else to_decimal(whole, VOLUME_DECIMALS)
-        match = price_volume(compiled, priced, entry, whole, shown)
         tiers = 0
-        if compiled.tiering is not None:
-            match, tiers = _tiered(compiled, priced, entry, meter, match, counted)
+        if compiled.tiering is None:
+            match = price_volume(compiled, priced, entry, whole, shown)
+        else:
+            now = counted.get((priced.asset.code, entry.index), 0)
+            match, tiers = _tiered(compiled, compiled.tiering, entry, meter, whole, shown, now)
         before, units = (0, 0) if meter is None else (meter.numerator, meter.units)
         if keeps:
             self._meters[key] = Meter(*key, match.volume, match.numerator, units, tiers)
@@ -102,30 +104,27 @@ class Slices:
 
 def _tiered(
     compiled: CompiledPrice,
-    priced: PricedAsset,
+    tiering: CompiledTiering,
     entry: PricedEntry,
     meter: Meter | None,
-    whole: Match,
-    counted: Counted,
+    whole: int,
+    shown: int | Decimal | None,
+    now: int,
 ) -> tuple[Match, int]:
-    """Price a use with its newest slice by tiers; returns also its cost without bounds."""
-    tiering = compiled.tiering
-    if tiering is None:
-        raise AssertionError(f"{compiled.id} has no tiers")
-    now = counted.get((priced.asset.code, entry.index), 0)
-    volume, earlier = _parts(whole.volume), _parts(meter.volume) if meter is not None else 0
+    """Price a use with its newest slice, of this volume in all, by tiers that have counted so much;
+    returns also its cost without bounds."""
+    earlier = 0 if meter is None else _parts(meter.volume)
     earlier_quantity = 0 if meter is None else quantity_of(tiering, earlier)
-    quantity = quantity_of(tiering, volume) - earlier_quantity
+    quantity = quantity_of(tiering, whole) - earlier_quantity
     if tiering.is_bulk or tiering.counts_uses:
         # As if all of it came now.
         before = max(0, now - earlier_quantity)
-        tier, cost = tiered_cost(tiering, entry, volume, before, has_unit=compiled.has_unit)
+        tier, cost = tiered_cost(tiering, entry, whole, before, has_unit=compiled.has_unit)
     else:
         has_unit = compiled.has_unit and meter is None
-        tier, cost = tiered_cost(tiering, entry, volume - earlier, now, has_unit=has_unit)
+        tier, cost = tiered_cost(tiering, entry, whole - earlier, now, has_unit=has_unit)
         cost += 0 if meter is None else meter.tiers
-    match = Match(tier, whole.volume, bounded(tier, cost), 0, entry.index, quantity, now)
-    return match, cost
+    return Match(tier, shown, bounded(tier, cost), 0, entry.index, quantity, now), cost
 
 
 def _parts(volume: int | Decimal | None) -> int:
