@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
@@ -33,11 +34,13 @@ from faregate.core.limits import NOTHING_COUNTED, Counter, Limit, limits_for
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.subscriptions import CatalogView
 from faregate.core.tiers import NOTHING_COUNTED as NO_TIERS_COUNTED
-from faregate.core.tiers import Counted, TierKey
+from faregate.core.tiers import Counted
 from faregate.core.transactions import Adjust, Charge
 from faregate.ledger import rows
 from faregate.ledger.memory import CounterName, Key, Memory, Name, TierName
 from faregate.store.protocol import Store, Wanted
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -127,32 +130,18 @@ class Moment(msgspec.Struct, frozen=True):
     catalogs: Mapping[int, CatalogView]
 
 
-class _Counted:
-    """What a customer's limits have counted, found in a batch when a decision asks for it."""
+class _CountsOf(Generic[T]):
+    """What was counted for a customer, found when a decision asks for it."""
 
-    __slots__ = ("_batch", "_customer_id")
+    __slots__ = ("_customer_id", "_find")
 
-    def __init__(self, batch: Batch, customer_id: str) -> None:
-        self._batch = batch
+    def __init__(self, customer_id: str, find: Callable[[Any], T]) -> None:
         self._customer_id = customer_id
+        self._find = find
 
-    def __getitem__(self, key: CounterKey) -> Counter:
+    def __getitem__(self, key: tuple[Any, ...]) -> T:
         """Return what was counted. Raises `_NotLoaded`."""
-        return self._batch.find_counter((self._customer_id, *key))
-
-
-class _CountedTiers:
-    """What the tiers of prices have counted for a customer, likewise."""
-
-    __slots__ = ("_batch", "_customer_id")
-
-    def __init__(self, batch: Batch, customer_id: str) -> None:
-        self._batch = batch
-        self._customer_id = customer_id
-
-    def __getitem__(self, key: TierKey) -> Counted:
-        """Return what was counted. Raises `_NotLoaded`."""
-        return self._batch.find_tier((self._customer_id, *key))
+        return self._find((self._customer_id, *key))
 
 
 class Batch:
@@ -260,7 +249,7 @@ class Batch:
             counter = self.before.counters.get(name)
         return self._memory.counters.get(name) if counter is None else counter
 
-    def find_counter(self, name: CounterName) -> Counter:
+    def _find_counter(self, name: CounterName) -> Counter:
         """Return what a limit has counted, as the last command has left it. Raises `_NotLoaded`."""
         counter = self._counter(name)
         if counter is None:
@@ -268,7 +257,7 @@ class Batch:
             raise _NotLoaded(name)
         return counter
 
-    def find_tier(self, name: TierName) -> Counted:
+    def _find_tier(self, name: TierName) -> Counted:
         """Return what tiers have counted, as the last command has left it. Raises `_NotLoaded`."""
         counted = self.tiers.get(name)
         if counted is None and self.before is not None:
@@ -380,8 +369,8 @@ class Batch:
             if catalog.limits or state.rules.limits or catalog.has_tiers:
                 known = msgspec.structs.replace(
                     known,
-                    counters=_Counted(self, command.customer_id),
-                    tiers=_CountedTiers(self, command.customer_id),
+                    counters=_CountsOf(command.customer_id, self._find_counter),
+                    tiers=_CountsOf(command.customer_id, self._find_tier),
                 )
             try:
                 decision = decide(state, known, command, catalog, moment.now, ids)
