@@ -28,7 +28,6 @@ from faregate.store.protocol import (
     LaneCommit,
     LaneRows,
     Lease,
-    Pair,
     Queries,
     Rows,
     StoreUnavailable,
@@ -286,21 +285,32 @@ class SqliteStore:
                     loaded.chains,
                 ) = self._states(lane, wanted.customers)
             if wanted.events:
-                loaded.events = self._by_pair(schema.EVENTS, "event_id", lane, wanted.events)
+                loaded.events = self._by_key(
+                    schema.EVENTS, ("event_id", "customer_id"), lane, wanted.events
+                )
                 loaded.fees = self._fees(lane, loaded.events)
             if wanted.transactions:
-                loaded.transactions = self._by_pair(
-                    schema.TRANSACTIONS, "transaction_id", lane, wanted.transactions
+                loaded.transactions = self._by_key(
+                    schema.TRANSACTIONS,
+                    ("transaction_id", "customer_id"),
+                    lane,
+                    wanted.transactions,
                 )
             if wanted.holds or wanted.holds_asked:
                 loaded.holds = [
-                    *self._by_pair(schema.HOLDS, "hold_id", lane, wanted.holds),
-                    *self._by_pair(schema.HOLDS, "transaction_id", lane, wanted.holds_asked),
+                    *self._by_key(schema.HOLDS, ("hold_id", "customer_id"), lane, wanted.holds),
+                    *self._by_key(
+                        schema.HOLDS, ("transaction_id", "customer_id"), lane, wanted.holds_asked
+                    ),
                 ]
             if wanted.counters:
-                loaded.counters = self._counters(lane, wanted.counters)
+                loaded.counters = self._by_key(
+                    schema.LIMIT_COUNTERS, schema.LIMIT_COUNTERS.key, lane, wanted.counters
+                )
             if wanted.tiers:
-                loaded.tiers = self._tiers(lane, wanted.tiers)
+                loaded.tiers = self._by_key(
+                    schema.TIER_COUNTERS, ("customer_id", "price_id", "from_us"), lane, wanted.tiers
+                )
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
         return loaded
@@ -330,31 +340,16 @@ class SqliteStore:
             rows += self._reader.execute(sql, (lane, *chunk))
         return rows
 
-    def _by_pair(self, table: schema.HotTable, key: str, lane: int, pairs: Sequence[Pair]) -> Rows:
-        sql = (
-            f"SELECT {schema.names(table)} FROM {table.name} "
-            f"WHERE lane = ? AND {key} = ? AND customer_id = ?"
-        )
-        found: list[Any] = []
-        for identifier, customer_id in pairs:
-            found += self._reader.execute(sql, (lane, identifier, customer_id))
-        return found
-
-    def _counters(self, lane: int, keys: Sequence[tuple[str, str, str]]) -> Rows:
-        sql = (
-            f"SELECT {schema.names(schema.LIMIT_COUNTERS)} FROM limit_counters "
-            "WHERE lane = ? AND customer_id = ? AND limit_id = ? AND subject = ?"
-        )
-        found: list[Any] = []
-        for key in keys:
-            found += self._reader.execute(sql, (lane, *key))
-        return found
-
-    def _tiers(self, lane: int, keys: Sequence[tuple[str, str, int]]) -> Rows:
-        sql = (
-            f"SELECT {schema.names(schema.TIER_COUNTERS)} FROM tier_counters "
-            "WHERE lane = ? AND customer_id = ? AND price_id = ? AND from_us = ?"
-        )
+    def _by_key(
+        self,
+        table: schema.HotTable,
+        names: Sequence[str],
+        lane: int,
+        keys: Sequence[tuple[str | int, ...]],
+    ) -> Rows:
+        """Read the rows that have one of these keys in the columns of these names."""
+        where = " AND ".join(f"{name} = ?" for name in ("lane", *names))
+        sql = f"SELECT {schema.names(table)} FROM {table.name} WHERE {where}"
         found: list[Any] = []
         for key in keys:
             found += self._reader.execute(sql, (lane, *key))
