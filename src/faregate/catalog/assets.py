@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from faregate.catalog.memory import CatalogMemory
-from faregate.catalog.rates import check_rate, read_rates, show_rate, write_rate
+from faregate.catalog.rates import check_rate, find_asset, read_rates, show_rate, write_rate
 from faregate.catalog.types import (
     AssetCreated,
     AssetDetails,
@@ -21,7 +21,6 @@ from faregate.core.assets import ASSET_CODE, CURRENCIES
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import (
     CONFLICT,
-    NOT_FOUND,
     FaregateError,
     Problem,
     invalid_fields,
@@ -93,9 +92,7 @@ async def get_asset(
     queries: Queries, catalog: CatalogMemory, environment_id: int, code: str
 ) -> AssetDetails:
     """Return an asset with its rates, the newest first. Raises 404."""
-    asset = catalog.view(environment_id).assets.get(code)
-    if asset is None:
-        raise FaregateError(Problem(NOT_FOUND, f"there is no asset {code!r}"))
+    asset = find_asset(catalog, environment_id, code)
     label = asset.label or asset.code
     details = AssetDetails(asset.code, asset.name, _BEGINNING, asset.precision, label, asset.symbol)
     rates: dict[str, list[AssetRate]] = {}

@@ -74,7 +74,7 @@ async def add_rate(
 ) -> AssetRate:
     """Add a rate, and close the one that it follows (inside a transaction that also raises the
     catalog's epoch). Raises 404, 409 or 422."""
-    asset = _find(catalog, environment_id, code)
+    asset = find_asset(catalog, environment_id, code)
     source = _source(asset, request.source)
     wrong = check_rate(request.rate, request.inverse_rate)
     if wrong is not None:
@@ -120,7 +120,7 @@ async def quote(
     now: datetime,
 ) -> AssetQuote:
     """Say how much an amount buys. Raises 404, or 422 if there is no rate at that time."""
-    asset = _find(catalog, environment_id, code)
+    asset = find_asset(catalog, environment_id, code)
     source = _source(asset, request.source)
     try:
         units = to_units(request.amount, source.scale)
@@ -152,7 +152,8 @@ def show_rate(rate: Rate) -> AssetRate:
     return AssetRate(rate.valid_from, price, rate.valid_to, rate.inverse_rate)
 
 
-def _find(catalog: CatalogMemory, environment_id: int, code: str) -> Asset:
+def find_asset(catalog: CatalogMemory, environment_id: int, code: str) -> Asset:
+    """Return an asset. Raises 404."""
     asset = catalog.view(environment_id).assets.get(code)
     if asset is None:
         raise FaregateError(Problem(NOT_FOUND, f"there is no asset {code!r}"))

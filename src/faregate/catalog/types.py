@@ -11,9 +11,9 @@ from msgspec import Meta
 
 from faregate.core.amounts import Number
 from faregate.core.assets import MAX_PRECISION
+from faregate.core.given import Instant
 from faregate.core.prices import MAX_PRICES, Entitlement, Key, Price, Text
 
-Instant = Annotated[datetime, Meta(tz=True)]
 Status = Literal["draft", "published", "archived"]
 Prices = Annotated[tuple[Price, ...], Meta(max_length=MAX_PRICES)]
 Entitlements = Annotated[tuple[Entitlement, ...], Meta(max_length=100)]

@@ -152,10 +152,8 @@ class Changes:
 
     def count(
         self, compiled: CompiledPrice, priced: PricedAsset, match: Match, from_us: int
-    ) -> TierCount | None:
+    ) -> TierCount:
         """Count what a price's tiers count of a use in the period that began then; returns it."""
-        if compiled.tiering is None or not match.quantity:
-            return None
         key, entry = (compiled.id, from_us), (priced.asset.code, match.entry)
         now = match.counted + match.quantity
         self.tiers[key] = {**self.counted(compiled, from_us), entry: now}

@@ -23,7 +23,7 @@ from faregate.core.codec import same_json
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.costs import Cost, check_costs
 from faregate.core.customers import Changes
-from faregate.core.given import FreeData, Id, ShortText, check_free
+from faregate.core.given import FreeData, Id, Instant, ShortText, check_free
 from faregate.core.ids import IdSource
 from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
@@ -46,7 +46,7 @@ class UsageEvent(
 
     id: Id
     event_type: Key
-    occurred_at: Annotated[datetime, Meta(tz=True)]
+    occurred_at: Instant
     subject: Annotated[str, Meta(max_length=200)] | None = None
     description: ShortText | None = None
     data: FreeData | None = None
@@ -335,5 +335,5 @@ def _collect(
         priced.account_id,
         units,
         match.volume,
-        None if compiled.tiering is None else changes.count(compiled, priced, match, from_us),
+        changes.count(compiled, priced, match, from_us) if match.quantity else None,
     )

@@ -4,6 +4,7 @@ is kept as it is, within bounds."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
@@ -16,6 +17,7 @@ MAX_FREE_BYTES: Final = 16 * 1024
 MAX_FREE_DEPTH: Final = 10
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Instant = Annotated[datetime, Meta(tz=True)]
 ShortText = Annotated[str, Meta(max_length=500)]
 FreeData = Annotated[dict[str, Any], Meta(max_length=MAX_FREE_KEYS)]
 

@@ -16,7 +16,7 @@ from msgspec import Meta
 from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_id
 from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.given import MAX_FREE_KEYS, Id, ShortText, check_free
+from faregate.core.given import MAX_FREE_KEYS, Id, Instant, ShortText, check_free
 from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
@@ -26,7 +26,6 @@ from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import check_credit, credit, debit
 
 AccountName = Annotated[str, Meta(pattern=rf"^{ACCOUNT_NAME.pattern}\Z")]
-Instant = Annotated[datetime, Meta(tz=True)]
 Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
 
 _PURPOSE_BY_REASON: Final = {"gift": "promotion"}

@@ -11,10 +11,10 @@ from msgspec import Meta
 
 from faregate.core.accounts import OverdraftPolicy
 from faregate.core.amounts import Number
-from faregate.core.given import Id
+from faregate.core.given import Id, Instant
 from faregate.core.holds import DeclineCode, HoldStatus
 from faregate.core.prices import Key, Text
-from faregate.core.transactions import Instant, Metadata
+from faregate.core.transactions import Metadata
 
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\Z")]
 Version = int | Literal["default"]

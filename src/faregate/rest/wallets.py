@@ -10,8 +10,9 @@ import msgspec
 
 from faregate.core.amounts import to_decimal
 from faregate.core.gate import SettledHold
+from faregate.core.given import Instant
 from faregate.core.grants import Grant
-from faregate.core.transactions import AdjustmentRequest, ChargeRequest, Instant
+from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.types import Overdraft, ShownGrant, Wallet, WalletAccount
 from faregate.customers.wire import TransactionCreated
 from faregate.engine import BookedFee, Page
