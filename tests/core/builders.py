@@ -47,6 +47,7 @@ from faregate.core.subscriptions import (
     CompiledVersion,
     Stretch,
     Subscription,
+    Terms,
 )
 from faregate.core.tiers import Counted, TierKey
 from faregate.core.transactions import (
@@ -181,7 +182,8 @@ def subscription(
 ) -> Subscription:
     """Make a subscription to one product; version None follows the default."""
     binding = Binding(product_id, version, from_at)
-    return Subscription(id, from_at, None, (binding,), (Stretch(from_at, to_at),))
+    terms = Terms(is_begun=True)
+    return Subscription(id, from_at, None, (binding,), (Stretch(from_at, to_at),), terms)
 
 
 def customer(*subscriptions: Subscription) -> CustomerState:

@@ -13,13 +13,12 @@ from faregate.core.accounts import restore_account
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.decide import (
     NOTHING_KNOWN,
-    ChangeSubscription,
     Decision,
     SetOverdraft,
-    Subscribe,
     decide,
 )
 from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, NOT_FOUND
+from faregate.core.subscribing import ChangeSubscription, Subscribe, SubscriptionsChanged
 from faregate.core.subscriptions import Stretch
 
 from .builders import (
@@ -189,12 +188,14 @@ def test_subscribing_adds_and_a_repeat_changes_nothing() -> None:
     book = Book(VERSIONS)
     two, three = subscription(id="sub_two"), subscription(id="sub_three")
     decision = book.decide(Subscribe(CUSTOMER, (two,)))
-    assert decision.answer is None
-    assert decision.subscriptions == (two,)
+    assert decision.answer.subscriptions == (two,)
+    assert decision.subscriptions == {"sub_two": two}
     assert book.state.subscriptions == (subscription(), two)
     before = book.state
-    assert book.decide(Subscribe(CUSTOMER, (two,))) == Decision(before, None)
-    assert book.decide(Subscribe(CUSTOMER, (two, three))).subscriptions == (three,)
+    assert book.decide(Subscribe(CUSTOMER, (two,))) == Decision(
+        before, SubscriptionsChanged((two,))
+    )
+    assert book.decide(Subscribe(CUSTOMER, (two, three))).subscriptions == {"sub_three": three}
 
 
 def test_an_unknown_subscription_or_product_is_not_found() -> None:
@@ -202,9 +203,7 @@ def test_an_unknown_subscription_or_product_is_not_found() -> None:
     unknown = book.refused(ChangeSubscription(CUSTOMER, "sub_no", is_active=False))
     assert unknown.kind is NOT_FOUND
     assert "sub_no" in unknown.detail
-    other = book.refused(
-        ChangeSubscription(CUSTOMER, "sub_one", is_active=False, product_id="prp_no", version=1)
-    )
+    other = book.refused(ChangeSubscription(CUSTOMER, "sub_one", product_id="prp_no", version=1))
     assert other.kind is NOT_FOUND
     assert book.state.subscriptions[0].is_active(T0)
 
@@ -213,9 +212,9 @@ def test_a_subscription_switched_off_and_on_prices_what_lies_between_not() -> No
     book = Book(VERSIONS)
     off, on = T0 + DAY, T0 + 3 * DAY
     stopped = book.do(ChangeSubscription(CUSTOMER, "sub_one", is_active=False), off)
-    assert stopped.status(off) == "inactive"
+    assert stopped.subscription.status(off) == "inactive"
     started = book.do(ChangeSubscription(CUSTOMER, "sub_one", is_active=True), on)
-    assert started.status(on) == "active"
+    assert started.subscription.status(on) == "active"
     now = T0 + 4 * DAY
     fees = {
         at: len(book.book(event(str(at), at), now=now)[0].fees)
@@ -232,21 +231,23 @@ def test_switching_to_what_it_is_already_changes_nothing() -> None:
         ChangeSubscription(CUSTOMER, "sub_one"),
     ):
         before = book.state
-        assert book.decide(command) == Decision(before, before.subscriptions[0])
+        decision = book.decide(command)
+        assert (decision.state, decision.subscriptions) == (before, {})
+        assert decision.answer.subscription == before.subscriptions[0]
 
 
 def test_switching_off_drops_what_has_not_begun() -> None:
     book = Book(VERSIONS, customer(subscription(from_at=T0 + DAY)))
     changed = book.do(ChangeSubscription(CUSTOMER, "sub_one", is_active=False))
-    assert changed.stretches == ()
+    assert changed.subscription.stretches == ()
     again = book.do(ChangeSubscription(CUSTOMER, "sub_one", is_active=True), T0 + MINUTE)
-    assert again.stretches == (Stretch(T0 + MINUTE),)
+    assert again.subscription.stretches == (Stretch(T0 + MINUTE),)
 
 
 def test_a_scheduled_subscription_that_is_switched_on_stays_scheduled() -> None:
     book = Book(VERSIONS, customer(subscription(from_at=T0 + DAY)))
     changed = book.do(ChangeSubscription(CUSTOMER, "sub_one", is_active=True))
-    assert changed.status(T0) == "scheduled"
+    assert changed.subscription.status(T0) == "scheduled"
 
 
 def test_another_version_counts_from_now_on_and_not_for_late_events() -> None:
@@ -254,7 +255,7 @@ def test_another_version_counts_from_now_on_and_not_for_late_events() -> None:
     decision = book.decide(
         ChangeSubscription(CUSTOMER, "sub_one", product_id=PRODUCT, version=3), T0
     )
-    assert decision.subscriptions == (decision.answer,)
+    assert decision.subscriptions == {"sub_one": decision.answer.subscription}
     late, fresh = book.book(event("e1", T0 - MINUTE), event("e2", T0))
     assert [f.price_id for f in late.fees] == ["prc_v1"]
     assert [f.price_id for f in fresh.fees] == ["prc_v3"]

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from faregate.core import codec
-from faregate.core.price_checks import validate_entitlements, validate_prices
+from faregate.core.plan_checks import validate_entitlements
+from faregate.core.price_checks import validate_prices
 from faregate.core.prices import (
     MAX_PRICES,
     Entitlement,
     Price,
 )
+from faregate.core.problems import FaregateError
 
 from .builders import ASSETS, dimensional, price, value
 
@@ -89,7 +91,8 @@ FIXED: dict[str, Any] = {
     "type": "fixed",
     "name": "Seats",
     "billing_model": {"type": "recurring", "recurring": {"interval": "month"}},
-    "pricing": [{"asset": "USD", "values": [{"unit_price": 10, "quantity": 3}]}],
+    "collection": {"type": "balance"},
+    "pricing": [{"asset": "USD", "values": [{"unit_price": 10, "quantity": 10}]}],
 }
 
 
@@ -350,12 +353,30 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "common multiple",
     ),
     (FLAT, {"collection": {"type": "balance", "timing": "in_arrears"}}, "collection.timing", "fit"),
-    (FIXED, {}, "type", "not available yet"),
+    (
+        FIXED,
+        {"billing_model": {"type": "one_time", "one_time": {"service_period": "3 months"}}},
+        "billing_model.one_time.service_period",
+        "no duration",
+    ),
+    (
+        FIXED,
+        {
+            "billing_model": {"type": "one_time", "one_time": {}},
+            "collection": {"type": "balance", "timing": "in_arrears"},
+        },
+        "collection.timing",
+        "asked once",
+    ),
+    (FIXED, {"collection": {"type": "invoice"}}, "collection.type", "not available"),
+    (FIXED, {"collection.address": "default:EUR"}, "collection.address", "not an account"),
+    (FIXED, {f"{FIRST}.quantity": 1.5}, "pricing[0].values[0].quantity", "whole number"),
+    (FIXED, {f"{FIRST}.unit_price": 10**12}, "pricing[0].values", "more than the ledger"),
     (FIXED, {"pricing_model": "tiered"}, "pricing_model", "does not fit"),
     (FIXED, {"tiering": {}}, "tiering", "does not fit"),
     (FIXED, {"pricing.0.asset": "XYZ"}, "pricing[0].asset", "unknown"),
     (FIXED, {f"{FIRST}.unit_price": -1}, "pricing[0].values[0].unit_price", "out of range"),
-    (FIXED, {f"{FIRST}.quantity": -1}, "pricing[0].values[0].quantity", "out of range"),
+    (FIXED, {f"{FIRST}.quantity": -1}, "pricing[0].values[0].quantity", "whole number"),
 ]
 
 
@@ -387,12 +408,72 @@ def test_a_product_has_at_most_a_hundred_prices() -> None:
     assert list(errors) == ["prices"]
 
 
-def test_entitlements_are_refused_until_they_are_granted() -> None:
-    body = (
-        b'{"name": "Monthly", "asset": "CREDITS", "amount": 100, "purpose": "bundled",'
-        b' "lifecycle": {"type": "recurring"}}'
-    )
-    entitlement = codec.decode_request(Entitlement, body)
-    assert validate_entitlements(None) == {}
-    assert validate_entitlements(()) == {}
-    assert list(validate_entitlements((entitlement,))) == ["entitlements"]
+ENTITLEMENT: dict[str, Any] = {
+    "name": "Monthly",
+    "asset": "CREDITS",
+    "amount": 100,
+    "purpose": "bundled",
+    "lifecycle": {
+        "duration": "month",
+        "refresh": {"strategy": "rollover", "max_amount": 20, "max_periods": 2},
+    },
+    "accounting": {"revenue_basis": 0.02},
+    "priority": 5,
+    "limited_to": {"event_types": ["call"], "dimensions": {"model": "small"}},
+}
+
+
+def entitlement_errors(changes: dict[str, Any]) -> dict[str, list[str]]:
+    body = codec.encode(changed(ENTITLEMENT, changes))
+    return validate_entitlements((codec.decode_request(Entitlement, body),), ASSETS)
+
+
+def test_an_entitlement_says_what_is_granted_for_how_long_and_for_what() -> None:
+    assert entitlement_errors({}) == {}
+    assert validate_entitlements(None, ASSETS) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        ({"asset": "XYZ"}, "asset", "unknown"),
+        ({"amount": 0}, "amount", "more than 0"),
+        ({"amount": -1}, "amount", "more than 0"),
+        # CREDITS keeps two decimals.
+        ({"amount": 1.001}, "amount", "more decimals"),
+        ({"id": "ent_mine"}, "id", "chosen by Faregate"),
+        ({"lifecycle.refresh.max_amount": 0.001}, "lifecycle.refresh.max_amount", "decimals"),
+        ({"lifecycle.refresh.max_amount": -1}, "lifecycle.refresh.max_amount", "0 or more"),
+        (
+            {"lifecycle.refresh.strategy": "expire_and_replace"},
+            "lifecycle.refresh.max_periods",
+            "rollover",
+        ),
+        ({"accounting.revenue_basis": -1}, "accounting.revenue_basis", "out of range"),
+        ({"accounting.currency": "CREDITS"}, "accounting.currency", "ISO 4217"),
+    ],
+)
+def test_an_entitlement_that_could_not_be_granted_is_refused_by_field(
+    changes: dict[str, Any], path: str, message: str
+) -> None:
+    errors = entitlement_errors(changes)
+    assert message in errors[f"entitlements[0].{path}"][0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"purpose": "paid"},
+        {"lifecycle.duration": "hour"},
+        {"lifecycle.duration_count": 0},
+        {"lifecycle.refresh.strategy": "keep"},
+        {"limited_to": {"models": ["small"]}},
+        {"limited_to": {"event_types": []}},
+        {"accounting": {"revenue_basis": "0.02"}},
+        {"amount": "100"},
+        {"priority": -1},
+    ],
+)
+def test_an_entitlement_of_another_shape_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(FaregateError):
+        entitlement_errors(changes)

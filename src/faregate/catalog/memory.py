@@ -14,9 +14,19 @@ from faregate.core.codec import decode
 from faregate.core.compiled import CompiledPrice, compile_price
 from faregate.core.instants import from_us
 from faregate.core.limits import Limit
-from faregate.core.prices import Entitlement, Price, UsageBasedPrice
-from faregate.core.subscriptions import CatalogView, CompiledProduct, CompiledVersion
+from faregate.core.plans import PlanCredit, PlanPrice, compile_credit, compile_fixed
+from faregate.core.prices import Entitlement, FixedPrice, Price, UsageBasedPrice
+from faregate.core.subscriptions import (
+    RENEWALS,
+    CatalogView,
+    CompiledProduct,
+    CompiledVersion,
+    RenewalRules,
+)
 from faregate.store.protocol import Rows, Store
+
+Plans = tuple[tuple[PlanPrice, ...], tuple[PlanCredit, ...]]
+"""A version's fixed prices and entitlements."""
 
 
 class VersionRow(msgspec.Struct, frozen=True):
@@ -54,6 +64,7 @@ class CatalogMemory:
         self._products: dict[int, dict[str, ProductRow]] = {}
         self._views: dict[int, CatalogView] = {}
         self._compiled: dict[tuple[str, int], tuple[CompiledPrice, ...]] = {}
+        self._plans: dict[tuple[str, int], Plans] = {}
 
     def view(self, environment_id: int) -> CatalogView:
         """Return the newest snapshot that this process knows."""
@@ -118,12 +129,18 @@ class CatalogMemory:
             "SELECT environment_id, terms FROM account_limits ORDER BY limit_id"
         ):
             limits[environment_id].append(decode(Limit, terms))
-        timezones: dict[int, str] = {
-            row[0]: row[1] for row in await fetch("SELECT id, timezone FROM environments")
+        settings: dict[int, tuple[str, RenewalRules]] = {
+            row[0]: (row[1], RENEWALS if row[2] is None else decode(RenewalRules, row[2]))
+            for row in await fetch("SELECT id, timezone, renewals FROM environments")
         }
+        clocks: dict[int, dict[str, datetime]] = defaultdict(dict)
+        for environment_id, clock_id, now_us in await fetch(
+            "SELECT environment_id, id, now_us FROM test_clocks"
+        ):
+            clocks[environment_id][clock_id] = from_us(now_us)
         if epoch <= self.epoch:
             return  # Another refresh has read something newer meanwhile.
-        environments = set(assets) | set(products) | set(timezones)
+        environments = set(assets) | set(products) | set(settings)
         self._products = products
         self._views = {
             environment_id: self._view(
@@ -131,7 +148,8 @@ class CatalogMemory:
                 assets[environment_id],
                 products[environment_id],
                 tuple(limits[environment_id]),
-                timezones.get(environment_id, "UTC"),
+                *settings.get(environment_id, ("UTC", RENEWALS)),
+                clocks[environment_id],
             )
             for environment_id in environments
         }
@@ -144,6 +162,8 @@ class CatalogMemory:
         products: dict[str, ProductRow],
         limits: tuple[Limit, ...],
         timezone: str,
+        renewals: RenewalRules,
+        clocks: dict[str, datetime],
     ) -> CatalogView:
         compiled: dict[str, CompiledProduct] = {}
         prices: dict[str, CompiledPrice] = {}
@@ -156,7 +176,9 @@ class CatalogMemory:
                 for price in self.compile(product, row, assets):
                     by_type[price.event_type] = (*by_type.get(price.event_type, ()), price)
                     prices[price.id] = price
-                versions[row.version] = CompiledVersion(row.version, by_type)
+                versions[row.version] = CompiledVersion(
+                    row.version, by_type, *self._compile_plans(product, row, assets)
+                )
             compiled[product.id] = CompiledProduct(
                 product.id,
                 product.code,
@@ -166,7 +188,22 @@ class CatalogMemory:
                 tuple(version for _, version in product.defaults),
             )
         has_tiers = any(price.tiering is not None for price in prices.values())
-        return CatalogView(epoch, assets, compiled, prices, limits, timezone, has_tiers)
+        return CatalogView(
+            epoch, assets, compiled, prices, limits, timezone, has_tiers, renewals, clocks
+        )
+
+    def _compile_plans(
+        self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]
+    ) -> Plans:
+        """Compile a version's fixed prices and entitlements, once."""
+        key = (product.id, row.version)
+        found = self._plans.get(key)
+        if found is None:
+            of = (assets, product.id, product.code, row.version)
+            prices = [compile_fixed(p, *of) for p in row.prices if isinstance(p, FixedPrice)]
+            credits = [compile_credit(entitlement, *of) for entitlement in row.entitlements]
+            found = self._plans[key] = (tuple(prices), tuple(credits))
+        return found
 
     def compile(
         self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]

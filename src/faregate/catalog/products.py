@@ -23,7 +23,8 @@ from faregate.catalog.types import (
 from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
-from faregate.core.price_checks import validate_entitlements, validate_prices
+from faregate.core.plan_checks import validate_entitlements
+from faregate.core.price_checks import validate_prices
 from faregate.core.problems import (
     CONFLICT,
     NOT_FOUND,
@@ -42,7 +43,8 @@ def check_version(
 ) -> None:
     """Raise `FaregateError` (422) naming what is wrong with prices and entitlements."""
     assets = dict(catalog.view(environment_id).assets)
-    errors = validate_prices(request.prices, assets) | validate_entitlements(request.entitlements)
+    errors = validate_prices(request.prices, assets)
+    errors |= validate_entitlements(request.entitlements, assets)
     if errors:
         raise FaregateError(invalid_fields(errors))
 
@@ -104,7 +106,9 @@ async def _write_version(
     ids: IdSource,
     now: datetime,
 ) -> None:
-    prices = tuple(msgspec.structs.replace(price, id=ids.next("prc")) for price in request.prices)
+    named = msgspec.structs.replace
+    prices = tuple(named(price, id=ids.next("prc")) for price in request.prices)
+    entitlements = tuple(named(e, id=ids.next("ent")) for e in request.entitlements or ())
     await queries.fetch(
         "INSERT INTO product_versions "
         "(product_id, version, status, prices, entitlements, created_at) "
@@ -113,7 +117,7 @@ async def _write_version(
         version,
         "published" if publish else "draft",
         encode(prices).decode(),
-        encode(request.entitlements or ()).decode(),
+        encode(entitlements).decode(),
         to_us(now),
     )
 

@@ -137,15 +137,15 @@ def _authorize(
             return _declined(changes, request, limited, identifier, now, ids)
         units = room
         counts = (*counts, *changes.limits.counts_for(use, asset, parent))
-    available = fundable(account) if parent is None else parent.held_units
+    available = fundable(account, wanted.wanted) if parent is None else parent.held_units
     if units > available:
         if request.allow_partial and available >= max(minimum, 1):
             units = available
         else:
-            missing = lacking_funds(units, available, account, wanted.scale, parent)
+            missing = lacking_funds(units, available, account, wanted.scale, parent, wanted.wanted)
             return _declined(changes, request, missing, identifier, now, ids)
     hold = _new_hold(request, account, units, minimum, counts, parent, now, ids)
-    changes.put(add_to(account, parent, hold, units, now))
+    changes.put(add_to(account, parent, hold, units, now, wanted.wanted))
     return changes.holds[hold.id]
 
 

@@ -16,7 +16,8 @@ from faregate.core.amounts import to_decimal
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
-from faregate.core.limiting import Limiting
+from faregate.core.limiting import Limiting, Notice
+from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.pricing import Match
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.slices import Slices
@@ -43,7 +44,8 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     """One customer, as of the last command.
 
     `carries` has what rounding left over, per price and asset: a numerator over the price's
-    denominator (`pricing.PricedAsset.denominator`), absent where it is zero.
+    denominator (`pricing.PricedAsset.denominator`), absent where it is zero. `due_at` is when the
+    subscriptions bring something next by themselves (None: never).
     """
 
     customer_id: str
@@ -51,6 +53,7 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     accounts: Mapping[str, Account] = {}
     carries: Mapping[CarryKey, int] = {}
     rules: CustomerRules = NO_RULES
+    due_at: datetime | None = None
 
     def account(self, identifier: str) -> Account:
         """Return the account, or an empty one that was never used."""
@@ -64,12 +67,18 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
         return None
 
 
+def first_due(subscriptions: tuple[Subscription, ...]) -> datetime | None:
+    """Return the first instant at which one of them brings something by itself; None: never."""
+    return min([s.due_at for s in subscriptions if s.due_at is not None], default=None)
+
+
 class Changes:
     """What a command has changed so far; it becomes a `Decision` or is dropped.
 
     Collects what must be written: transfers in their order, and of everything else the newest
     version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
     that events are slices of one use; `limits` are those of the customer, None if there are none;
+    `plan_fees` is what subscriptions were charged, `notices` who is to be told of it;
     `tier_counts` has what the tiers of prices had counted before.
     """
 
@@ -81,9 +90,12 @@ class Changes:
         "hold",
         "holds",
         "limits",
+        "notices",
+        "plan_fees",
         "revived",
         "slices",
         "state",
+        "subscriptions",
         "tier_changes",
         "tier_counts",
         "tiers",
@@ -110,6 +122,9 @@ class Changes:
         self.revived: frozenset[str] = frozenset()
         self.hold: Hold | None = None
         self.slices: Slices | None = None
+        self.subscriptions: dict[str, Subscription] = {}
+        self.plan_fees: list[BookedPlanFee] = []
+        self.notices: list[Notice] = []
 
     def advanced(self, identifier: str, now: datetime) -> Account:
         """Return the account brought forward to `now`."""
@@ -188,6 +203,9 @@ class Changes:
             self.revived,
             dict(self.tiers),
             dict(self.tier_changes),
+            dict(self.subscriptions),
+            list(self.plan_fees),
+            list(self.notices),
             None if self.limits is None else self.limits.snapshot(),
         )
 
@@ -203,21 +221,38 @@ class Changes:
             self.revived,
             self.tiers,
             self.tier_changes,
+            self.subscriptions,
+            self.plan_fees,
+            self.notices,
             limits,
         ) = before  # type: ignore[assignment]
         if self.limits is not None:
             self.limits.restore(limits)  # type: ignore[arg-type]
 
-    def new_state(self, subscriptions: tuple[Subscription, ...] | None = None) -> CustomerState:
+    def all_subscriptions(self) -> tuple[Subscription, ...]:
+        """Return the customer's subscriptions as they are now, the oldest first."""
+        before, now = self.state.subscriptions, self.subscriptions
+        if not now:
+            return before
+        known = {subscription.id for subscription in before}
+        new = [subscription for name, subscription in now.items() if name not in known]
+        return (*[now.get(s.id, s) for s in before], *new)
+
+    def new_state(self) -> CustomerState:
         """Return the customer's state with all changes in it."""
         state = self.state
+        subscriptions, due_at = state.subscriptions, state.due_at
+        if self.subscriptions:
+            subscriptions = self.all_subscriptions()
+            due_at = first_due(subscriptions)
         carries = state.carries
         if self.carries:
             carries = {k: v for k, v in {**carries, **self.carries}.items() if v}
         return CustomerState(
             state.customer_id,
-            state.subscriptions if subscriptions is None else subscriptions,
+            subscriptions,
             self.accounts,
             carries,
             state.rules,
+            due_at,
         )

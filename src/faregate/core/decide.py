@@ -34,20 +34,22 @@ from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Limiting, Notice
 from faregate.core.limits import Counter, Counters, Limit, limits_for
-from faregate.core.problems import NOT_FOUND, Problem, invalid
+from faregate.core.plan_fees import BookedPlanFee
+from faregate.core.problems import Problem, invalid
+from faregate.core.renewing import catch_up
 from faregate.core.rules import (
-    BlockCustomer,
-    ChangeLimit,
     CustomerRules,
-    DescribeCustomer,
-    RemoveLimit,
     RulesAnswer,
     RulesCommand,
-    SetLimit,
     change_rules,
 )
 from faregate.core.sessions import update
-from faregate.core.subscriptions import Binding, CatalogView, Stretch, Subscription
+from faregate.core.subscribing import (
+    SubscriptionCommand,
+    SubscriptionsChanged,
+    decide_subscription,
+)
+from faregate.core.subscriptions import CatalogView, Subscription
 from faregate.core.tiers import Counted, TierCounts, TierKey
 from faregate.core.transactions import (
     Adjust,
@@ -57,24 +59,10 @@ from faregate.core.transactions import (
 )
 
 
-class Subscribe(msgspec.Struct, frozen=True):
-    """Give a customer subscriptions. One with an id that the customer has already is a repeat."""
+class CatchUp(msgspec.Struct, frozen=True):
+    """Let everything happen to a customer that is due; other commands do so on their way."""
 
     customer_id: str
-    subscriptions: tuple[Subscription, ...]
-
-
-class ChangeSubscription(msgspec.Struct, frozen=True):
-    """Switch a subscription on or off, or bind one of its products to another version, from now.
-
-    `is_active` None leaves that as it is; `product_id` None leaves the bindings.
-    """
-
-    customer_id: str
-    subscription_id: str
-    is_active: bool | None = None
-    product_id: str | None = None
-    version: int | None = None
 
 
 class SetOverdraft(msgspec.Struct, frozen=True):
@@ -91,13 +79,21 @@ Command = (
     | GateCommand
     | Adjust
     | Charge
-    | Subscribe
-    | ChangeSubscription
+    | SubscriptionCommand
+    | CatchUp
     | SetOverdraft
     | RulesCommand
 )
-Answer = EventsBooked | HoldAnswer | BookedTransaction | Subscription | Account | RulesAnswer | None
-Transaction = BookedTransaction | SettledHold
+Answer = (
+    EventsBooked
+    | HoldAnswer
+    | BookedTransaction
+    | SubscriptionsChanged
+    | Account
+    | RulesAnswer
+    | None
+)
+Transaction = BookedTransaction | SettledHold | BookedPlanFee
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -131,7 +127,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     carries: Mapping[CarryKey, int] = {}
     events: list[BookedEvent] = []
     transaction: Transaction | None = None
-    subscriptions: tuple[Subscription, ...] = ()
+    subscriptions: Mapping[str, Subscription] = {}
     holds: Mapping[str, Hold] = {}
     revived: frozenset[str] = frozenset()
     new_holds: frozenset[str] = frozenset()
@@ -140,6 +136,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     rules: CustomerRules | None = None
     tiers: Mapping[TierKey, Counted] = {}
     tier_changes: Mapping[TierRowKey, int] = {}
+    plan_fees: list[BookedPlanFee] = []
 
 
 def decide(
@@ -151,6 +148,28 @@ def decide(
     ids: IdSource,
 ) -> Decision:
     """Decide one command on one customer's state, as of `now` (never earlier than before)."""
+    due_at = state.due_at
+    if due_at is None or now < due_at:
+        decision = _decide(state, known, command, catalog, now, ids)
+    else:
+        # What time has brought comes first, and stands whatever becomes of the command.
+        changes = Changes(state)
+        catch_up(changes, catalog, now)
+        decision = _decide(changes.new_state(), known, command, catalog, now, ids)
+        decision = _after(_decision(changes, None), decision)
+    if type(decision.answer) is BookedTransaction and decision.answer.units > 0:
+        return _with_credit(decision, catalog, now)
+    return decision
+
+
+def _decide(
+    state: CustomerState,
+    known: Known,
+    command: Command,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Decision:
     if isinstance(command, RecordEvents):
         changes = _changes(state, known, catalog, now)
         events = decide_events(changes, known.events, command, catalog, now, ids)
@@ -173,13 +192,54 @@ def decide(
         if not is_new:
             return Decision(state, transaction)
         return _decision(changes, transaction, transaction=transaction)
-    if isinstance(command, Subscribe):
-        return _subscribe(state, command)
-    if isinstance(command, ChangeSubscription):
-        return _change_subscription(state, command, now)
-    if isinstance(command, (SetLimit, ChangeLimit, RemoveLimit, BlockCustomer, DescribeCustomer)):
-        return _change_rules(state, command)
-    return _set_overdraft(state, command, now)
+    if isinstance(command, SubscriptionCommand):
+        changes = Changes(state)
+        changed = decide_subscription(changes, command, catalog, now, ids)
+        if isinstance(changed, Problem) or not changes.subscriptions:
+            return Decision(state, changed)
+        return _decision(changes, changed)
+    if isinstance(command, CatchUp):
+        return Decision(state, None)
+    if isinstance(command, SetOverdraft):
+        return _set_overdraft(state, command, now)
+    return _change_rules(state, command)
+
+
+def _with_credit(decision: Decision, catalog: CatalogView, now: datetime) -> Decision:
+    """Let subscriptions go on that waited for credit, which has come."""
+    subscriptions = decision.state.subscriptions
+    if all(s.terms.needs is None and s.terms.overdue is None for s in subscriptions):
+        return decision
+    changes = Changes(decision.state)
+    catch_up(changes, catalog, now, has_credit=True)
+    if not changes.subscriptions:
+        return decision
+    joined = _after(decision, _decision(changes, None))
+    return msgspec.structs.replace(joined, answer=decision.answer)
+
+
+def _after(first: Decision, second: Decision) -> Decision:
+    """Make one decision of two, the second of which was made on the first one's state."""
+    return Decision(
+        second.state,
+        second.answer,
+        first.transfers + second.transfers,
+        {**first.grants, **second.grants},
+        {**first.accounts, **second.accounts},
+        {**first.carries, **second.carries},
+        first.events + second.events,
+        second.transaction or first.transaction,
+        {**first.subscriptions, **second.subscriptions},
+        {**first.holds, **second.holds},
+        first.revived | second.revived,
+        first.new_holds | second.new_holds,
+        {**first.counters, **second.counters},
+        first.notices + second.notices,
+        second.rules or first.rules,
+        {**first.tiers, **second.tiers},
+        {**first.tier_changes, **second.tier_changes},
+        first.plan_fees + second.plan_fees,
+    )
 
 
 def _decision(
@@ -198,15 +258,16 @@ def _decision(
         changes.carries,
         events or [],
         transaction,
-        (),
+        changes.subscriptions,
         changes.holds,
         changes.revived,
         new_holds,
         {} if changes.limits is None else changes.limits.changed,
-        [] if changes.limits is None else changes.limits.notices,
+        changes.notices if changes.limits is None else changes.notices + changes.limits.notices,
         None,
         changes.tiers,
         changes.tier_changes,
+        changes.plan_fees,
     )
 
 
@@ -250,54 +311,6 @@ def _at_the_gate(
     if isinstance(command, ExtendHold):
         return extend(state, known.holds, command, now)
     return void(state, known.holds, command, now)
-
-
-def _subscribe(state: CustomerState, command: Subscribe) -> Decision:
-    taken = {s.id for s in state.subscriptions}
-    new = tuple({s.id: s for s in command.subscriptions if s.id not in taken}.values())
-    if not new:
-        return Decision(state, None)
-    subscriptions = state.subscriptions + new
-    after = msgspec.structs.replace(state, subscriptions=subscriptions)
-    return Decision(after, None, subscriptions=new)
-
-
-def _change_subscription(
-    state: CustomerState, command: ChangeSubscription, now: datetime
-) -> Decision:
-    found = next((s for s in state.subscriptions if s.id == command.subscription_id), None)
-    if found is None:
-        detail = f"the customer has no subscription {command.subscription_id}"
-        return Decision(state, Problem(NOT_FOUND, detail))
-    stretches, bindings = found.stretches, found.bindings
-    if command.is_active is False:
-        stretches = _ended(stretches, now)
-    elif command.is_active and found.status(now) == "inactive":
-        stretches = (*stretches, Stretch(now))
-    if command.product_id is not None:
-        current = {b.product_id: b for b in found.current_bindings()}
-        if command.product_id not in current:
-            detail = f"subscription {found.id} has no product {command.product_id}"
-            return Decision(state, Problem(NOT_FOUND, detail))
-        if current[command.product_id].version != command.version:
-            bindings = (*bindings, Binding(command.product_id, command.version, now))
-    changed = Subscription(found.id, found.created_at, found.renews_at, bindings, stretches)
-    if changed == found:
-        return Decision(state, found)
-    subscriptions = tuple(changed if s.id == found.id else s for s in state.subscriptions)
-    after = msgspec.structs.replace(state, subscriptions=subscriptions)
-    return Decision(after, changed, subscriptions=(changed,))
-
-
-def _ended(stretches: tuple[Stretch, ...], now: datetime) -> tuple[Stretch, ...]:
-    """Close what is open now and drop what has not begun."""
-    kept = []
-    for stretch in stretches:
-        if stretch.from_at > now:
-            continue
-        is_open = stretch.to_at is None or stretch.to_at > now
-        kept.append(Stretch(stretch.from_at, now) if is_open else stretch)
-    return tuple(kept)
 
 
 def _set_overdraft(state: CustomerState, command: SetOverdraft, now: datetime) -> Decision:

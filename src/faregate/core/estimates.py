@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import structs
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.compiled import CompiledPrice
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
+from faregate.core.grants import Purpose
 from faregate.core.holds import Decline, HoldCount
 from faregate.core.limiting import NOTHING_FREE, Use
 from faregate.core.pricing import fee_units
@@ -23,12 +23,13 @@ from faregate.core.subscriptions import CatalogView
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
     """What a use is expected to cost, and on which account; `counts` is what it takes of free
-    tiers."""
+    tiers, `wanted` what the credit is for."""
 
     account_id: str
     units: int
     scale: int
     counts: tuple[HoldCount, ...] = ()
+    wanted: Purpose | None = None
 
 
 def estimate(
@@ -57,6 +58,7 @@ def estimate(
     warnings: list[str] = []
     found: dict[str, Estimate] = {}
     measured: set[str | None] = set()
+    products: set[str] = set()
     free = NOTHING_FREE
     if changes.limits is not None:
         use = expected_use(event_type, subject, data, is_upper_bound=is_upper_bound)
@@ -65,7 +67,7 @@ def estimate(
         if compiled.counts_costs:
             shown = f"{compiled.price.name!r} is a markup on costs, which nobody knows yet"
             return invalid("event_type", f"{shown}: hold max_amount and asset instead")
-        priced = choose_asset(compiled, changes)
+        priced = choose_asset(compiled, changes, catalog, now)
         read = data
         if is_upper_bound:
             bounds = _bounds(compiled, data)
@@ -81,6 +83,7 @@ def estimate(
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
+        products.update((compiled.product_id, compiled.product_code))
         carried = changes.carry((compiled.id, priced.asset.code))
         units, _ = fee_units(match.numerator, priced.denominator, carried, match.before_units)
         before = found.get(priced.account_id)
@@ -95,9 +98,9 @@ def estimate(
     wanted = next(iter(found.values()))
     if wanted.units > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
-    if free is NOTHING_FREE:
-        return wanted
-    return structs.replace(wanted, counts=free.taken(measured))
+    purpose = Purpose(event_type, data, frozenset(products))
+    counts = () if free is NOTHING_FREE else free.taken(measured)
+    return Estimate(wanted.account_id, wanted.units, wanted.scale, counts, purpose)
 
 
 def _bounds(compiled: CompiledPrice, data: Mapping[str, Any]) -> dict[str, Any] | Problem:

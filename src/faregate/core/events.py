@@ -24,6 +24,7 @@ from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.costs import Cost, check_costs
 from faregate.core.customers import Changes
 from faregate.core.given import FreeData, Id, Instant, ShortText, check_free
+from faregate.core.grants import Purpose
 from faregate.core.ids import IdSource
 from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
@@ -234,7 +235,7 @@ def _book(
     if slices is not None and slices.event_type != event.event_type:
         slices = None
     for compiled in prices:
-        priced = choose_asset(compiled, changes)
+        priced = choose_asset(compiled, changes, catalog, at)
         from_us, counted = 0, NOTHING_COUNTED
         if compiled.tiering is not None:
             from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
@@ -246,7 +247,7 @@ def _book(
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, from_us, now, ids)
+        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
@@ -292,9 +293,16 @@ def price_charged(
     return slices.price(compiled, priced, charged, costs, counted, keeps=keeps)
 
 
-def choose_asset(compiled: CompiledPrice, changes: Changes) -> PricedAsset:
-    """Choose the first listed asset in which the customer has an account, else the first."""
+def choose_asset(
+    compiled: CompiledPrice, changes: Changes, catalog: CatalogView, at: datetime
+) -> PricedAsset:
+    """Choose the asset that the subscription names, else the first listed one in which the customer
+    has an account, else the first."""
     if len(compiled.assets) > 1:
+        named = catalog.asset_named(changes.state.subscriptions, compiled.product_id, at)
+        for priced in compiled.assets:
+            if priced.asset.code == named:
+                return priced
         for priced in compiled.assets:
             if priced.account_id in changes.accounts:
                 return priced
@@ -306,6 +314,7 @@ def _collect(
     compiled: CompiledPrice,
     priced: PricedAsset,
     match: Match,
+    event: UsageEvent,
     from_us: int,
     now: datetime,
     ids: IdSource,
@@ -317,11 +326,17 @@ def _collect(
     units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
-    hold = changes.hold
+    hold, scale = changes.hold, priced.asset.scale
+    wanted: Purpose | None = None
+    for grant in account.grants:
+        if grant.terms is not None:
+            products = frozenset((compiled.product_id, compiled.product_code))
+            wanted = Purpose(event.event_type, event.data or {}, products)
+            break
     if hold is None or hold.account_id != account.id:
-        moved = debit(account, units, REVENUE, fee_id, now, priced.asset.scale)
+        moved = debit(account, units, REVENUE, fee_id, now, scale, wanted)
     else:
-        moved = debit_hold(account, hold.id, units, REVENUE, fee_id, now, priced.asset.scale)
+        moved = debit_hold(account, hold.id, units, REVENUE, fee_id, now, scale, wanted)
     if isinstance(moved, Problem):
         return moved
     changes.put(moved)

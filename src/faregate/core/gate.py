@@ -17,6 +17,7 @@ from faregate.core.accounts import Account, Movement
 from faregate.core.amounts import AmountError, Number, plain, to_decimal, to_units
 from faregate.core.customers import Changes
 from faregate.core.events import BookedEvent, EventResult
+from faregate.core.grants import Purpose
 from faregate.core.hold_requests import (
     CaptureRequest,
     ExtendRequest,
@@ -218,11 +219,16 @@ def find_open(changes: Changes, hold_id: str, now: datetime) -> Hold | None:
 
 
 def add_to(
-    account: Account, parent: Hold | None, hold: Hold, units: int, now: datetime
+    account: Account,
+    parent: Hold | None,
+    hold: Hold,
+    units: int,
+    now: datetime,
+    wanted: Purpose | None = None,
 ) -> Movement:
     """Set units aside for a hold: out of its parent, or out of the account. They are there."""
     if parent is None:
-        return set_aside(account, units, hold, now)
+        return set_aside(account, units, hold, now, wanted)
     draft = Draft(account)
     rest, taken, _ = take(parent.parts, units)
     if units:
@@ -234,7 +240,12 @@ def add_to(
 
 
 def lacking_funds(
-    units: int, available: int, account: Account, scale: int, parent: Hold | None
+    units: int,
+    available: int,
+    account: Account,
+    scale: int,
+    parent: Hold | None,
+    wanted: Purpose | None = None,
 ) -> Decline:
     """Say that so many units are needed and so many are there; `scale` writes them as amounts."""
     asset = account.asset
@@ -244,7 +255,7 @@ def lacking_funds(
         detail = f"{needed} {asset} is needed and the parent hold {parent.id} has {there} left"
         return Decline("insufficient_funds", f"{detail}: hold less, or give the run more")
     # What a hold may not take, because the account is below its floor, must be topped up too.
-    lacking = units - available + fundable(account) - credit_line(account)
+    lacking = units - available + fundable(account, wanted) - credit_line(account, wanted)
     detail = (
         f"{needed} {asset} is needed and {account.id} can pay {there}: "
         f"top up at least {plain(to_decimal(lacking, scale))} {asset}"

@@ -28,9 +28,8 @@ from faregate.core.assets import Asset
 from faregate.core.holds import CounterKey
 from faregate.core.instants import from_us, to_us
 from faregate.core.prices import WILDCARD, Key
-from faregate.core.pricing import dimension_text
 from faregate.core.problems import Problem, invalid
-from faregate.core.volumes import MAX_VOLUME, VOLUME_DECIMALS
+from faregate.core.volumes import MAX_VOLUME, VOLUME_DECIMALS, dimension_text
 from faregate.core.windows import (
     ROLLING_SECONDS,
     Period,

@@ -20,7 +20,7 @@ from faregate.core.instants import LATEST
 Interval = Literal["day", "week", "month", "year"]
 _DAYS: Final = {"day": 1, "week": 7}
 _MONTHS: Final = {"month": 1, "year": 12}
-_MEAN_DAYS: Final = {"day": 1.0, "week": 7.0, "month": 30.44, "year": 365.25}
+MEAN_DAYS: Final = {"day": 1.0, "week": 7.0, "month": 30.44, "year": 365.25}
 
 
 class Cadence(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Cadence(msgspec.Struct, frozen=True):
     def number_at(self, at: datetime) -> int:
         """Return the number of the period in which an instant lies."""
         days = (at - self.anchor_at) / timedelta(days=1)
-        number = int(days // (_MEAN_DAYS[self.interval] * self.count))
+        number = int(days // (MEAN_DAYS[self.interval] * self.count))
         while self.begins_at(number) > at:
             number -= 1
         while self.begins_at(number + 1) <= at:

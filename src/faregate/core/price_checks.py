@@ -4,25 +4,23 @@ the value and the remedy."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from math import lcm
 from typing import Final
 
 from faregate.core.amounts import AmountError, Number, scaled
 from faregate.core.assets import Asset
+from faregate.core.checks import NOT_YET, Finding, check_address, check_common, check_number
 from faregate.core.expressions import ExpressionError, parse_expression
+from faregate.core.plan_checks import check_fixed_price
 from faregate.core.prices import (
-    ACCOUNT_NAME,
     MAX_PACKAGE_LCM,
     MAX_PACKAGE_SIZE,
     MAX_PRICES,
     MAX_TIERS,
     MAX_UP_TO,
-    RATE_DECIMALS,
     WILDCARD,
     BalanceCollection,
-    Entitlement,
-    FixedPrice,
-    InvoiceCollection,
     Price,
     PriceValue,
     RealTimeBilling,
@@ -30,11 +28,6 @@ from faregate.core.prices import (
     UsageCalculation,
 )
 from faregate.core.volumes import VOLUME_DECIMALS
-
-Finding = tuple[str, str]
-"""A field's path and what is wrong with it."""
-
-_NOT_YET = "is not available yet in this version of Faregate: {remedy}"
 
 
 def validate_prices(prices: tuple[Price, ...], assets: dict[str, Asset]) -> dict[str, list[str]]:
@@ -47,53 +40,22 @@ def validate_prices(prices: tuple[Price, ...], assets: dict[str, Asset]) -> dict
         if isinstance(price, UsageBasedPrice):
             findings = _check_usage_price(price, assets)
         else:
-            findings = _check_fixed_price(price, assets)
+            findings = chain(check_common(price, assets), check_fixed_price(price, assets))
         for path, message in findings:
             errors.setdefault(f"prices[{index}].{path}", []).append(message)
     return errors
 
 
-def _check_common(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
-    if price.id is not None:
-        yield "id", "is chosen by Faregate: leave it out"
-    if isinstance(price.collection, InvoiceCollection):
-        yield "collection.type", _NOT_YET.format(remedy='use {"type": "balance"}')
-    if price.funding_destination is not None:
-        yield "funding_destination", _NOT_YET.format(remedy="leave it out")
-    seen: set[str] = set()
-    for index, asset in enumerate([pricing.asset for pricing in price.pricing]):
-        if asset not in assets:
-            yield f"pricing[{index}].asset", f"{asset!r} is unknown: create the asset first"
-        if asset in seen:
-            yield f"pricing[{index}].asset", f"{asset!r} is listed twice: merge the two"
-        seen.add(asset)
-
-
-def _check_fixed_price(price: FixedPrice, assets: dict[str, Asset]) -> Iterator[Finding]:
-    yield "type", _NOT_YET.format(remedy="sell by usage prices, and charge the rest as charges")
-    yield from _check_common(price, assets)
-    if price.pricing_model not in (None, "flat"):
-        yield "pricing_model", f"{price.pricing_model!r} does not fit a fixed price: use 'flat'"
-    if price.tiering is not None:
-        yield "tiering", "does not fit a fixed price: leave it out"
-    for p, pricing in enumerate(price.pricing):
-        for v, value in enumerate(pricing.values):
-            path = f"pricing[{p}].values[{v}]"
-            yield from _check_number(f"{path}.unit_price", value.unit_price)
-            if value.quantity is not None:
-                yield from _check_number(f"{path}.quantity", value.quantity)
-
-
 def _check_usage_price(price: UsageBasedPrice, assets: dict[str, Asset]) -> Iterator[Finding]:
-    yield from _check_common(price, assets)
+    yield from check_common(price, assets)
     calculation = price.usage_calculation
     if not isinstance(price.billing_model, RealTimeBilling):
-        yield "billing_model.type", _NOT_YET.format(remedy='use "real_time" for usage prices')
+        yield "billing_model.type", NOT_YET.format(remedy='use "real_time" for usage prices')
     yield from _check_tiering(price)
     yield from _check_measures(calculation)
     if isinstance(price.collection, BalanceCollection):
         if price.collection.address is not None:
-            yield from _check_address(price.collection.address, price)
+            yield from check_address(price.collection.address, price)
         if price.collection.timing == "in_arrears":
             yield "collection.timing", "does not fit a price that is charged at once: leave it out"
     for p, pricing in enumerate(price.pricing):
@@ -127,7 +89,7 @@ def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
     if needs_volume and calculation.volume_field is None:
         yield "usage_calculation.volume_field", "is missing: name the key of data that counts"
     if calculation.unit_aggregation not in (None, "count"):
-        yield "usage_calculation.unit_aggregation", _NOT_YET.format(remedy='use "count"')
+        yield "usage_calculation.unit_aggregation", NOT_YET.format(remedy='use "count"')
     if calculation.usage_type == "custom":
         yield from _check_expression(calculation)
     elif calculation.volume_aggregation not in (None, "sum"):
@@ -152,19 +114,6 @@ def _check_expression(calculation: UsageCalculation) -> Iterator[Finding]:
         parse_expression(calculation.volume_aggregation or "")
     except ExpressionError as error:
         yield path, str(error)
-
-
-def _check_address(address: str, price: UsageBasedPrice) -> Iterator[Finding]:
-    name, colon, asset = address.partition(":")
-    if not (
-        ACCOUNT_NAME.fullmatch(name) and colon and any(p.asset == asset for p in price.pricing)
-    ):
-        yield (
-            "collection.address",
-            f"{address!r} is not an account in an asset of this price: "
-            f"write name:ASSET, e.g. 'default:{price.pricing[0].asset}' "
-            "(a name has 1 to 64 letters, digits, '_', '.' or '-')",
-        )
 
 
 def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Iterator[Finding]:
@@ -269,7 +218,7 @@ def _check_value(price: UsageBasedPrice, value: PriceValue, path: str) -> Iterat
     for field in _NUMBERS:
         number: Number | None = getattr(value, field)
         if number is not None:
-            yield from _check_number(f"{path}.{field}", number)
+            yield from check_number(f"{path}.{field}", number)
     usage_type = price.usage_calculation.usage_type
     if usage_type in ("unit", "unit_and_volume") and value.unit_price is None:
         yield f"{path}.unit_price", f"is missing: a {usage_type} price needs it (0 is allowed)"
@@ -312,22 +261,3 @@ def _check_packages(values: tuple[PriceValue, ...]) -> Iterator[Finding]:
         sizes.append(size)
     if lcm(*sizes) > MAX_PACKAGE_LCM:
         yield "values", "package sizes have no small common multiple: use powers of ten"
-
-
-def _check_number(path: str, number: Number) -> Iterator[Finding]:
-    try:
-        whole = scaled(number, RATE_DECIMALS)
-    except AmountError as error:
-        yield path, f"{number} {error}"
-        return
-    if whole is None:
-        yield path, f"{number} has more than {RATE_DECIMALS} decimals: send at most {RATE_DECIMALS}"
-    elif not 0 <= whole <= 10**36:
-        yield path, f"{number} is out of range: send a number from 0 to 1e18"
-
-
-def validate_entitlements(entitlements: tuple[Entitlement, ...] | None) -> dict[str, list[str]]:
-    """Return what is wrong with a product's entitlements: for now, that it has any."""
-    if not entitlements:
-        return {}
-    return {"entitlements": [_NOT_YET.format(remedy="leave it out and grant by adjustments")]}

@@ -6,20 +6,21 @@ A *usage price* matches events by `event_type` and measures each one (`unit`: 1 
 by itself, once or each period. Values are JSON numbers with up to 18 decimals, per asset, and
 may differ by *dimension* (values of named keys in the event's data, `"*"` for any).
 
-The shapes leave room for what is not sold yet (fixed prices, custom expressions, invoices,
-entitlements): `price_checks` refuses those by name, so nothing is stored that would not be
-collected. How an event is priced lives in `pricing`.
+An *entitlement* is credit that comes with a product. The shapes leave room for what is not sold yet
+(invoices): `price_checks` refuses it by name, so nothing is stored that would not be collected. How
+an event is priced lives in `pricing`, what is due by itself in `plans`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import Number
+from faregate.core.periods import Interval
 
 RATE_DECIMALS: Final = 18
 """Decimals that a price or rate may have."""
@@ -63,7 +64,8 @@ class AssetPricing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class FixedValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """A fixed amount: `quantity` (default 1) times `unit_price`."""
+    """A fixed amount. One that says a `quantity` is sold by the seat: so many come with a
+    subscription that does not say how many it wants. One that says none is asked once."""
 
     unit_price: Number
     name: Text | None = None
@@ -119,7 +121,7 @@ class RealTimeBilling(
 class Recurrence(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """Every `interval_count` intervals."""
 
-    interval: Literal["day", "week", "month", "year"]
+    interval: Interval
     interval_count: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
@@ -132,7 +134,7 @@ class RecurringBilling(
 
 
 class OneTime(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """Charged once."""
+    """Charged once; `service_period` says in which time it is earned (ISO 8601: P3M, P90D)."""
 
     service_period: Text | None = None
 
@@ -226,13 +228,60 @@ class FixedPrice(
 Price = UsageBasedPrice | FixedPrice
 
 
+class EntitlementRefresh(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """What becomes of credits when their time is over: new ones replace them, or what is left is
+    added to the new ones (`rollover`): at most `max_amount` of it, for at most `max_periods`."""
+
+    strategy: Literal["expire_and_replace", "rollover"]
+    max_amount: Number | None = None
+    max_periods: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+
+class EntitlementLifecycle(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """How long credits last: `duration_count` (default 1) times `duration`. Without `refresh` they
+    are given once."""
+
+    duration: Interval
+    duration_count: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    refresh: EntitlementRefresh | None = None
+
+
+class EntitlementAccounting(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """What the seller earns when one of the credits is used: `revenue_basis` of a currency
+    (default USD)."""
+
+    revenue_basis: Number
+    cost_basis: Literal["auto"] = "auto"
+    currency: Key | None = None
+
+
+class GrantScope(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What a grant may be used for: events of one of these types, priced by one of these products
+    (ids or codes), whose data has these values (as text). What is left out allows everything."""
+
+    products: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=100)] | None = None
+    event_types: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=100)] | None = None
+    dimensions: Annotated[dict[Key, Text], Meta(min_length=1, max_length=MAX_DIMENSIONS)] | None = (
+        None
+    )
+
+
 class Entitlement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """Credits that come with a product. The shape is known; none are granted yet."""
+    """Credits that come with a product. `priority` is their place in the order of use, lower first
+    (default 100); `limited_to` says for what they may be used."""
 
     name: Text
     asset: Key
     amount: Number
     purpose: Literal["bundled", "promotion"]
-    lifecycle: dict[str, Any]
-    accounting: dict[str, Any] | None = None
-    priority: int | None = None
+    lifecycle: EntitlementLifecycle
+    accounting: EntitlementAccounting | None = None
+    priority: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    id: str | None = None
+    limited_to: GrantScope | None = None

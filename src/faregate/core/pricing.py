@@ -19,30 +19,14 @@ from typing import Any
 
 import msgspec
 
-from faregate.core.amounts import half_even, plain, to_decimal
+from faregate.core.amounts import half_even, to_decimal
 from faregate.core.compiled import CompiledPrice, PricedAsset, PricedEntry, PricedValue
 from faregate.core.costs import Cost, measure_costs
 from faregate.core.expressions import measure_expression
 from faregate.core.prices import WILDCARD
 from faregate.core.problems import Problem
 from faregate.core.tiers import NOTHING_COUNTED, Counted, quantity_of, tiered_cost
-from faregate.core.volumes import VOLUME_DECIMALS, measure_volume
-
-
-def dimension_text(value: object) -> str | None:
-    """Write an event's value as the text that dimensions are matched by; None for no match.
-
-    Numbers lose trailing zeros (`1.50` is `1.5`), booleans are `true` and `false`.
-    """
-    if type(value) is str:
-        return value
-    if value is True or value is False:
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, Decimal) and abs(value.adjusted()) < 100:
-        return plain(value)
-    return None
+from faregate.core.volumes import VOLUME_DECIMALS, dimension_text, measure_volume
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):

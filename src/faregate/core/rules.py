@@ -19,12 +19,14 @@ not bring them back."""
 
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
-    the ids of the limits that were taken away last."""
+    the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
+    lives by."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
     blocked_because: str | None = None
     removed: tuple[str, ...] = ()
+    clock_id: str | None = None
 
 
 NO_RULES: Final = CustomerRules()
@@ -61,10 +63,11 @@ class BlockCustomer(msgspec.Struct, frozen=True):
 
 
 class DescribeCustomer(msgspec.Struct, frozen=True):
-    """Say which metadata a customer has."""
+    """Say which metadata a customer has (None: as before), and which test clock they live by."""
 
     customer_id: str
-    metadata: dict[str, str]
+    metadata: dict[str, str] | None = None
+    clock_id: str | None = None
 
 
 RulesCommand = SetLimit | ChangeLimit | RemoveLimit | BlockCustomer | DescribeCustomer
@@ -79,7 +82,11 @@ def change_rules(
         rules = structs.replace(rules, blocked_because=command.reason)
         return rules, rules
     if isinstance(command, DescribeCustomer):
-        rules = structs.replace(rules, metadata=command.metadata)
+        rules = structs.replace(
+            rules,
+            metadata=rules.metadata if command.metadata is None else command.metadata,
+            clock_id=command.clock_id or rules.clock_id,
+        )
         return rules, rules
     if isinstance(command, SetLimit):
         return _set(rules, command.limit)

@@ -194,9 +194,12 @@ def _next_slice(
     if not target and decline is not None:
         hold = counting_nothing(hold)
     more = target - hold.held_units
-    available = fundable(account) if parent is None else parent.held_units
+    purpose = None if isinstance(wanted, Decline) else wanted.wanted
+    available = fundable(account, purpose) if parent is None else parent.held_units
     if more > available:
-        decline = lacking_funds(target, hold.held_units + available, account, scale, parent)
+        decline = lacking_funds(
+            target, hold.held_units + available, account, scale, parent, purpose
+        )
         partial = hold.held_units + available
         is_enough = hold.allow_partial and partial >= max(hold.min_units, 1)
         more = available if is_enough else -hold.held_units
@@ -205,7 +208,7 @@ def _next_slice(
     if hold.amount_units + more > MAX_UNITS:
         return invalid("want", f"{hold.id} has set aside all that the ledger can count on it")
     if more > 0:
-        moved = add_to(account, parent, hold, more, now)
+        moved = add_to(account, parent, hold, more, now, purpose)
         changes.put(moved)
     else:
         draft = Draft(account)

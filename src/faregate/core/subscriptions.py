@@ -2,6 +2,9 @@
 whatever version is the default; it is active over stretches of time. An event is priced by what
 was in force when it *occurred*, so both the stretches and the bindings are kept as history.
 
+What a product brings by itself (a fixed price, an entitlement) comes in *cycles*: each knows the
+period that is under way and when the next one is due. What happens then is in `renewing`.
+
 `CatalogView` is what the rules know of the catalog: an unchanging snapshot.
 """
 
@@ -10,18 +13,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from faregate.core.assets import Asset
 from faregate.core.compiled import CompiledPrice
 from faregate.core.limits import Limit
+from faregate.core.plans import PlanCredit, PlanPrice
 from faregate.core.tiers import period_from_us
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far a caller's clock may be off: events may lie this far ahead of now, and this far before
 the subscription that prices them."""
+
+
+Hours = Annotated[int, Meta(ge=0, le=8784)]
 
 
 class Binding(msgspec.Struct, frozen=True, gc=False):
@@ -39,6 +47,83 @@ class Stretch(msgspec.Struct, frozen=True, gc=False):
     to_at: datetime | None = None
 
 
+class RenewalRules(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What happens when a balance does not cover a renewal: it is tried again so many hours later
+    (each counted from when it was due), and whenever credit comes; after `grace_hours` the
+    subscription ends. `may_overdraw` lets it be charged all the same, as far as the account's
+    overdraft goes."""
+
+    retry_hours: Annotated[tuple[Hours, ...], Meta(max_length=20)] = (24, 72, 120)
+    grace_hours: Hours = 168
+    may_overdraw: bool = False
+
+
+RENEWALS: Final = RenewalRules()
+
+
+class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where a subscription stands with one fixed price or entitlement of a product's version.
+
+    `from_at` and `to_at` are the period under way (None: none has begun, or it is asked once), cut
+    out of the regular one that begins at `begins_at`; `next_at` is when something is due next
+    (None: never again). `quantity` are the seats, `units` what the whole regular period costs (or
+    grants), `paid_units` what was charged for it, in `account_id`. `grants` are those that an
+    entitlement has made and that may still have something left, each with when its period ended.
+    """
+
+    product_id: str
+    version: int
+    item_id: str
+    anchor_at: datetime
+    next_at: datetime | None
+    begins_at: datetime | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    quantity: int = 1
+    units: int = 0
+    account_id: str = ""
+    grants: tuple[tuple[str, datetime | None], ...] = ()
+    granted_units: int = 0
+
+
+Need = Literal["payment", "payment_method"]
+
+
+class Overdue(msgspec.Struct, frozen=True):
+    """A renewal that could not be paid: since when, how often it was tried, and when next."""
+
+    since_at: datetime
+    tries: int
+    next_try_at: datetime
+    ends_at: datetime
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was agreed. `asset` is the one in which prices are paid that have several, `timezone`
+    the one whose clocks say when periods begin, `quantities` the seats by product (where a product
+    has none, its prices say how many); `next_quantities` count from the next period on.
+
+    `needs` says what a person must do before it begins; until `trial_ends_at` no fixed price is
+    asked. One that is paused (`paused_at`) goes on at `resumes_at`, or when somebody says so.
+    """
+
+    asset: str | None = None
+    timezone: str = "UTC"
+    quantities: dict[str, int] = {}
+    next_quantities: dict[str, int] = {}
+    anchor_at: datetime | None = None
+    trial_ends_at: datetime | None = None
+    needs: Need | None = None
+    has_card: bool = True
+    overdue: Overdue | None = None
+    paused_at: datetime | None = None
+    resumes_at: datetime | None = None
+    is_begun: bool = False
+
+
+AGREED: Final = Terms()
+
+
 class Subscription(msgspec.Struct, frozen=True, gc=False):
     """A customer's right to use products at their prices."""
 
@@ -47,6 +132,34 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
     renews_at: datetime | None
     bindings: tuple[Binding, ...]
     stretches: tuple[Stretch, ...]
+    terms: Terms = AGREED
+    cycles: tuple[Cycle, ...] = ()
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The next instant at which something happens by itself; None: never."""
+        terms = self.terms
+        if terms.overdue is not None:
+            return terms.overdue.next_try_at
+        if terms.paused_at is not None:
+            return terms.resumes_at
+        if terms.needs is not None:
+            return None
+        if not terms.is_begun:
+            return self.stretches[-1].from_at if self.stretches else None
+        instants = [c.next_at for c in self.cycles if c.next_at is not None]
+        if instants and self.stretches and self.stretches[-1].to_at is not None:
+            instants.append(self.stretches[-1].to_at)
+        return min(instants, default=None)
+
+    @property
+    def next_renewal_at(self) -> datetime | None:
+        """When the next period begins; what was said about it where nothing comes again."""
+        ends_at = self.stretches[-1].to_at if self.stretches else None
+        if ends_at is not None:
+            return None
+        found = [c.to_at for c in self.cycles if c.to_at is not None and c.next_at is not None]
+        return min(found, default=self.renews_at)
 
     def is_active(self, at: datetime) -> bool:
         """Tell whether the subscription covers this instant (no clock skew allowed)."""
@@ -68,7 +181,10 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         return first.from_at - CLOCK_SKEW <= at < first.from_at and not is_empty
 
     def status(self, now: datetime) -> str:
-        """Return `active`, `scheduled` (begins later) or `inactive`."""
+        """Return `active`, `scheduled` (begins later), `action_required` (somebody must do
+        something before it begins) or `inactive`."""
+        if self.terms.needs is not None:
+            return "action_required"
         if self.is_active(now):
             return "active"
         return "scheduled" if any(s.from_at > now for s in self.stretches) else "inactive"
@@ -82,10 +198,17 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
 
 
 class CompiledVersion(msgspec.Struct, frozen=True):
-    """A published version's usage prices by event type."""
+    """A published version's usage prices by event type, and what it brings by itself."""
 
     version: int
     prices: Mapping[str, tuple[CompiledPrice, ...]]
+    plan_prices: tuple[PlanPrice, ...] = ()
+    credits: tuple[PlanCredit, ...] = ()
+
+    def item(self, item_id: str) -> PlanPrice | PlanCredit | None:
+        """Return a fixed price or an entitlement by its id."""
+        found: tuple[PlanPrice | PlanCredit, ...] = (*self.plan_prices, *self.credits)
+        return next((item for item in found if item.id == item_id), None)
 
 
 class CompiledProduct(msgspec.Struct, frozen=True):
@@ -107,7 +230,8 @@ class CompiledProduct(msgspec.Struct, frozen=True):
 
 class CatalogView(msgspec.Struct, frozen=True):
     """A snapshot of one environment's catalog. `epoch` rises with every change; `timezone` is the
-    account's; `has_tiers` says that some price has."""
+    account's, and so are `renewals`; `has_tiers` says that some price has. `clocks` says what time
+    it is on each test clock."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -116,6 +240,8 @@ class CatalogView(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...] = ()
     timezone: str = "UTC"
     has_tiers: bool = False
+    renewals: RenewalRules = RENEWALS
+    clocks: Mapping[str, datetime] = {}
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime
@@ -129,7 +255,7 @@ class CatalogView(msgspec.Struct, frozen=True):
         for subscription in subscriptions:
             if not subscription.covers(at):
                 continue
-            for binding in _in_force(subscription.bindings, at):
+            for binding in in_force(subscription.bindings, at):
                 product = self.products.get(binding.product_id)
                 if product is None or product.id in counted:
                     continue
@@ -142,6 +268,20 @@ class CatalogView(msgspec.Struct, frozen=True):
                     found.extend(version.prices.get(event_type, ()))
         return found
 
+    def asset_named(
+        self, subscriptions: tuple[Subscription, ...], product_id: str, at: datetime
+    ) -> str | None:
+        """Return the asset that the subscription names by which a product was used at `at`."""
+        found = _subscription_to(subscriptions, product_id, at)
+        return None if found is None else found.terms.asset
+
+    def version_at(self, product_id: str, number: int | None, at: datetime) -> CompiledVersion:
+        """Return a version of a product; None is the one that was the default then."""
+        product = self.products[product_id]
+        if number is None:
+            number = product.default_at(at)
+        return product.versions[number or 0]
+
     def tier_period_from_us(
         self, compiled: CompiledPrice, subscriptions: tuple[Subscription, ...], at: datetime
     ) -> int:
@@ -151,12 +291,9 @@ class CatalogView(msgspec.Struct, frozen=True):
         period = compiled.tiering.period
         anchor_at = at
         if period == "custom":
-            anchor_at = next(
-                subscription.stretches[0].from_at
-                for subscription in subscriptions
-                if subscription.covers(at)
-                and any(b.product_id == compiled.product_id for b in subscription.bindings)
-            )
+            found = _subscription_to(subscriptions, compiled.product_id, at)
+            if found is not None:
+                anchor_at = found.stretches[0].from_at
         return period_from_us(period, at, anchor_at, self.timezone)
 
     def sells(self, subscriptions: tuple[Subscription, ...], event_type: str) -> bool:
@@ -171,7 +308,19 @@ class CatalogView(msgspec.Struct, frozen=True):
         return False
 
 
-def _in_force(bindings: tuple[Binding, ...], at: datetime) -> tuple[Binding, ...]:
+def _subscription_to(
+    subscriptions: tuple[Subscription, ...], product_id: str, at: datetime
+) -> Subscription | None:
+    """Return the oldest subscription by which a product could be used at `at`."""
+    for subscription in subscriptions:
+        if subscription.covers(at) and any(
+            binding.product_id == product_id for binding in subscription.bindings
+        ):
+            return subscription
+    return None
+
+
+def in_force(bindings: tuple[Binding, ...], at: datetime) -> tuple[Binding, ...]:
     """Return for each product the last binding that had begun; before the first, the first."""
     if len(bindings) == 1:
         return bindings

@@ -79,11 +79,12 @@ class Draft:
         return None if hold.parent_id is None else self.holds.get(hold.parent_id)
 
     def begin(self, grant: Grant, at: datetime) -> None:
-        """Let a grant be spent, after it has repaid what was used beyond the grants.
+        """Let a grant be spent, after it has repaid what was used beyond the grants (one that is
+        limited to some uses does not: nobody knows for what that was).
 
         What holds have set aside beyond the grants is not used yet: it is not repaid.
         """
-        if self.overdraft_units:
+        if self.overdraft_units and grant.limited_to is None:
             used = self.overdraft_units - overdraft_held(self.holds.values())
             repaid = min(used, grant.remaining_units)
             if repaid:

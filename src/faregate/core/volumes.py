@@ -1,11 +1,12 @@
-"""How much an event used: a number in its data, counted in whole parts."""
+"""What an event's data says: how much it used, a number that is counted in whole parts, and what
+kind of use it was, a text."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Final
 
-from faregate.core.amounts import AmountError, scaled
+from faregate.core.amounts import AmountError, plain, scaled
 from faregate.core.problems import Problem, invalid
 
 VOLUME_DECIMALS: Final = 12
@@ -44,3 +45,19 @@ def read_parts(field: str, value: object, what: str) -> int | Problem:
         shown = "true or false" if isinstance(value, bool) else f"{value!r:.60}"
         return invalid(f"data.{field}", f"is {shown}: it is {what}, so send a JSON number")
     return invalid(f"data.{field}", f"is {value}: send a number from 0 to {MAX_VOLUME}")
+
+
+def dimension_text(value: object) -> str | None:
+    """Write an event's value as the text that dimensions are matched by; None for no match.
+
+    Numbers lose trailing zeros (`1.50` is `1.5`), booleans are `true` and `false`.
+    """
+    if type(value) is str:
+        return value
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Decimal) and abs(value.adjusted()) < 100:
+        return plain(value)
+    return None

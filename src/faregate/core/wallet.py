@@ -11,7 +11,7 @@ from msgspec import structs
 
 from faregate.core.accounts import Account, Movement, Transfer, begins, settled
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
-from faregate.core.grants import Grant, burn
+from faregate.core.grants import Grant, Purpose, burn, is_for
 from faregate.core.holds import Hold, HoldPart, joined, recounted, take
 from faregate.core.problems import INSUFFICIENT_FUNDS, Problem, invalid
 from faregate.core.timeline import Draft, advance
@@ -47,9 +47,16 @@ def check_credit(account: Account, units: int) -> Problem | None:
 
 
 def debit(
-    account: Account, units: int, destination: str, reference: str, at: datetime, scale: int
+    account: Account,
+    units: int,
+    destination: str,
+    reference: str,
+    at: datetime,
+    scale: int,
+    wanted: Purpose | None = None,
 ) -> Movement | Problem:
-    """Take units from the grants in their order of use, then from the overdraft.
+    """Take units from the grants in their order of use, then from the overdraft. `wanted` says for
+    what, where a grant may be limited to it.
 
     Refused, with nothing changed, if the account's overdraft policy forbids what is missing.
     `scale` is only used to write amounts in the refusal. Use on an account advanced to `at`.
@@ -58,7 +65,7 @@ def debit(
         return Movement(account)
     if units > MAX_UNITS:
         return invalid("amount", "is more than the ledger can hold in one movement")
-    grants, uses, missing = burn(account.grants, units)
+    grants, uses, missing = burn(account.grants, units, wanted)
     overdraft = account.overdraft_units
     if missing:
         refusal = _check_overdraft(account, units, overdraft + missing, scale)
@@ -111,28 +118,35 @@ def _check_overdraft(account: Account, units: int, overdraft: int, scale: int) -
     )
 
 
-def fundable(account: Account) -> int:
-    """Return how many units a hold may set aside: what is there, and a limited overdraft.
+def fundable(account: Account, wanted: Purpose | None = None) -> int:
+    """Return how many units a hold may set aside for what is wanted: what is there, and a limited
+    overdraft.
 
     An overdraft that is allowed without limit is for what has already happened; a promise for what
     is about to happen needs credit behind it. Use on an account that was advanced.
     """
-    return max(0, credit_line(account))
+    return max(0, credit_line(account, wanted))
 
 
-def credit_line(account: Account) -> int:
+def credit_line(account: Account, wanted: Purpose | None = None) -> int:
     """Return `fundable`, which is negative where the account is below its floor already."""
-    room = account.overdraft_limit_units if account.overdraft_policy == "limit" else 0
-    return account.available_units + room
+    line = account.overdraft_limit_units if account.overdraft_policy == "limit" else 0
+    line += account.available_units
+    for grant in account.grants:
+        if grant.terms is not None and not is_for(grant.terms.limited_to, wanted):
+            line -= grant.remaining_units
+    return line
 
 
-def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movement:
+def set_aside(
+    account: Account, units: int, hold: Hold, at: datetime, wanted: Purpose | None = None
+) -> Movement:
     """Take units, at most `fundable`, out of the grants in their order of use, then out of the
     overdraft, and add them to a hold (a new one, or one of the account's) that draws from none.
 
     Use on an account that was advanced to `at`.
     """
-    grants, uses, missing = burn(account.grants, units)
+    grants, uses, missing = burn(account.grants, units, wanted)
     asset = account.asset
     changed: list[Grant] = []
     transfers: list[Transfer] = []
@@ -175,12 +189,19 @@ def set_aside(account: Account, units: int, hold: Hold, at: datetime) -> Movemen
 
 
 def pay(
-    draft: Draft, hold_id: str, units: int, destination: str, reference: str, at: datetime
+    draft: Draft,
+    hold_id: str,
+    units: int,
+    destination: str,
+    reference: str,
+    at: datetime,
+    wanted: Purpose | None = None,
 ) -> int | Problem:
     """Pay units out of an open hold, then out of those that it draws from.
 
-    What was set aside beyond the grants is paid by grants that have come meanwhile. Returns the
-    units that the holds do not have. All of the holds count all of the units as captured on them.
+    What a hold has set aside pays whatever is captured on it; what was set aside beyond the grants
+    is paid by grants that have come meanwhile. Returns the units that the holds do not have. All of
+    the holds count all of the units as captured on them.
     """
     name: str | None = hold_id
     missing = units
@@ -196,7 +217,7 @@ def pay(
         for part in taken:
             owed = part.units
             if part.grant is None:
-                grants, uses, owed = burn(tuple(draft.grants), part.units)
+                grants, uses, owed = burn(tuple(draft.grants), part.units, wanted)
                 draft.grants = list(grants)
                 for grant, used in uses:
                     draft.move(grant.id, destination, used, reference, at)
@@ -218,6 +239,7 @@ def debit_hold(
     reference: str,
     at: datetime,
     scale: int,
+    wanted: Purpose | None = None,
 ) -> Movement | Problem:
     """Take units out of an open hold and those that it draws from, and the rest as `debit` does.
 
@@ -226,13 +248,13 @@ def debit_hold(
     if not units:
         return Movement(account)
     draft = Draft(account)
-    missing = pay(draft, hold_id, units, destination, reference, at)
+    missing = pay(draft, hold_id, units, destination, reference, at, wanted)
     if isinstance(missing, Problem):
         return missing
     moved = draft.movement()
     if not missing:
         return moved
-    rest = debit(moved.account, missing, destination, reference, at, scale)
+    rest = debit(moved.account, missing, destination, reference, at, scale, wanted)
     if isinstance(rest, Problem):
         return rest
     return Movement(

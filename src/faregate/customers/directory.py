@@ -15,7 +15,9 @@ from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, 
 from faregate.customers.types import CreateCustomer, ExternalAccount, UpdateCustomer
 from faregate.store.protocol import DuplicateKey, Queries, Row
 
-_COLUMNS: Final = "id, lane, external_id, name, email, metadata, external_accounts, created_at"
+_COLUMNS: Final = (
+    "id, lane, external_id, name, email, metadata, external_accounts, created_at, test_clock_id"
+)
 
 
 class CustomerRow(msgspec.Struct, frozen=True):
@@ -32,7 +34,7 @@ class CustomerRow(msgspec.Struct, frozen=True):
 
 
 def _read(row: Row) -> CustomerRow:
-    identifier, lane, external_id, name, email, metadata, accounts, created_at = row
+    identifier, lane, external_id, name, email, metadata, accounts, created_at, _ = row
     return CustomerRow(
         identifier,
         lane,
@@ -62,7 +64,7 @@ async def insert_customer(
     try:
         await queries.fetch(
             f"INSERT INTO customers (environment_id, {_COLUMNS}) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             environment_id,
             customer_id,
             lane,
@@ -74,6 +76,7 @@ async def insert_customer(
             if request.external_accounts is None
             else encode(request.external_accounts).decode(),
             to_us(now),
+            request.test_clock_id,
         )
     except DuplicateKey:
         raise _taken(request.external_id) from None

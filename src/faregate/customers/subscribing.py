@@ -3,46 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
+from faregate.core.amounts import to_decimal
+from faregate.core.assets import Asset
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
+from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import FaregateError, Problem, invalid
-from faregate.core.subscriptions import Binding, CompiledProduct, Stretch, Subscription
-from faregate.customers.types import CreateSubscription, ShownSubscription, SubscribedProduct
+from faregate.core.subscriptions import (
+    Binding,
+    CatalogView,
+    CompiledProduct,
+    Stretch,
+    Subscription,
+    Terms,
+    in_force,
+)
+from faregate.customers.types import (
+    CreateSubscription,
+    PlannedMove,
+    RequiredAction,
+    ShownFeeLine,
+    ShownOverdue,
+    ShownPlanFee,
+    ShownSubscription,
+    SubscribedProduct,
+    Trial,
+    Version,
+)
+
+MAX_BACKDATED: Final = timedelta(days=366)
+"""How far back a subscription may start whose products ask something each period: all of that is
+charged at once."""
+PAY_PATH: Final = "/pay/"
+"""Where a person is sent who must do something before a subscription begins."""
 
 
 def new_subscription(
-    request: CreateSubscription,
-    products: Mapping[str, CompiledProduct],
-    path: str,
-    ids: IdSource,
-    now: datetime,
+    request: CreateSubscription, catalog: CatalogView, path: str, ids: IdSource, now: datetime
 ) -> Subscription:
-    """Make a subscription. Raises 422 naming a product or version that cannot be subscribed to."""
+    """Make a subscription. Raises 422 naming what it cannot be made of."""
     starts_at = request.starts_at or now
     for field, moment in (("starts_at", request.starts_at), ("renews_at", request.renews_at)):
         if moment is not None and not is_in_range(moment):
             remedy = "lies outside the years 1970 to 8999: send another instant"
             raise FaregateError(invalid(f"{path}{field}", remedy))
     bindings = []
+    quantities: dict[str, int] = {}
     for index, wanted in enumerate(request.products):
         field = f"{path}products[{index}]"
-        found = _resolve(wanted, products)
+        found = _resolve(wanted, catalog.products)
         if isinstance(found, Problem):
             raise FaregateError(found.under(field))
         bindings.append(Binding(found[0], found[1], starts_at))
+        version = catalog.version_at(*found, now)
+        brings = version.plan_prices or version.credits
+        if brings and starts_at < now - MAX_BACKDATED:
+            remedy = f"is more than {MAX_BACKDATED.days} days ago: start later"
+            raise FaregateError(invalid(f"{path}starts_at", f"{starts_at.isoformat()} {remedy}"))
+        if wanted.quantity is not None:
+            if all(price.seats is None for price in version.plan_prices):
+                remedy = "has no use: no price of this product is sold by the seat; leave it out"
+                raise FaregateError(invalid(f"{field}.quantity", remedy))
+            quantities[found[0]] = wanted.quantity
     if len({binding.product_id for binding in bindings}) != len(bindings):
         raise FaregateError(invalid(f"{path}products", "names a product twice: list it once"))
     if request.renews_at is not None and request.renews_at <= starts_at:
-        raise FaregateError(
-            invalid(
-                f"{path}renews_at", "is not after the subscription starts: send a later instant"
-            )
-        )
-    return Subscription(
-        ids.next("sub"), now, request.renews_at, tuple(bindings), (Stretch(starts_at),)
+        remedy = "is not after the subscription starts: send a later instant"
+        raise FaregateError(invalid(f"{path}renews_at", remedy))
+    if request.asset is not None and request.asset not in catalog.assets:
+        remedy = f"{request.asset!r} is unknown: create the asset first"
+        raise FaregateError(invalid(f"{path}asset", remedy))
+    trial_ends_at = _trial_end(request.trial, starts_at, now, path)
+    terms = Terms(
+        asset=request.asset,
+        timezone=catalog.timezone,
+        quantities=quantities,
+        anchor_at=request.renews_at,
+        trial_ends_at=trial_ends_at,
+        has_card=request.trial is None or not request.trial.card_required,
     )
+    stretches = (Stretch(starts_at),)
+    return Subscription(ids.next("sub"), now, request.renews_at, tuple(bindings), stretches, terms)
+
+
+def _trial_end(
+    trial: Trial | None, starts_at: datetime, now: datetime, path: str
+) -> datetime | None:
+    if trial is None:
+        return None
+    if (trial.days is None) == (trial.ends_at is None):
+        raise FaregateError(invalid(f"{path}trial", "needs either days or ends_at: give one"))
+    if trial.days is not None:
+        return starts_at + timedelta(days=trial.days)
+    ends_at = trial.ends_at
+    if ends_at is None or not is_in_range(ends_at) or ends_at <= max(starts_at, now):
+        remedy = "is not after the subscription starts: send a later instant"
+        raise FaregateError(invalid(f"{path}trial.ends_at", remedy))
+    return ends_at
 
 
 def _resolve(
@@ -69,22 +129,92 @@ def _resolve(
 
 
 def show_subscription(
-    subscription: Subscription, products: Mapping[str, CompiledProduct], now: datetime
+    subscription: Subscription,
+    products: Mapping[str, CompiledProduct],
+    now: datetime,
+    base_url: str = "",
 ) -> ShownSubscription:
-    """Return a subscription as the API shows it."""
+    """Return a subscription as the API shows it; `base_url` is where our pages are."""
+    terms = subscription.terms
+    current = in_force(subscription.bindings, now)
     shown = [
         SubscribedProduct(
             binding.product_id,
             products[binding.product_id].code,
             "default" if binding.version is None else binding.version,
+            terms.quantities.get(binding.product_id),
         )
-        for binding in subscription.current_bindings()
+        for binding in current
     ]
     started = [s.from_at for s in subscription.stretches]
+    ends_at = subscription.stretches[-1].to_at if subscription.stretches else None
+    needs, overdue = terms.needs, terms.overdue
+    actions = None
+    if needs is not None:
+        actions = [RequiredAction(needs, f"{base_url}{PAY_PATH}{subscription.id}")]
     return ShownSubscription(
         subscription.id,
         subscription.status(now),
         shown,
         started[0] if started else None,
-        subscription.renews_at,
+        subscription.next_renewal_at,
+        actions,
+        terms.asset,
+        terms.trial_ends_at,
+        ends_at,
+        terms.paused_at,
+        terms.resumes_at,
+        None
+        if overdue is None
+        else ShownOverdue(overdue.since_at, overdue.next_try_at, overdue.ends_at),
+        _planned(subscription, now) or None,
+    )
+
+
+def _planned(subscription: Subscription, now: datetime) -> list[PlannedMove]:
+    """Return what products are moved to at their next renewal."""
+    moves: dict[str, PlannedMove] = {}
+    quantities = subscription.terms.next_quantities
+    for binding in subscription.bindings:
+        if binding.from_at > now and subscription.terms.is_begun:
+            version: Version = "default" if binding.version is None else binding.version
+            seats = quantities.get(binding.product_id)
+            moves[binding.product_id] = PlannedMove(
+                binding.product_id, binding.from_at, version, seats
+            )
+    for product_id, seats in quantities.items():
+        moves.setdefault(
+            product_id, PlannedMove(product_id, subscription.next_renewal_at, None, seats)
+        )
+    return list(moves.values())
+
+
+def show_plan_fee(fee: BookedPlanFee, assets: Mapping[str, Asset]) -> ShownPlanFee:
+    """Return what a subscription was charged as the API shows it."""
+    request = fee.request
+    scale = assets[request.asset].scale
+    lines = [
+        ShownFeeLine(
+            line.price_id,
+            line.name,
+            line.product_id,
+            line.product_code,
+            line.product_version,
+            line.quantity,
+            to_decimal(line.units, scale),
+            line.from_at,
+            line.to_at,
+        )
+        for line in request.lines
+    ]
+    amount = to_decimal(-fee.units, scale)
+    return ShownPlanFee(
+        fee.id,
+        request.subscription_id,
+        fee.account_id,
+        request.asset,
+        amount,
+        request.due_at,
+        fee.created_at,
+        lines,
     )

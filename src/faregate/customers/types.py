@@ -13,31 +13,50 @@ from faregate.core.accounts import OverdraftPolicy
 from faregate.core.amounts import Number
 from faregate.core.given import Id, Instant
 from faregate.core.holds import DeclineCode, HoldStatus
-from faregate.core.prices import Key, Text
+from faregate.core.plans import MAX_QUANTITY
+from faregate.core.prices import GrantScope, Key, Text
+from faregate.core.subscribing import Effective, Proration
+from faregate.core.switching import Credits
 from faregate.core.transactions import Metadata
 
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\Z")]
 Version = int | Literal["default"]
+Quantity = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 
 
 class SubscribedProduct(
     msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
 ):
-    """A product of a subscription, by id or code; without a version, its default."""
+    """A product of a subscription, by id or code; without a version, its default. `quantity` are
+    the seats, where it is sold by the seat."""
 
     id: Id | None = None
     code: Key | None = None
     version: Version | None = None
+    quantity: Quantity | None = None
+
+
+class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """A time at the start in which no fixed price is asked: so many days, or until an instant. With
+    `card_required` it does not begin before there is a way to pay."""
+
+    days: Annotated[int, Meta(ge=1, le=3660)] | None = None
+    ends_at: Instant | None = None
+    card_required: bool = False
 
 
 class CreateSubscription(
     msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
 ):
-    """A new subscription; it starts now unless it says otherwise."""
+    """A new subscription; it starts now unless it says otherwise. `renews_at` is where its periods
+    begin (the first one may be shorter, and costs its part); `asset` is the one in which prices
+    are paid that have several."""
 
     products: Annotated[list[SubscribedProduct], Meta(min_length=1, max_length=20)]
     starts_at: Instant | None = None
     renews_at: Instant | None = None
+    asset: Key | None = None
+    trial: Trial | None = None
     return_url: Text | None = None
     failure_url: Text | None = None
     redirect_to: Literal["return_url", "portal"] | None = None
@@ -59,6 +78,7 @@ class CreateCustomer(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     metadata: Metadata | None = None
     subscriptions: Annotated[list[CreateSubscription], Meta(max_length=20)] | None = None
     external_accounts: Annotated[list[ExternalAccount], Meta(max_length=20)] | None = None
+    test_clock_id: Id | None = None
 
 
 class UpdateCustomer(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -82,20 +102,129 @@ class UpdateSubscription(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     status: Literal["active", "inactive"]
 
 
-class UpdateSubscribedProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Bind a subscription's product to another version, from now."""
+class UpdateSubscribedProduct(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """Move a subscription's product to another version, to other seats, or both.
 
-    version: Version
+    Without `effective` what costs no less counts from now, the rest from the next period. From
+    now on, `proration` says whether the rest of the period is charged by its part, and `credits`
+    what becomes of the credit that is included in it.
+    """
+
+    version: Version | None = None
+    quantity: Quantity | None = None
+    effective: Effective | None = None
+    proration: Proration | None = None
+    credits: Credits | None = None
+
+
+class PauseSubscription(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """Let a subscription rest, until it is resumed or until an instant."""
+
+    resumes_at: Instant | None = None
+
+
+class CancelSubscription(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """End a subscription with its period, or now: then `proration` `prorate` gives the rest of
+    what was paid back to the wallet, and `credits` `lapse` takes what is left of the credit that
+    came with it."""
+
+    at: Literal["period_end", "now"] = "period_end"
+    proration: Literal["prorate", "none"] = "none"
+    credits: Literal["keep", "lapse"] = "keep"
+
+
+class ReactivateSubscription(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """Take a cancellation back, or let a subscription begin again. `has_card` says that there is a
+    way to pay now."""
+
+    has_card: bool = False
+
+
+class RequiredAction(msgspec.Struct, frozen=True):
+    """What somebody must do before a subscription begins, and where."""
+
+    type: Literal["payment", "payment_method"]
+    redirect_url: str
+
+
+class ShownOverdue(msgspec.Struct, frozen=True):
+    """A renewal that is not paid: since when, when it is tried next, when the subscription ends."""
+
+    since_at: datetime
+    next_try_at: datetime
+    ends_at: datetime
+
+
+class PlannedMove(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What a product is moved to at its next renewal."""
+
+    product_id: str
+    at: datetime | None = None
+    version: Version | None = None
+    quantity: int | None = None
 
 
 class ShownSubscription(msgspec.Struct, omit_defaults=True, frozen=True):
-    """A subscription as the API shows it."""
+    """A subscription as the API shows it. `ends_at` is when it ends, if that is known."""
 
     id: str
     status: str
     products: list[SubscribedProduct]
     started_at: datetime | None = None
     renews_at: datetime | None = None
+    required_actions: list[RequiredAction] | None = None
+    asset: str | None = None
+    trial_ends_at: datetime | None = None
+    ends_at: datetime | None = None
+    paused_at: datetime | None = None
+    resumes_at: datetime | None = None
+    overdue: ShownOverdue | None = None
+    planned: list[PlannedMove] | None = None
+
+
+class ShownFeeLine(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What a fixed price costs for a time; below 0 it was given back."""
+
+    price_id: str
+    price_name: str
+    product_id: str
+    product_code: str
+    product_version: int
+    quantity: int
+    amount: Decimal
+    period_from: datetime | None = None
+    period_to: datetime | None = None
+
+
+class ShownPlanFee(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What a subscription was charged at one instant (below 0: given back)."""
+
+    id: str
+    subscription_id: str
+    account_id: str
+    asset: str
+    amount: Decimal
+    due_at: datetime
+    created_at: datetime
+    lines: list[ShownFeeLine]
+
+
+class SubscriptionChange(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A subscription after a change, what was charged (or given back) at once, from when a move
+    counts, and what became of the credit that is included in the period."""
+
+    subscription: ShownSubscription
+    fees: list[ShownPlanFee]
+    effective_at: datetime | None = None
+    credits: str | None = None
 
 
 class CustomerCreated(msgspec.Struct, frozen=True):
@@ -119,6 +248,7 @@ class Customer(msgspec.Struct, omit_defaults=True, frozen=True):
     external_accounts: list[ExternalAccount] | None = None
     is_blocked: bool = False
     blocked_because: str | None = None
+    test_clock_id: str | None = None
 
 
 class WalletAccount(msgspec.Struct, frozen=True):
@@ -186,7 +316,7 @@ class Wallet(msgspec.Struct, frozen=True):
 
 
 class ShownGrant(msgspec.Struct, frozen=True):
-    """A grant as the API shows it; `available` is what can be spent of it now."""
+    """A grant as the API shows it; `available` is what can be spent of `amount` now."""
 
     id: str
     available: Decimal
@@ -194,3 +324,10 @@ class ShownGrant(msgspec.Struct, frozen=True):
     expires_at: datetime | None
     purpose: str
     created_at: datetime
+    amount: Decimal
+    priority: int
+    entitlement_id: str | None = None
+    subscription_id: str | None = None
+    revenue_basis: Decimal | None = None
+    revenue_currency: str | None = None
+    limited_to: GrantScope | None = None

@@ -11,9 +11,11 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 from faregate.engine.access import AccessOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
+from faregate.engine.clocks import ClockOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.limits import LimitOperations, LimitState
+from faregate.engine.subscriptions import SubscriptionOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
@@ -22,7 +24,9 @@ from faregate.engine.wallets import BookedFee, WalletOperations
 class Engine(
     AccessOperations,
     CatalogOperations,
+    ClockOperations,
     CustomerOperations,
+    SubscriptionOperations,
     UsageOperations,
     HoldOperations,
     LimitOperations,

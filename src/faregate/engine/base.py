@@ -27,8 +27,10 @@ from faregate.core.problems import (
 )
 from faregate.core.subscriptions import CatalogView
 from faregate.customers import directory
+from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
+from faregate.ledger.reading import Present
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
 from faregate.store.idempotency import first_answer, remember_answer
@@ -227,6 +229,11 @@ class EngineBase:
                 self._lane_by_customer.clear()
             self._lane_by_customer[key] = number
         return self._lanes[number]
+
+    async def _present(self, environment_id: int, lane: Lane, customer_id: str) -> Present:
+        """Return a customer as of now."""
+        state = await reading.read_customer(self._store, lane.number, customer_id)
+        return reading.as_of(state, self._catalog.view(environment_id), lane.now())
 
     def _scale(self, environment_id: int, account: str) -> int:
         name, _, code = account.rpartition(":")

@@ -22,7 +22,8 @@ from faregate.catalog.types import (
 )
 from faregate.core.codec import checked
 from faregate.core.limits import check_timezone
-from faregate.core.problems import FaregateError
+from faregate.core.problems import FaregateError, invalid
+from faregate.core.subscriptions import RenewalRules
 from faregate.engine.base import EngineBase, Key, Page, page_of
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext
@@ -40,6 +41,20 @@ class CatalogOperations(EngineBase):
         account_id = (context or self.context).account_id
         async with self._catalog_change() as change:
             await environments.set_timezone(change, account_id, timezone)
+
+    async def set_renewals(
+        self, renewals: RenewalRules, *, context: AccountContext | None = None
+    ) -> None:
+        """Say what happens when a balance does not cover a renewal. Raises 422."""
+        renewals = checked(renewals)
+        hours = renewals.retry_hours
+        if list(hours) != sorted(set(hours)):
+            shown = ", ".join(map(str, hours))
+            remedy = "each must be later than the one before"
+            raise FaregateError(invalid("renewals.retry_hours", f"are {shown}: {remedy}"))
+        account_id = (context or self.context).account_id
+        async with self._catalog_change() as change:
+            await environments.set_renewals(change, account_id, renewals)
 
     async def create_asset(
         self,

@@ -1,17 +1,12 @@
-"""Operations on who pays: customers and their subscriptions."""
+"""Operations on who pays: customers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-import msgspec
-
-from faregate.catalog import products
-from faregate.catalog.products import VersionName
 from faregate.core.codec import checked
 from faregate.core.customers import CustomerState
-from faregate.core.decide import ChangeSubscription, Subscribe
 from faregate.core.given import check_free
 from faregate.core.problems import (
     FaregateError,
@@ -19,16 +14,14 @@ from faregate.core.problems import (
 )
 from faregate.core.rules import BlockCustomer as Block
 from faregate.core.rules import DescribeCustomer
-from faregate.core.subscriptions import Subscription
+from faregate.core.subscribing import Subscribe, SubscriptionsChanged
 from faregate.customers import directory
 from faregate.customers.directory import CustomerRow
 from faregate.customers.subscribing import new_subscription, show_subscription
 from faregate.customers.types import (
     CreateCustomer,
-    CreateSubscription,
     Customer,
     CustomerCreated,
-    ShownSubscription,
     UpdateCustomer,
 )
 from faregate.engine.base import EngineBase, Key, Page
@@ -36,21 +29,15 @@ from faregate.ledger import reading
 from faregate.platform.environments import AccountContext
 
 
-class _MadeSubscription(msgspec.Struct, frozen=True):
-    """A new subscription, and how it is answered."""
-
-    subscription: Subscription
-    shown: ShownSubscription
-
-
 class CustomerOperations(EngineBase):
-    """Customers and their subscriptions."""
+    """Customers."""
 
     async def create_customer(
         self,
         request: CreateCustomer,
         *,
         idempotency_key: str | None = None,
+        base_url: str = "",
         context: AccountContext | None = None,
     ) -> CustomerCreated:
         """Create a customer with subscriptions.
@@ -76,19 +63,26 @@ class CustomerOperations(EngineBase):
                 if first is None:
                     raise
                 return first
-        now, ids = self._clock(), self._ticked()
+        ids, view = self._ticked(), self._catalog.view(environment)
+        now, clock_id = self._clock(), request.test_clock_id
+        if clock_id is not None:
+            if clock_id not in view.clocks:
+                remedy = f"{clock_id!r} is unknown: make a test clock first"
+                raise FaregateError(invalid("test_clock_id", remedy))
+            now = view.clocks[clock_id]
         customer_id = ids.next("cust")
-        view = self._catalog.view(environment)
         subscriptions = tuple(
-            new_subscription(wanted, view.products, f"subscriptions[{i}].", ids, now)
+            new_subscription(wanted, view, f"subscriptions[{i}].", ids, now)
             for i, wanted in enumerate(request.subscriptions or ())
         )
         lane = self._lane_for(environment, customer_id)
+        if request.metadata or clock_id is not None:
+            describe = DescribeCustomer(customer_id, request.metadata, clock_id)
+            await lane.submit(describe, environment)
         if subscriptions:
-            await lane.submit(Subscribe(customer_id, subscriptions), environment)
-        if request.metadata:
-            await lane.submit(DescribeCustomer(customer_id, request.metadata), environment)
-        shown = [show_subscription(s, view.products, now) for s in subscriptions]
+            answer = await lane.submit(Subscribe(customer_id, subscriptions), environment)
+            subscriptions = cast(SubscriptionsChanged, answer).subscriptions
+        shown = [show_subscription(s, view.products, now, base_url) for s in subscriptions]
 
         async def insert() -> CustomerCreated:
             await directory.insert_customer(
@@ -141,19 +135,23 @@ class CustomerOperations(EngineBase):
         await lane.submit(Block(customer_id, reason), environment)
 
     async def get_customer(
-        self, customer_id: str, *, context: AccountContext | None = None
+        self, customer_id: str, *, base_url: str = "", context: AccountContext | None = None
     ) -> Customer:
         """Return a customer with subscriptions."""
         environment = await self._look(context)
         row = await directory.find_customer(self._store, environment, customer_id)
         state = await reading.read_customer(self._store, row.lane, row.id)
-        return self._show_customer(row, state, environment)
+        return self._show_customer(row, state, environment, base_url)
 
     def _show_customer(
-        self, row: CustomerRow, state: CustomerState, environment_id: int
+        self, row: CustomerRow, state: CustomerState, environment_id: int, base_url: str = ""
     ) -> Customer:
-        view, now = self._catalog.view(environment_id), self._clock()
-        shown = [show_subscription(s, view.products, now) for s in state.subscriptions]
+        view = self._catalog.view(environment_id)
+        present = reading.as_of(state, view, self._lanes[row.lane].now())
+        shown = [
+            show_subscription(s, view.products, present.now, base_url)
+            for s in present.subscriptions
+        ]
         return Customer(
             id=row.id,
             name=row.name,
@@ -166,6 +164,7 @@ class CustomerOperations(EngineBase):
             external_accounts=row.external_accounts,
             is_blocked=state.rules.blocked_because is not None,
             blocked_because=state.rules.blocked_because or None,
+            test_clock_id=state.rules.clock_id,
         )
 
     async def list_customers(
@@ -184,70 +183,3 @@ class CustomerOperations(EngineBase):
         states = await reading.read_customers(self._store, [(row.lane, row.id) for row in rows])
         items = [self._show_customer(row, states[row.id], environment) for row in rows]
         return Page(items, total, limit, offset)
-
-    async def create_subscription(
-        self,
-        customer_id: str,
-        request: CreateSubscription,
-        *,
-        idempotency_key: str | None = None,
-        context: AccountContext | None = None,
-    ) -> ShownSubscription:
-        """Subscribe a customer to products."""
-        request = checked(request)
-        environment = self._environment(context)
-        lane = await self._lane_of(environment, customer_id)
-        key = Key(f"subscriptions of {customer_id}", idempotency_key, environment)
-
-        async def make() -> _MadeSubscription:
-            view, now = self._catalog.view(environment), self._clock()
-            subscription = new_subscription(request, view.products, "", self._ticked(), now)
-            return _MadeSubscription(
-                subscription, show_subscription(subscription, view.products, now)
-            )
-
-        if idempotency_key is None:
-            made = await make()
-        else:
-            # What is to be written is kept first: a repeat after a fault writes just that, if it
-            # was not written.
-            async with self._store.transaction() as transaction:
-                made = await self._once(key, transaction, request, _MadeSubscription, make)
-        await lane.submit(Subscribe(customer_id, (made.subscription,)), environment)
-        return made.shown
-
-    async def set_subscription_status(
-        self,
-        customer_id: str,
-        subscription_id: str,
-        *,
-        is_active: bool,
-        context: AccountContext | None = None,
-    ) -> Subscription:
-        """Switch a subscription on or off, from now."""
-        environment = self._environment(context)
-        lane = await self._lane_of(environment, customer_id)
-        command = ChangeSubscription(customer_id, subscription_id, is_active)
-        return cast(Subscription, await lane.submit(command, environment))
-
-    async def set_subscription_version(
-        self,
-        customer_id: str,
-        subscription_id: str,
-        product: str,
-        version: VersionName,
-        *,
-        context: AccountContext | None = None,
-    ) -> Subscription:
-        """Bind a subscription's product to another version, from now."""
-        environment = self._environment(context)
-        found = products.find_product(self._catalog, environment, product)
-        number: int | None = None
-        if version != "default":
-            row = products.find_version(found, version)
-            if row.status != "published":
-                raise FaregateError(invalid("version", f"{version} is {row.status}: publish it"))
-            number = row.version
-        lane = await self._lane_of(environment, customer_id)
-        command = ChangeSubscription(customer_id, subscription_id, None, found.id, number)
-        return cast(Subscription, await lane.submit(command, environment))

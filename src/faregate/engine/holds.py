@@ -134,13 +134,14 @@ class HoldOperations(EngineBase):
         self, customer_id: str, hold_id: str, *, context: AccountContext | None = None
     ) -> HoldView:
         """Return a hold as it is now."""
-        lane = await self._lane_of(await self._look(context), customer_id)
+        environment = await self._look(context)
+        lane = await self._lane_of(environment, customer_id)
         state, found = await reading.read_hold(self._store, lane.number, customer_id, hold_id)
-        accounts, ended = reading.as_of(state, lane.now())
-        hold = ended.get(hold_id, found)
+        present = reading.as_of(state, self._catalog.view(environment), lane.now())
+        hold = present.holds.get(hold_id, found)
         if hold is None:
             raise FaregateError(Problem(NOT_FOUND, f"the customer has no hold {hold_id[:100]!r}"))
-        return view(hold, accounts.get(hold.account_id) or open_account(hold.account_id))
+        return view(hold, present.accounts.get(hold.account_id) or open_account(hold.account_id))
 
     async def list_holds(
         self,
@@ -153,16 +154,15 @@ class HoldOperations(EngineBase):
         context: AccountContext | None = None,
     ) -> Page:
         """List a customer's holds, the newest first, each as it is now."""
-        lane = await self._lane_of(await self._look(context), customer_id)
-        now = lane.now()
+        environment = await self._look(context)
+        lane = await self._lane_of(environment, customer_id)
+        present = await self._present(environment, lane, customer_id)
         found, total = await reading.list_holds(
-            self._store, lane.number, customer_id, now, status, subject, limit, offset
+            self._store, lane.number, customer_id, present.now, status, subject, limit, offset
         )
-        state = await reading.read_customer(self._store, lane.number, customer_id)
-        accounts, ended = reading.as_of(state, now)
 
         def account(identifier: str) -> Account:
-            return accounts.get(identifier) or open_account(identifier)
+            return present.accounts.get(identifier) or open_account(identifier)
 
-        current = [ended.get(hold.id, hold) for hold in found]
+        current = [present.holds.get(hold.id, hold) for hold in found]
         return Page([view(h, account(h.account_id)) for h in current], total, limit, offset)

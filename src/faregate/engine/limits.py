@@ -145,12 +145,13 @@ class LimitOperations(EngineBase):
         environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
         state = await reading.read_customer(self._store, lane.number, customer_id)
-        general = self._catalog.view(environment).limits
+        view = self._catalog.view(environment)
+        general = view.limits
         limits = limits_for(state.rules.limits, general, state.rules.metadata)
         keys = [limit.counter_key(subject) for limit in limits]
         counters = await reading.read_counters(self._store, lane.number, customer_id, keys)
-        now = lane.now()
-        accounts, _ = reading.as_of(state, now)
+        present = reading.as_of(state, view, lane.now())
+        now, accounts = present.now, present.accounts
         states = []
         for limit, key in zip(limits, keys, strict=True):
             counter = counters[key]

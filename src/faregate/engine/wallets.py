@@ -123,7 +123,7 @@ class WalletOperations(EngineBase):
         """Return every account of a customer, with its balance now."""
         environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
-        accounts = await reading.read_accounts(self._store, lane.number, customer_id, lane.now())
+        accounts = (await self._present(environment, lane, customer_id)).accounts
         return Wallet([_show_account(a, self._scale(environment, a.id)) for a in accounts.values()])
 
     async def get_account(
@@ -133,7 +133,7 @@ class WalletOperations(EngineBase):
         environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
         scale = self._scale(environment, account)
-        accounts = await reading.read_accounts(self._store, lane.number, customer_id, lane.now())
+        accounts = (await self._present(environment, lane, customer_id)).accounts
         return _show_account(accounts.get(account) or open_account(account), scale)
 
     async def list_grants(
@@ -149,8 +149,9 @@ class WalletOperations(EngineBase):
         """List an account's grants, the newest first, that `keep` says yes to."""
         environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
-        scale, now = self._scale(environment, account), lane.now()
-        found = await reading.list_grants(self._store, lane.number, customer_id, account, now)
+        scale = self._scale(environment, account)
+        present = await self._present(environment, lane, customer_id)
+        found = await reading.list_grants(self._store, lane.number, customer_id, account, present)
         shown = [
             ShownGrant(
                 grant.id,
@@ -159,9 +160,12 @@ class WalletOperations(EngineBase):
                 grant.expires_at,
                 grant.purpose,
                 grant.created_at,
+                to_decimal(grant.amount_units, scale),
+                grant.priority,
+                *(() if grant.terms is None else msgspec.structs.astuple(grant.terms)),
             )
             for grant in found
-            if keep(grant, now)
+            if keep(grant, present.now)
         ]
         return page_of(shown, limit, offset)
 

@@ -30,8 +30,10 @@ from faregate.core.events import BookedEvent, EventsBooked, RecordEvents
 from faregate.core.gate import Authorize, Capture, ExtendHold, UpdateHold, VoidHold
 from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
+from faregate.core.instants import to_us
 from faregate.core.limits import NOTHING_COUNTED, Counter, Limit, limits_for
 from faregate.core.problems import INTERNAL, Problem
+from faregate.core.rules import DescribeCustomer
 from faregate.core.subscriptions import CatalogView
 from faregate.core.tiers import NOTHING_COUNTED as NO_TIERS_COUNTED
 from faregate.core.tiers import Counted
@@ -128,6 +130,25 @@ class Moment(msgspec.Struct, frozen=True):
     now: datetime
     us: int
     catalogs: Mapping[int, CatalogView]
+
+    def on(self, clock_id: str, catalog: CatalogView) -> Moment:
+        """Return the moment for a customer who lives by a test clock."""
+        now = catalog.clocks.get(clock_id, self.now)
+        return Moment(now, to_us(now), self.catalogs)
+
+
+def _clock_of(state: CustomerState, command: Command) -> str | None:
+    """Return the test clock by which a customer lives, or is about to."""
+    if isinstance(command, DescribeCustomer) and command.clock_id is not None:
+        return command.clock_id
+    return state.rules.clock_id
+
+
+def _received_then(command: Command) -> Command:
+    """Return the command as it comes in by a test clock, which is always now."""
+    if isinstance(command, (RecordEvents, Capture, UpdateHold)):
+        return msgspec.structs.replace(command, received_at=None)
+    return command
 
 
 class _CountsOf(Generic[T]):
@@ -372,8 +393,12 @@ class Batch:
                     counters=_CountsOf(command.customer_id, self._find_counter),
                     tiers=_CountsOf(command.customer_id, self._find_tier),
                 )
+            when = moment
+            if catalog.clocks and (clock_id := _clock_of(state, command)) is not None:
+                when = moment.on(clock_id, catalog)
+                command = _received_then(command)
             try:
-                decision = decide(state, known, command, catalog, moment.now, ids)
+                decision = decide(state, known, command, catalog, when.now, ids)
             except Exception as error:
                 if isinstance(error, _NotLoaded):
                     doubtful.append(pending)
@@ -390,7 +415,7 @@ class Batch:
             self.answers.append(decision.answer)
             self.weight += pending.weight
             if decision.state is not state:
-                self._keep(decision, pending.environment_id, moment)
+                self._keep(decision, pending.environment_id, when)
         return doubtful
 
     def _known(self, pending: Pending, loaded: Booked) -> Known:

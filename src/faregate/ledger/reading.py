@@ -11,14 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from faregate.core.accounts import Account
-from faregate.core.customers import CustomerState
+from faregate.core.customers import Changes, CustomerState
 from faregate.core.decide import Transaction
 from faregate.core.events import BookedEvent, Fee
 from faregate.core.grants import Grant, with_remaining
 from faregate.core.holds import CounterKey, Hold
 from faregate.core.instants import from_us, to_us
 from faregate.core.limits import NOTHING_COUNTED, Counter
-from faregate.core.timeline import advance
+from faregate.core.renewing import catch_up
+from faregate.core.subscriptions import CatalogView, Subscription
 from faregate.ledger import rows
 from faregate.store import schema
 from faregate.store.protocol import Pair, Queries, Row, Store, Wanted
@@ -58,14 +59,6 @@ async def read_customers(
     return found
 
 
-async def read_accounts(
-    store: Store, lane: int, customer_id: str, now: datetime
-) -> dict[str, Account]:
-    """Return a customer's accounts as of `now`."""
-    state = await read_customer(store, lane, customer_id)
-    return {key: advance(account, now).account for key, account in state.accounts.items()}
-
-
 def instant(us: int) -> datetime | None:
     """Return the instant of microseconds since 1970; None for 0, which means: ever."""
     return from_us(us) if us else None
@@ -81,16 +74,28 @@ async def read_counters(
     return {key: found.get((customer_id, *key), NOTHING_COUNTED) for key in keys}
 
 
-def as_of(state: CustomerState, now: datetime) -> tuple[dict[str, Account], dict[str, Hold]]:
-    """Bring a customer's accounts forward to `now`; returns them, and the holds that this has
-    changed or left open, by id."""
-    accounts: dict[str, Account] = {}
-    holds: dict[str, Hold] = {}
-    for key, account in state.accounts.items():
-        moved = advance(account, now)
-        accounts[key] = moved.account
-        holds |= {hold.id: hold for hold in (*moved.account.holds.values(), *moved.holds)}
-    return accounts, holds
+class Present(msgspec.Struct, frozen=True):
+    """A customer brought forward to `now`: accounts by id; holds that this has changed or left
+    open, and grants that it has made or changed (each with its account), by id."""
+
+    now: datetime
+    subscriptions: tuple[Subscription, ...]
+    accounts: dict[str, Account]
+    holds: dict[str, Hold]
+    grants: dict[str, tuple[str, Grant]]
+
+
+def as_of(state: CustomerState, catalog: CatalogView, lane_now: datetime) -> Present:
+    """Bring a customer forward to what is now for them, by the rules by which the lane does: what
+    is due counts as done, also where nobody has written it down yet."""
+    now = catalog.clocks.get(state.rules.clock_id or "", lane_now)
+    changes = Changes(state)
+    if state.due_at is not None and state.due_at <= now:
+        catch_up(changes, catalog, now)
+    accounts = {account.id: account for account in changes.advanced_accounts(now)}
+    still_open = {name: hold for a in accounts.values() for name, hold in a.holds.items()}
+    subscriptions = changes.all_subscriptions()
+    return Present(now, subscriptions, accounts, {**still_open, **changes.holds}, changes.grants)
 
 
 async def read_hold(
@@ -197,9 +202,9 @@ async def read_fee(
 
 
 async def list_grants(
-    store: Store, lane: int, customer_id: str, account_id: str, now: datetime
+    store: Store, lane: int, customer_id: str, account_id: str, present: Present
 ) -> list[Grant]:
-    """Return all grants an account ever had, the newest first, as of `now`."""
+    """Return all grants an account ever had, the newest first, as of now."""
     found = await store.fetch(
         f"SELECT {schema.names(schema.GRANTS)} FROM grants "
         "WHERE lane = $1 AND customer_id = $2 AND account_id = $3 ORDER BY grant_id DESC",
@@ -207,11 +212,15 @@ async def list_grants(
         customer_id,
         account_id,
     )
-    accounts = await read_accounts(store, lane, customer_id, now)
-    account = accounts.get(account_id)
+    account = present.accounts.get(account_id)
     live = {g.id: g for g in account.grants + account.scheduled} if account else {}
+    written = {row[1]: rows.read_grant(row) for row in found}
+    made = {name: grant for name, (owner, grant) in present.grants.items() if owner == account_id}
     # What is no longer live is used up or expired, whether or not that was written down.
-    return [live.get(row[1]) or with_remaining(rows.read_grant(row), 0) for row in found]
+    return [
+        live.get(name) or with_remaining(grant, 0)
+        for name, grant in sorted({**made, **written}.items(), reverse=True)
+    ]
 
 
 EVENT_COLUMNS: Final = (

@@ -17,11 +17,11 @@ from faregate.core.accounts import Account, Transfer, restore_account
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
 from faregate.core.costs import Cost
-from faregate.core.customers import CustomerState
+from faregate.core.customers import CustomerState, first_due
 from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
 from faregate.core.gate import HoldCaptured, HoldUpdated, SettledHold, Settlement
-from faregate.core.grants import Grant
+from faregate.core.grants import Grant, GrantTerms
 from faregate.core.holds import (
     DEFAULT_EXPIRY_SECONDS,
     Decline,
@@ -34,11 +34,12 @@ from faregate.core.holds import (
     LateCapture,
     Meter,
 )
-from faregate.core.instants import from_us, to_us
+from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
+from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.rules import NO_RULES, CustomerRules
-from faregate.core.subscriptions import Binding, Stretch, Subscription
+from faregate.core.subscriptions import Binding, Cycle, Stretch, Subscription, Terms
 from faregate.core.tiers import TierCount
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
 from faregate.store.protocol import LaneRows, Row, Rows
@@ -87,6 +88,7 @@ class BatchRows:
         "_accounts",
         "_carries",
         "_counters",
+        "_due",
         "_grants",
         "_hold_changes",
         "_holds",
@@ -118,6 +120,7 @@ class BatchRows:
         self._rules: dict[str, CustomerRules] = {}
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._tiers: dict[tuple[str, str, int, str, int], int] = {}
+        self._due: dict[str, tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
 
     @property
@@ -135,8 +138,10 @@ class BatchRows:
             self._add_event(customer_id, booked, environment_id, now_us)
         if decision.transfers:
             head = self._add_transfers(customer_id, decision.transfers, head, now, now_us)
-        # Only an adjustment makes grants.
-        may_be_new = isinstance(decision.transaction, BookedTransaction)
+        # Only adjustments and what comes with products make grants.
+        may_be_new = isinstance(decision.transaction, BookedTransaction) or bool(
+            decision.subscriptions
+        )
         grants = self._grants
         for account_id, grant in decision.grants.values():
             row = (customer_id, account_id, grant)
@@ -151,8 +156,12 @@ class BatchRows:
         for (price_id, asset), numerator in decision.carries.items():
             carry = (customer_id, price_id, asset, str(numerator))
             self._carries[customer_id, price_id, asset] = carry
-        for subscription in decision.subscriptions:
-            self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
+        if decision.subscriptions:
+            for subscription in decision.subscriptions.values():
+                self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
+            self._due[customer_id] = _due_row(decision.state, environment_id)
+        for plan_fee in decision.plan_fees:
+            self.transactions.append(_transaction_row(customer_id, plan_fee))
         for hold in decision.holds.values():
             self._add_hold(customer_id, hold, is_new=hold.id in decision.new_holds)
         if decision.transaction is not None:
@@ -291,6 +300,7 @@ class BatchRows:
             "limit_counters": [
                 (*key, encode(counter).decode()) for key, counter in self._counters.items()
             ],
+            "due_work": list(self._due.values()),
             "outbox": self.outbox,
         }
 
@@ -308,7 +318,16 @@ def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ..
         to_us(grant.effective_at),
         None if grant.expires_at is None else to_us(grant.expires_at),
         to_us(grant.created_at),
+        None if grant.terms is None else encode(grant.terms).decode(),
     )
+
+
+def _due_row(state: CustomerState, environment_id: int) -> tuple[Any, ...]:
+    """Say when something is due. Who lives by a test clock is moved by that alone."""
+    due_at = state.due_at
+    if due_at is None or state.rules.clock_id is not None:
+        due_at = LATEST
+    return (state.customer_id, environment_id, to_us(due_at), 0, 0, None)
 
 
 def _account_row(customer_id: str, account: Account) -> tuple[Any, ...]:
@@ -334,6 +353,8 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
         encode(subscription.stretches).decode(),
         None if newest is None else to_us(newest.from_at),
         None if newest is None or newest.to_at is None else to_us(newest.to_at),
+        encode(subscription.terms).decode(),
+        encode(subscription.cycles).decode(),
     )
 
 
@@ -431,7 +452,9 @@ def read_hold(row: Row) -> Hold:
 
 def read_grant(row: Row) -> Grant:
     """Read a row of `grants`."""
-    _, grant_id, _, purpose, priority, amount, remaining, _, effective, expires, created = row
+    _, grant_id, _, purpose, priority, amount, remaining, _, effective, expires, created, terms = (
+        row
+    )
     return Grant(
         grant_id,
         purpose,
@@ -441,18 +464,22 @@ def read_grant(row: Row) -> Grant:
         from_us(effective),
         None if expires is None else from_us(expires),
         from_us(created),
+        None if terms is None else decode(GrantTerms, terms),
     )
 
 
 def read_subscription(row: Row) -> Subscription:
     """Read a row of `subscriptions`."""
-    _, identifier, created, renews, bindings, stretches, *_ = row
+    _, identifier, created, renews, bindings, stretches, _, _, terms, cycles = row
     return Subscription(
         identifier,
         from_us(created),
         None if renews is None else from_us(renews),
         decode(tuple[Binding, ...], bindings),
         decode(tuple[Stretch, ...], stretches),
+        # Those from before there were any brought nothing by themselves.
+        Terms(is_begun=True) if terms is None else decode(Terms, terms),
+        () if cycles is None else decode(tuple[Cycle, ...], cycles),
     )
 
 
@@ -468,6 +495,10 @@ def read_transaction(row: Row) -> Transaction:
             units,
             from_us(created),
             decode(kept, answer),
+        )
+    if kind == "fee":
+        return BookedPlanFee(
+            identifier, decode(PlanFee, request), account_id, units, from_us(created)
         )
     shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
     return BookedTransaction(
@@ -564,16 +595,18 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
     for customer_id, price_id, asset, numerator in loaded.carries:
         if numerator != "0":
             carries[customer_id][price_id, asset] = int(numerator)
-    return {
-        customer_id: CustomerState(
+    states: dict[str, CustomerState] = {}
+    for customer_id in customers:
+        by_age = tuple(sorted(subscriptions[customer_id], key=_by_age))
+        states[customer_id] = CustomerState(
             customer_id,
-            tuple(sorted(subscriptions[customer_id], key=_by_age)),
+            by_age,
             accounts[customer_id],
             carries[customer_id],
             rules.get(customer_id, NO_RULES),
+            first_due(by_age),
         )
-        for customer_id in customers
-    }
+    return states
 
 
 def read_heads(customers: list[str], loaded: LaneRows) -> dict[str, Head]:

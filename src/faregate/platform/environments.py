@@ -9,8 +9,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
+from faregate.core.subscriptions import RenewalRules
 from faregate.store.protocol import Queries, Store
 
 Mode = Literal["test", "live"]
@@ -39,6 +41,16 @@ async def set_timezone(queries: Queries, account_id: str, timezone: str) -> None
     that also raises the catalog's epoch)."""
     await queries.fetch(
         "UPDATE environments SET timezone = $2 WHERE account_id = $1", account_id, timezone
+    )
+
+
+async def set_renewals(queries: Queries, account_id: str, renewals: RenewalRules) -> None:
+    """Say what happens to renewals that a balance does not cover, in both of an account's modes
+    (inside a transaction that also raises the catalog's epoch)."""
+    await queries.fetch(
+        "UPDATE environments SET renewals = $2 WHERE account_id = $1",
+        account_id,
+        encode(renewals).decode(),
     )
 
 

@@ -13,7 +13,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faregate.core.codec import encode
 from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
 from faregate.engine import Engine
-from faregate.rest import catalog, customers, holds, limits, recording, usage, vendors, wallets
+from faregate.rest import (
+    catalog,
+    clocks,
+    customers,
+    holds,
+    limits,
+    recording,
+    subscriptions,
+    usage,
+    vendors,
+    wallets,
+)
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
 from faregate.rest.metrics import metrics_text
@@ -26,6 +37,8 @@ VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
     *customers.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *clocks.OPERATIONS,
     *recording.OPERATIONS,
     *usage.OPERATIONS,
     *holds.OPERATIONS,

@@ -1,4 +1,4 @@
-"""Customers, their subscriptions, and the caller's own account over REST."""
+"""Customers, and the caller's own account, over REST."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.limits import Timezone
-from faregate.core.problems import FaregateError, invalid
+from faregate.core.subscriptions import RenewalRules
 from faregate.customers.types import (
     BlockCustomer,
     CreateCustomer,
-    CreateSubscription,
     Customer,
     CustomerCreated,
-    ShownSubscription,
     UpdateCustomer,
-    UpdateSubscribedProduct,
-    UpdateSubscription,
 )
 from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
 
@@ -74,11 +70,15 @@ class OwnAccount(msgspec.Struct, frozen=True):
     environment: Literal["test", "live"]
     name: str
     timezone: str
+    renewals: RenewalRules
 
 
 async def _create(call: Call) -> CustomerCreated:
     return await call.engine.create_customer(
-        call.body, idempotency_key=call.idempotency_key, context=call.context
+        call.body,
+        idempotency_key=call.idempotency_key,
+        base_url=call.base_url,
+        context=call.context,
     )
 
 
@@ -100,7 +100,9 @@ async def _list(call: Call) -> CustomerPage:
 
 
 async def _get(call: Call) -> Customer:
-    return await call.engine.get_customer(call.path["customer_id"], context=call.context)
+    return await call.engine.get_customer(
+        call.path["customer_id"], base_url=call.base_url, context=call.context
+    )
 
 
 async def _update(call: Call) -> None:
@@ -117,45 +119,19 @@ async def _unblock(call: Call) -> None:
     await call.engine.block_customer(call.path["customer_id"], None, context=call.context)
 
 
-async def _subscribe(call: Call) -> ShownSubscription:
-    return await call.engine.create_subscription(
-        call.path["customer_id"],
-        call.body,
-        idempotency_key=call.idempotency_key,
-        context=call.context,
-    )
-
-
-async def _set_status(call: Call) -> None:
-    await call.engine.set_subscription_status(
-        call.path["customer_id"],
-        call.path["subscription_id"],
-        is_active=call.body.status == "active",
-        context=call.context,
-    )
-
-
-async def _set_version(call: Call) -> None:
-    version = call.body.version
-    if version != "default" and version < 1:
-        raise FaregateError(invalid("version", f"is {version}: versions begin at 1"))
-    await call.engine.set_subscription_version(
-        call.path["customer_id"],
-        call.path["subscription_id"],
-        call.path["product_id"],
-        version,
-        context=call.context,
-    )
-
-
 async def _own_account(call: Call) -> OwnAccount:
     context = call.context
-    timezone = call.engine.catalog_view(context).timezone
-    return OwnAccount(context.account_id, context.environment, context.name, timezone)
+    view = call.engine.catalog_view(context)
+    return OwnAccount(
+        context.account_id, context.environment, context.name, view.timezone, view.renewals
+    )
 
 
 async def _update_account(call: Call) -> None:
-    await call.engine.set_timezone(call.body.timezone, context=call.context)
+    if call.body.timezone is not None:
+        await call.engine.set_timezone(call.body.timezone, context=call.context)
+    if call.body.renewals is not None:
+        await call.engine.set_renewals(call.body.renewals, context=call.context)
 
 
 OPERATIONS = (
@@ -225,40 +201,6 @@ OPERATIONS = (
         errors=(404,),
     ),
     Operation(
-        "POST",
-        "/customers/{customer_id}/subscriptions",
-        _subscribe,
-        "Customers",
-        "Subscribe a customer to products",
-        ADMIN,
-        201,
-        body=CreateSubscription,
-        answer=ShownSubscription,
-        errors=(404,),
-    ),
-    Operation(
-        "PATCH",
-        "/customers/{customer_id}/subscriptions/{subscription_id}",
-        _set_status,
-        "Customers",
-        "Switch a subscription on or off",
-        ADMIN,
-        204,
-        body=UpdateSubscription,
-        errors=(404,),
-    ),
-    Operation(
-        "PATCH",
-        "/customers/{customer_id}/subscriptions/{subscription_id}/products/{product_id}",
-        _set_version,
-        "Customers",
-        "Bind a subscription's product to another version, from now",
-        ADMIN,
-        204,
-        body=UpdateSubscribedProduct,
-        errors=(404,),
-    ),
-    Operation(
         "GET",
         "/accounts/self",
         _own_account,
@@ -272,7 +214,7 @@ OPERATIONS = (
         "/accounts/self",
         _update_account,
         "Accounts",
-        "Say in which timezone the account's days begin",
+        "Say in which timezone the account's days begin, and what happens to unpaid renewals",
         ADMIN,
         204,
         body=UpdateAccount,

@@ -23,6 +23,8 @@ Tag = Literal[
     "Wallets",
     "Holds",
     "Limits",
+    "Subscriptions",
+    "Test clocks",
     "Vendors",
     "Accounts",
 ]
@@ -47,7 +49,7 @@ class PageQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One authenticated request."""
+    """One authenticated request; `base_url` is where the caller found us."""
 
     engine: Engine
     context: AccountContext
@@ -58,6 +60,7 @@ class Call(msgspec.Struct, frozen=True):
     prefers: frozenset[str]
     idempotency_key: str | None
     request_id: str
+    base_url: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):

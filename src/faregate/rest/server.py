@@ -4,6 +4,7 @@ a request id; every error is a problem document; a fault of ours says nothing of
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections.abc import Mapping
@@ -44,6 +45,9 @@ T = TypeVar("T")
 Headers = list[tuple[bytes, bytes]]
 
 log = structlog.get_logger("faregate.rest")
+
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 
 
 class Server:
@@ -125,6 +129,7 @@ class Server:
             headers.prefers,
             idempotency_key,
             headers.request_id.decode(),
+            _base_url(scope),
         )
 
     def problem_of(self, error: BaseException, path: str, request_id: bytes) -> Problem:
@@ -259,3 +264,10 @@ def _query(kind: Any, raw: bytes) -> Any:
         name = path.rstrip("`") or "query"
         shown = f"is {values[name]!r:.100}: {text}" if name in values else text
         raise FaregateError(invalid(name, shown)) from None
+
+
+def _base_url(scope: Scope) -> str:
+    """Return where the caller found us, as they spelled it; empty if they did not say."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    name = host.decode("latin-1")
+    return f"{scope.get('scheme', 'http')}://{name}" if _HOST.fullmatch(name) else ""

@@ -12,8 +12,16 @@ from faregate.core.amounts import to_decimal
 from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
 from faregate.core.grants import Grant
+from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
-from faregate.customers.types import Overdraft, ShownGrant, Wallet, WalletAccount
+from faregate.customers.subscribing import show_plan_fee
+from faregate.customers.types import (
+    Overdraft,
+    ShownFeeLine,
+    ShownGrant,
+    Wallet,
+    WalletAccount,
+)
 from faregate.customers.wire import TransactionCreated
 from faregate.engine import BookedFee, Page
 from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation
@@ -42,7 +50,8 @@ class GrantPage(msgspec.Struct, frozen=True):
 
 
 class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
-    """An adjustment (`amount` is signed: what the account gained) or a fee (what was taken)."""
+    """An adjustment (`amount` is signed: what the account gained) or a fee (what was taken); that
+    of a subscription has `lines`."""
 
     id: str
     type: Literal["adjustment", "fee"]
@@ -53,6 +62,7 @@ class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
     executed_at: datetime
     description: str | None = None
     metadata: dict[str, str] | None = None
+    lines: list[ShownFeeLine] | None = None
 
 
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -128,6 +138,18 @@ async def _transaction(call: Call) -> Transaction:
         asset = found.account_id.rpartition(":")[2]
         amount, at = to_decimal(-found.units, assets[asset].scale), found.created_at
         return Transaction(found.id, "fee", found.account_id, asset, amount, at, at)
+    if isinstance(found, BookedPlanFee):
+        shown = show_plan_fee(found, assets)
+        return Transaction(
+            found.id,
+            "fee",
+            found.account_id,
+            shown.asset,
+            shown.amount,
+            found.created_at,
+            found.created_at,
+            lines=shown.lines,
+        )
     request, is_adjustment = found.request, found.kind == "adjustment"
     units = found.units if is_adjustment else -found.units
     return Transaction(

@@ -148,6 +148,7 @@ GRANTS: Final = HotTable(
         ("effective_at", "bigint"),
         ("expires_at", "bigint"),
         ("created_at", "bigint"),
+        ("terms", "text"),
     ),
     key=("customer_id", "grant_id"),
     update=("remaining_units", "is_used_up"),
@@ -189,9 +190,33 @@ SUBSCRIPTIONS: Final = HotTable(
         ("stretches", "text"),
         ("active_from", "bigint"),
         ("active_to", "bigint"),
+        ("terms", "text"),
+        ("cycles", "text"),
     ),
     key=("customer_id", "subscription_id"),
-    update=("renews_at", "bindings", "stretches", "active_from", "active_to"),
+    update=(
+        "renews_at",
+        "bindings",
+        "stretches",
+        "active_from",
+        "active_to",
+        "terms",
+        "cycles",
+    ),
+)
+DUE_WORK: Final = HotTable(
+    # When a customer's subscriptions bring something next; what else it says is the workers'.
+    "due_work",
+    (
+        ("customer_id", "text"),
+        ("environment_id", "bigint"),
+        ("due_at", "bigint"),
+        ("claimed_until", "bigint"),
+        ("attempts", "bigint"),
+        ("problem", "text"),
+    ),
+    key=("customer_id",),
+    update=("due_at", "claimed_until", "attempts", "problem"),
 )
 CUSTOMER_RULES: Final = HotTable(
     "customer_rules",
@@ -270,6 +295,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     CUSTOMER_RULES,
     LIMIT_COUNTERS,
     TIER_COUNTERS,
+    DUE_WORK,
     OUTBOX,
     CHAINS,
     CUSTOMER_EVENTS,

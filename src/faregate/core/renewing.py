@@ -1,0 +1,386 @@
+"""What time brings to subscriptions: they begin, their periods follow one another, credit is
+granted anew, fixed prices are charged. `catch_up` lets everything happen that is due, in the order
+of its instants, and each thing once: what it did is written in the same commit as the state that
+says so, so it does not matter how often, how late, or by whom it is called.
+
+At one and the same instant credit of the old period expires first; then the new period's credit is
+granted; then its price is charged; then whatever else happens at that instant. If the balance does
+not cover the price, the period does not begin: its credit is not granted either.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import structs
+
+from faregate.core.accounts import REVENUE
+from faregate.core.amounts import plain, to_decimal
+from faregate.core.customers import Changes
+from faregate.core.cycles import Line, new_cycles, turn_credit, turn_price
+from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms, Purpose
+from faregate.core.ids import derived_id
+from faregate.core.instants import to_us
+from faregate.core.limiting import Notice
+from faregate.core.plan_fees import BookedPlanFee, PlanFee
+from faregate.core.plans import PlanCredit, PlanPrice
+from faregate.core.problems import Problem
+from faregate.core.subscriptions import (
+    CatalogView,
+    Cycle,
+    Overdue,
+    Stretch,
+    Subscription,
+    in_force,
+)
+from faregate.core.switching import Switch
+from faregate.core.wallet import credit, credit_line, debit
+
+
+class SubscriptionNotice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told of a subscription."""
+
+    customer_id: str
+    subscription_id: str
+    at: datetime
+    detail: str | None = None
+
+
+class Short(msgspec.Struct, frozen=True):
+    """An account that cannot pay what is due: what is missing, in units, and that in words."""
+
+    account_id: str
+    units: int
+    detail: str
+
+
+def catch_up(
+    changes: Changes, catalog: CatalogView, now: datetime, *, has_credit: bool = False
+) -> None:
+    """Let everything happen to a customer's subscriptions that is due up to `now`. After credit has
+    come (`has_credit`), what could not be paid is tried again."""
+    if has_credit:
+        for subscription in changes.all_subscriptions():
+            _try_again(changes, catalog, subscription, now)
+    while True:
+        due = [
+            (s.due_at, s.id, s)
+            for s in changes.all_subscriptions()
+            if s.due_at is not None and s.due_at <= now
+        ]
+        if not due:
+            return
+        at, _, subscription = min(due, key=lambda found: found[:2])
+        changes.subscriptions[subscription.id] = _advance(changes, catalog, subscription, at)
+
+
+def _try_again(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, now: datetime
+) -> None:
+    terms = subscription.terms
+    if terms.needs == "payment":
+        after: Subscription | Short = begin(changes, catalog, subscription, now)
+    elif terms.overdue is not None:
+        after = renew(changes, catalog, subscription, terms.overdue.since_at, now)
+    else:
+        return
+    if isinstance(after, Subscription):
+        changes.subscriptions[subscription.id] = after
+
+
+def _advance(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime
+) -> Subscription:
+    """Let happen what is due at an instant; returns the subscription as it is then."""
+    terms = subscription.terms
+    if terms.paused_at is not None:
+        return resumed(subscription, at)
+    if not terms.is_begun:
+        started = begin(changes, catalog, subscription, at)
+        return started if isinstance(started, Subscription) else waiting(changes, subscription, at)
+    overdue = terms.overdue
+    since_at = at if overdue is None else overdue.since_at
+    if overdue is not None and at >= overdue.ends_at:
+        return _given_up(changes, subscription, overdue.ends_at)
+    renewed = renew(changes, catalog, subscription, since_at, at)
+    if isinstance(renewed, Subscription):
+        return renewed
+    return _put_off(changes, catalog, subscription, since_at, renewed)
+
+
+def tell(
+    changes: Changes, topic: str, subscription: Subscription, at: datetime, detail: str = ""
+) -> None:
+    """Note who is to be told that something has become of a subscription."""
+    data = SubscriptionNotice(changes.state.customer_id, subscription.id, at, detail or None)
+    changes.notices.append(Notice(f"subscription.{topic}", data))
+
+
+def waiting(changes: Changes, subscription: Subscription, at: datetime) -> Subscription:
+    """Return a subscription whose first payment the balance does not cover: it has not begun, and
+    begins when credit comes."""
+    tell(changes, "action_required", subscription, at)
+    stretches = tuple([s for s in subscription.stretches if s.from_at < at and s.to_at is not None])
+    terms = structs.replace(subscription.terms, needs="payment")
+    return structs.replace(subscription, terms=terms, stretches=stretches)
+
+
+def _put_off(
+    changes: Changes,
+    catalog: CatalogView,
+    subscription: Subscription,
+    since_at: datetime,
+    short: Short,
+) -> Subscription:
+    """Return a subscription whose renewal could not be paid, with when it is tried again."""
+    rules = catalog.renewals
+    ends_at = since_at + timedelta(hours=rules.grace_hours)
+    before = subscription.terms.overdue
+    tries = 1 if before is None else before.tries + 1
+    if before is None:
+        tell(changes, "payment_failed", subscription, since_at, short.detail)
+        if rules.grace_hours == 0:
+            return _given_up(changes, subscription, since_at)
+    else:
+        ends_at = before.ends_at
+    hours = rules.retry_hours[tries - 1 :]
+    next_at = since_at + timedelta(hours=hours[0]) if hours else ends_at
+    overdue = Overdue(since_at, tries, min(next_at, ends_at), ends_at)
+    return structs.replace(subscription, terms=structs.replace(subscription.terms, overdue=overdue))
+
+
+def _given_up(changes: Changes, subscription: Subscription, at: datetime) -> Subscription:
+    """Return a subscription that ends because its renewal was not paid."""
+    tell(changes, "deactivated", subscription, at, "a renewal was not paid")
+    return ended(subscription, at)
+
+
+def ended(subscription: Subscription, at: datetime) -> Subscription:
+    """Return a subscription that is over from `at` on: nothing is due any more."""
+    return structs.replace(
+        subscription,
+        stretches=closed(subscription.stretches, at),
+        terms=structs.replace(
+            subscription.terms, overdue=None, paused_at=None, resumes_at=None, needs=None
+        ),
+        # What was asked or given once does not come again.
+        cycles=tuple([c for c in subscription.cycles if c.next_at is None]),
+    )
+
+
+def closed(stretches: tuple[Stretch, ...], at: datetime) -> tuple[Stretch, ...]:
+    """Close what is open at an instant and drop what has not begun."""
+    kept = []
+    for stretch in stretches:
+        if stretch.from_at > at:
+            continue
+        is_open = stretch.to_at is None or stretch.to_at > at
+        kept.append(Stretch(stretch.from_at, at) if is_open else stretch)
+    return tuple(kept)
+
+
+def resumed(subscription: Subscription, at: datetime) -> Subscription:
+    """Return a paused subscription that goes on: what was left of its periods is left of them."""
+    paused_at = subscription.terms.paused_at
+    if paused_at is None:
+        return subscription
+    later = at - paused_at
+    cycles = []
+    for cycle in subscription.cycles:
+        if cycle.next_at is None:
+            cycles.append(cycle)
+            continue
+        to_at = None if cycle.to_at is None else cycle.to_at + later
+        cycles.append(
+            structs.replace(
+                cycle,
+                next_at=cycle.next_at + later,
+                anchor_at=cycle.anchor_at + later if to_at is None else to_at,
+                begins_at=None if cycle.begins_at is None else cycle.begins_at + later,
+                from_at=None if cycle.from_at is None else cycle.from_at + later,
+                to_at=to_at,
+            )
+        )
+    return structs.replace(
+        subscription,
+        cycles=tuple(cycles),
+        stretches=(*subscription.stretches, Stretch(at)),
+        terms=structs.replace(subscription.terms, paused_at=None, resumes_at=None),
+    )
+
+
+def begin(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime
+) -> Subscription | Short:
+    """Let a subscription begin at an instant: what its products ask first is charged, their first
+    credit granted."""
+    if subscription.terms.needs is not None:
+        subscription = structs.replace(
+            subscription,
+            terms=structs.replace(subscription.terms, needs=None),
+            stretches=(*subscription.stretches, Stretch(at)),
+        )
+    cycles = [c for c in subscription.cycles if c.next_at is None]
+    for binding in in_force(subscription.bindings, at):
+        version = catalog.version_at(binding.product_id, binding.version, at)
+        cycles += new_cycles(version, subscription, at, changes)
+    begins = structs.replace(
+        subscription,
+        cycles=tuple(cycles),
+        terms=structs.replace(subscription.terms, is_begun=True),
+    )
+    outcome = renew(changes, catalog, begins, at, at)
+    if isinstance(outcome, Short):
+        return outcome
+    tell(changes, "activated", outcome, at)
+    return outcome
+
+
+def renew(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime, now: datetime
+) -> Subscription | Short:
+    """Do what is due at `at`, paid at `now` (later, if it could not be paid before). If it cannot
+    be paid, nothing is done."""
+    before = changes.snapshot()
+    stretches = subscription.stretches
+    is_over = bool(stretches) and stretches[-1].to_at is not None and stretches[-1].to_at <= at
+    cycles: list[Cycle] = []
+    lines: list[Line] = []
+    is_renewal = False
+    if not is_over:
+        subscription, lines = _on_newest(changes, catalog, subscription, at)
+    for cycle in subscription.cycles:
+        if cycle.next_at is None or (cycle.next_at > at and not is_over):
+            cycles.append(cycle)
+            continue
+        item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
+        if isinstance(item, PlanPrice):
+            is_renewal = is_renewal or cycle.from_at is not None
+            cycle, more = turn_price(cycle, item, subscription.terms, at, is_over=is_over)
+            lines += more
+        elif isinstance(item, PlanCredit):
+            cycle = turn_credit(changes, subscription, cycle, item, at, now, is_over=is_over)
+        cycles.append(cycle)
+    short = charge(changes, catalog, subscription.id, lines, at, now)
+    if short is not None:
+        changes.restore(before)
+        return short
+    terms = subscription.terms
+    if terms.overdue is not None:
+        terms = structs.replace(terms, overdue=None)
+    after = structs.replace(subscription, cycles=tuple(cycles), terms=terms)
+    if is_over:
+        tell(changes, "deactivated", after, at)
+        return ended(after, at)
+    if is_renewal:
+        tell(changes, "renewed", after, at)
+    return after
+
+
+def _on_newest(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime
+) -> tuple[Subscription, list[Line]]:
+    """Move the products of which something is due to the version that is in force now, and to the
+    seats that count from now on; returns what that costs for what is in the middle of a period."""
+    lines: list[Line] = []
+    terms = subscription.terms
+    bindings = {b.product_id: b for b in in_force(subscription.bindings, at)}
+    for product_id in dict.fromkeys(
+        c.product_id for c in subscription.cycles if c.next_at is not None and c.next_at <= at
+    ):
+        binding = bindings.get(product_id)
+        if binding is None:
+            continue
+        version = catalog.version_at(product_id, binding.version, at)
+        quantity = terms.next_quantities.get(product_id)
+        versions = {c.version for c in subscription.cycles if c.product_id == product_id}
+        if versions == {version.version} and quantity is None:
+            continue
+        if quantity is not None:
+            subscription = with_quantity(subscription, product_id, quantity)
+        switch = Switch(
+            changes,
+            catalog,
+            subscription,
+            version,
+            product_id,
+            at,
+            f"at {to_us(at)}",
+            prorates=True,
+            credits="prorate",
+        )
+        subscription = switch.run()
+        lines += switch.lines
+    return subscription, lines
+
+
+def with_quantity(subscription: Subscription, product_id: str, quantity: int) -> Subscription:
+    """Return the subscription with so many seats of a product from now on."""
+    terms = subscription.terms
+    waiting = {name: n for name, n in terms.next_quantities.items() if name != product_id}
+    return structs.replace(
+        subscription,
+        terms=structs.replace(
+            terms, quantities={**terms.quantities, product_id: quantity}, next_quantities=waiting
+        ),
+    )
+
+
+def charge(
+    changes: Changes,
+    catalog: CatalogView,
+    subscription_id: str,
+    lines: list[Line],
+    at: datetime,
+    now: datetime,
+    fee_id: str | None = None,
+) -> Short | None:
+    """Charge the lines of a subscription, an entry per account; or say which account cannot pay.
+    `fee_id` names what somebody asked for; what is due by itself has one name for ever."""
+    by_account: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        by_account[line.account_id].append(line)
+    for account_id, entries in by_account.items():
+        if not any(entry.line.units for entry in entries):
+            continue
+        account = changes.advanced(account_id, now)
+        total = sum(entry.line.units for entry in entries)
+        scale = entries[0].scale
+        products = {p for e in entries for p in (e.line.product_id, e.line.product_code)}
+        wanted = Purpose("", {}, frozenset(products))
+        missing = total - credit_line(account, wanted)
+        if total > 0 and missing > 0 and not catalog.renewals.may_overdraw:
+            return Short(account_id, missing, _short(account_id, total, total - missing, scale))
+        name = fee_id or derived_id("fee", at, subscription_id, account_id, str(to_us(at)))
+        if total > 0:
+            moved = debit(account, total, REVENUE, name, now, scale, wanted)
+            if isinstance(moved, Problem):
+                return Short(account_id, missing, moved.detail)
+            changes.put(moved)
+        elif total < 0:
+            grant = Grant(
+                derived_id("grt", now, name),
+                "paid",
+                DEFAULT_PRIORITY,
+                -total,
+                -total,
+                now,
+                None,
+                now,
+                GrantTerms(None, subscription_id),
+            )
+            changes.put(credit(account, grant, REVENUE, name, now))
+        shown = tuple([entry.line for entry in entries])
+        asset = account_id.rpartition(":")[2]
+        request = PlanFee(name, subscription_id, asset, at, shown)
+        changes.plan_fees.append(BookedPlanFee(name, request, account_id, -total, now))
+    return None
+
+
+def _short(account_id: str, units: int, available: int, scale: int) -> str:
+    needed, there, more = [
+        plain(to_decimal(number, scale)) for number in (units, available, units - available)
+    ]
+    return f"{needed} is needed and {account_id} has {there}: top up at least {more}"

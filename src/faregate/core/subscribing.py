@@ -1,0 +1,432 @@
+"""Commands on subscriptions: subscribe, move to another version or to other seats, pause, resume,
+cancel, reactivate. What they do at once is done here; what they arrange for later is what time
+brings (`renewing`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+from msgspec import structs
+
+from faregate.core.accounts import BREAKAGE
+from faregate.core.customers import Changes
+from faregate.core.cycles import Line, period_share, present, price_line, take_back
+from faregate.core.ids import IdSource
+from faregate.core.periods import MEAN_DAYS
+from faregate.core.plan_fees import BookedPlanFee
+from faregate.core.plans import PlanCredit, PlanPrice
+from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, NOT_FOUND, Problem, invalid
+from faregate.core.renewing import (
+    Short,
+    begin,
+    catch_up,
+    charge,
+    closed,
+    ended,
+    renew,
+    resumed,
+    tell,
+    waiting,
+    with_quantity,
+)
+from faregate.core.subscriptions import (
+    Binding,
+    CatalogView,
+    CompiledVersion,
+    Stretch,
+    Subscription,
+    in_force,
+)
+from faregate.core.switching import Credits, Switch
+
+Effective = Literal["now", "renewal"]
+Proration = Literal["prorate", "none", "next_period"]
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """Give a customer subscriptions. One with an id that the customer has already is a repeat."""
+
+    customer_id: str
+    subscriptions: tuple[Subscription, ...]
+
+
+class ChangeSubscription(msgspec.Struct, frozen=True):
+    """Switch a subscription on or off, or move one of its products to another version (None: the
+    default) or to other seats.
+
+    `is_active` None leaves that as it is; `product_id` None leaves the products, `moves` False the
+    version, `quantity` None the seats. Without `effective` what costs no less counts from now on,
+    the rest from the next period. `proration` and `credits` say what becomes of the period under
+    way (`next_period`: nothing, the change waits for it).
+    """
+
+    customer_id: str
+    subscription_id: str
+    is_active: bool | None = None
+    product_id: str | None = None
+    version: int | None = None
+    moves: bool = True
+    quantity: int | None = None
+    effective: Effective | None = None
+    proration: Proration | None = None
+    credits: Credits | None = None
+
+
+class PauseSubscription(msgspec.Struct, frozen=True):
+    """Let a subscription rest from now on, until `resumes_at` or until somebody resumes it."""
+
+    customer_id: str
+    subscription_id: str
+    resumes_at: datetime | None = None
+
+
+class ResumeSubscription(msgspec.Struct, frozen=True):
+    """Let a paused subscription go on."""
+
+    customer_id: str
+    subscription_id: str
+
+
+class CancelSubscription(msgspec.Struct, frozen=True):
+    """End a subscription with its period, or now: then `proration` `prorate` gives the rest of what
+    was paid back, and `credits` `lapse` takes what is left of the included credit."""
+
+    customer_id: str
+    subscription_id: str
+    at: Literal["period_end", "now"] = "period_end"
+    proration: Literal["prorate", "none"] = "none"
+    credits: Literal["keep", "lapse"] = "keep"
+
+
+class ReactivateSubscription(msgspec.Struct, frozen=True):
+    """Take a cancellation back, or let a subscription that has ended, or waits for somebody, begin
+    again. `has_card` says that there is a way to pay now."""
+
+    customer_id: str
+    subscription_id: str
+    has_card: bool = False
+
+
+SubscriptionCommand = (
+    Subscribe
+    | ChangeSubscription
+    | PauseSubscription
+    | ResumeSubscription
+    | CancelSubscription
+    | ReactivateSubscription
+)
+
+
+class SubscriptionsChanged(msgspec.Struct, frozen=True):
+    """The answer: the subscriptions as they are then, and what was charged (or given back) at
+    once. `effective_at` is when a move counts, `credits` what became of included credit."""
+
+    subscriptions: tuple[Subscription, ...]
+    fees: tuple[BookedPlanFee, ...] = ()
+    effective_at: datetime | None = None
+    credits: str | None = None
+
+    @property
+    def subscription(self) -> Subscription:
+        """The one that was changed."""
+        return self.subscriptions[0]
+
+
+def decide_subscription(
+    changes: Changes,
+    command: SubscriptionCommand,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> SubscriptionsChanged | Problem:
+    """Decide a command on subscriptions; changes nothing where it returns a problem."""
+    if isinstance(command, Subscribe):
+        return _subscribe(changes, command, catalog, now)
+    found = next((s for s in changes.all_subscriptions() if s.id == command.subscription_id), None)
+    if found is None:
+        return Problem(NOT_FOUND, f"the customer has no subscription {command.subscription_id}")
+    if isinstance(command, ChangeSubscription):
+        outcome = _change(changes, found, command, catalog, now, ids)
+    elif isinstance(command, PauseSubscription):
+        outcome = _pause(found, command, now)
+    elif isinstance(command, ResumeSubscription):
+        outcome = _resume(found, now)
+    elif isinstance(command, CancelSubscription):
+        outcome = _cancel(changes, found, command, catalog, now, ids)
+    else:
+        outcome = _reactivate(changes, found, catalog, now, has_card=command.has_card)
+    if isinstance(outcome, Problem):
+        return outcome
+    if isinstance(outcome, Subscription):
+        outcome = SubscriptionsChanged((outcome,))
+    after = outcome.subscription
+    if after != found:
+        changes.subscriptions[after.id] = after
+        # What the change has made due at this very instant belongs to it.
+        catch_up(changes, catalog, now)
+        after = changes.subscriptions[after.id]
+    return structs.replace(outcome, subscriptions=(after,), fees=tuple(changes.plan_fees))
+
+
+def _subscribe(
+    changes: Changes, command: Subscribe, catalog: CatalogView, now: datetime
+) -> SubscriptionsChanged:
+    taken = {s.id for s in changes.state.subscriptions}
+    new = {s.id: s for s in command.subscriptions if s.id not in taken}
+    for subscription in new.values():
+        terms = subscription.terms
+        if terms.needs is None and not terms.has_card:
+            subscription = structs.replace(
+                subscription,
+                terms=structs.replace(terms, needs="payment_method"),
+                stretches=(),
+            )
+            tell(changes, "action_required", subscription, now)
+        changes.subscriptions[subscription.id] = subscription
+    catch_up(changes, catalog, now)
+    everything = {s.id: s for s in changes.all_subscriptions()}
+    asked = tuple([everything[s.id] for s in command.subscriptions])
+    return SubscriptionsChanged(asked, tuple(changes.plan_fees))
+
+
+def _change(
+    changes: Changes,
+    found: Subscription,
+    command: ChangeSubscription,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Subscription | SubscriptionsChanged | Problem:
+    if command.is_active is False:
+        return ended(found, now) if found.status(now) != "inactive" else found
+    if command.is_active and found.status(now) == "inactive":
+        return _reactivate(changes, found, catalog, now, has_card=found.terms.has_card)
+    if command.product_id is None:
+        return found
+    return _move(changes, found, command, catalog, now, ids)
+
+
+def _move(
+    changes: Changes,
+    found: Subscription,
+    command: ChangeSubscription,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Subscription | SubscriptionsChanged | Problem:
+    product_id = command.product_id or ""
+    # What was arranged for later does not count any more: this is what counts.
+    bindings = tuple([b for b in found.bindings if b.product_id != product_id or b.from_at <= now])
+    bindings = bindings or found.bindings
+    current = {b.product_id: b for b in in_force(bindings, now)}.get(product_id)
+    if current is None:
+        detail = f"subscription {found.id} has no product {product_id}"
+        return Problem(NOT_FOUND, detail)
+    number = command.version if command.moves else current.version
+    version = catalog.version_at(product_id, number, now)
+    before = catalog.version_at(product_id, current.version, now)
+    quantities = found.terms.quantities
+    seats = command.quantity
+    if seats is not None and not any(p.seats is not None for p in version.plan_prices):
+        return invalid(
+            "quantity", f"has no use: {product_id} is not sold by the seat; leave it out"
+        )
+    if seats == quantities.get(product_id):
+        seats = None
+    effective_at = _effective_at(found, command, before, version, seats, now)
+    is_same = current.version == number
+    if effective_at > now:
+        planned = bindings if is_same else (*bindings, Binding(product_id, number, effective_at))
+        terms = found.terms
+        if seats is not None:
+            terms = structs.replace(
+                terms, next_quantities={**terms.next_quantities, product_id: seats}
+            )
+        after = structs.replace(found, bindings=planned, terms=terms)
+        return SubscriptionsChanged((after,), (), effective_at, None)
+    after = found
+    if not is_same:
+        bindings = (*bindings, Binding(product_id, number, now))
+    after = structs.replace(after, bindings=bindings)
+    if seats is not None:
+        after = with_quantity(after, product_id, seats)
+    if (
+        not found.terms.is_begun
+        or found.status(now) != "active"
+        or (version is before and seats is None)
+    ):
+        return SubscriptionsChanged((after,), (), now, None)
+    # Seats alone change nothing about the credit that is included.
+    credits = command.credits or ("prorate" if version is not before else "keep")
+    fee_id = ids.next("fee")
+    switch = Switch(
+        changes,
+        catalog,
+        after,
+        version,
+        product_id,
+        now,
+        fee_id,
+        prorates=command.proration != "none",
+        credits=credits,
+    )
+    after = switch.run()
+    short = charge(changes, catalog, after.id, switch.lines, now, now, fee_id)
+    if short is None:
+        # Periods of another length begin now.
+        outcome = renew(changes, catalog, after, now, now)
+        if isinstance(outcome, Subscription):
+            return SubscriptionsChanged((outcome,), (), now, credits)
+        short = outcome
+    return _refused(short)
+
+
+def _refused(short: Short) -> Problem:
+    return Problem(INSUFFICIENT_FUNDS, short.detail)
+
+
+def _effective_at(
+    found: Subscription,
+    command: ChangeSubscription,
+    before: CompiledVersion,
+    version: CompiledVersion,
+    seats: int | None,
+    now: datetime,
+) -> datetime:
+    """Return from when a move counts: a renewal of the product, or now where it has none."""
+    renewals = [
+        c.to_at
+        for c in found.cycles
+        if c.product_id == command.product_id and c.next_at is not None and c.to_at is not None
+    ]
+    ends_at = found.stretches[-1].to_at if found.stretches else None
+    if not renewals or ends_at is not None:
+        return now
+    next_at = min(renewals)
+    if command.effective is not None:
+        return now if command.effective == "now" else next_at
+    if command.proration is not None:
+        return next_at if command.proration == "next_period" else now
+    had = found.terms.quantities.get(command.product_id or "")
+    is_less = _worth(version, had if seats is None else seats) < _worth(before, had)
+    return next_at if is_less else now
+
+
+def _worth(version: CompiledVersion, seats: int | None) -> Fraction:
+    """Return about what a version asks per day, to tell more from less (nothing is charged by
+    it): only its first asset is looked at."""
+    total = Fraction(0)
+    for price in version.plan_prices:
+        if price.interval is not None:
+            amount = price.amounts[0]
+            quantity = price.seats if seats is None else seats
+            days = Fraction(str(MEAN_DAYS[price.interval])) * price.count
+            total += amount.units(1 if quantity is None else quantity) / days
+    return total
+
+
+def _pause(
+    found: Subscription, command: PauseSubscription, now: datetime
+) -> Subscription | Problem:
+    if found.terms.paused_at is not None:
+        return found
+    if found.status(now) != "active" or found.terms.overdue is not None:
+        shown = "waits for a payment" if found.terms.overdue is not None else found.status(now)
+        return Problem(CONFLICT, f"subscription {found.id} {shown}: only an active one can pause")
+    resumes_at = command.resumes_at
+    if resumes_at is not None and resumes_at <= now:
+        return invalid("resumes_at", f"{resumes_at.isoformat()} is not later than now")
+    return structs.replace(
+        found,
+        stretches=closed(found.stretches, now),
+        terms=structs.replace(found.terms, paused_at=now, resumes_at=resumes_at),
+    )
+
+
+def _resume(found: Subscription, now: datetime) -> Subscription | Problem:
+    if found.terms.paused_at is None:
+        return Problem(CONFLICT, f"subscription {found.id} is not paused")
+    return resumed(found, now)
+
+
+def _cancel(
+    changes: Changes,
+    found: Subscription,
+    command: CancelSubscription,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Subscription | SubscriptionsChanged | Problem:
+    if found.status(now) == "inactive" and found.terms.paused_at is None:
+        return found
+    if command.at == "period_end" and found.status(now) == "active":
+        ends = [c.to_at for c in found.cycles if c.next_at is not None and c.to_at is not None]
+        if ends:
+            ends_at = max(ends)
+            last = structs.replace(found.stretches[-1], to_at=ends_at)
+            after = structs.replace(found, stretches=(*found.stretches[:-1], last))
+            return SubscriptionsChanged((after,), (), ends_at, None)
+    lines = _last_lines(found, catalog, now, gives_back=command.proration == "prorate")
+    short = charge(changes, catalog, found.id, lines, now, now, ids.next("fee"))
+    if short is not None:
+        return _refused(short)
+    if command.credits == "lapse":
+        for cycle in found.cycles:
+            item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
+            if isinstance(item, PlanCredit):
+                account = changes.advanced(cycle.account_id, now)
+                grants = present(account, cycle)
+                left = sum(grant.remaining_units for grant in grants)
+                take_back(changes, cycle.account_id, grants, left, BREAKAGE, now)
+    tell(changes, "deactivated", found, now)
+    return SubscriptionsChanged((ended(found, now),), (), now, command.credits)
+
+
+def _last_lines(
+    found: Subscription, catalog: CatalogView, now: datetime, *, gives_back: bool
+) -> list[Line]:
+    """Return what is charged, and given back, for the periods that end too early."""
+    lines: list[Line] = []
+    for cycle in found.cycles:
+        item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
+        if not isinstance(item, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
+            continue
+        if item.is_in_arrears:
+            units = period_share(cycle, cycle.from_at, min(now, cycle.to_at))
+            lines.append(price_line(cycle, item, units, cycle.from_at, now))
+        elif gives_back and now < cycle.to_at:
+            units = -period_share(cycle, now, cycle.to_at)
+            lines.append(price_line(cycle, item, units, now, cycle.to_at))
+    return lines
+
+
+def _reactivate(
+    changes: Changes, found: Subscription, catalog: CatalogView, now: datetime, *, has_card: bool
+) -> Subscription | Problem:
+    status, terms = found.status(now), found.terms
+    if terms.paused_at is not None:
+        return resumed(found, now)
+    if status == "active":
+        last = found.stretches[-1]
+        if last.to_at is None:
+            return found
+        return structs.replace(
+            found, stretches=(*found.stretches[:-1], structs.replace(last, to_at=None))
+        )
+    if status == "scheduled":
+        return found
+    if not (has_card or terms.has_card):
+        detail = "somebody must say first how it is paid: send has_card when that is done"
+        return Problem(CONFLICT, f"subscription {found.id} waits for a payment method: {detail}")
+    ready = structs.replace(
+        found,
+        cycles=tuple([c for c in found.cycles if c.next_at is None]),
+        stretches=(*found.stretches, Stretch(now)),
+        terms=structs.replace(terms, needs=None, is_begun=False, has_card=True, anchor_at=None),
+    )
+    outcome = begin(changes, catalog, ready, now)
+    return waiting(changes, ready, now) if isinstance(outcome, Short) else outcome

@@ -1,0 +1,257 @@
+"""What moving to another version, or to other seats, means for the period under way. The periods
+stay where they are: the old price's rest of the period is given back, the new price's is charged
+(or neither, where nothing is prorated); what the credit that was included becomes, is a setting:
+
+    keep      what is left stays until the period ends, the new credit comes with the next one
+    prorate   as if each had been had for its part of the period
+    replace   as if the new one had been had for the whole period
+
+In the last two what was used counts: who has used more than that has nothing left, and owes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import structs
+
+from faregate.core.customers import Changes
+from faregate.core.cycles import (
+    Line,
+    give,
+    new_cycles,
+    period_share,
+    present,
+    price_line,
+    take_back,
+)
+from faregate.core.ids import derived_id
+from faregate.core.plans import PlanCredit, PlanPrice, share_down
+from faregate.core.subscriptions import CatalogView, CompiledVersion, Cycle, Subscription
+
+Credits = Literal["keep", "prorate", "replace"]
+
+
+class Switch:
+    """A product of a subscription on its way to another version (or to other seats, which `after`
+    has already). `name` tells this change from others of the same instant."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        catalog: CatalogView,
+        after: Subscription,
+        version: CompiledVersion,
+        product_id: str,
+        at: datetime,
+        name: str,
+        *,
+        prorates: bool,
+        credits: Credits,
+    ) -> None:
+        self.changes = changes
+        self.after = after
+        self.at = at
+        self.prorates = prorates
+        self.credits = credits
+        self.lines: list[Line] = []
+        self._name = name
+        self._items = {
+            cycle.item_id: item
+            for cycle in after.cycles
+            if cycle.product_id == product_id
+            and (item := catalog.products[product_id].versions[cycle.version].item(cycle.item_id))
+        }
+        self._product_id = product_id
+        self._version = version
+
+    def run(self) -> Subscription:
+        """Return the subscription with the cycles of the version that it moves to; `lines` says
+        what that costs, and the credit has changed."""
+        others: list[Cycle] = []
+        prices: list[Cycle] = []
+        plans: list[Cycle] = []
+        for cycle in self.after.cycles:
+            item = self._items.get(cycle.item_id)
+            if cycle.product_id != self._product_id or _is_done(cycle):
+                others.append(cycle)
+            elif isinstance(item, PlanPrice):
+                prices.append(cycle)
+            else:
+                plans.append(cycle)
+        had_any = bool(prices or plans or any(c.product_id == self._product_id for c in others))
+        wanted = new_cycles(self._version, self.after, self.at, self.changes)
+        moved = self._prices(prices, wanted, had_any=had_any)
+        moved += self._credits(plans, wanted, moved)
+        return structs.replace(self.after, cycles=(*others, *moved))
+
+    def _prices(
+        self, old: Sequence[Cycle], wanted: Sequence[Cycle], *, had_any: bool
+    ) -> list[Cycle]:
+        at = self.at
+        left = list(old)
+        for cycle in old:
+            price: PlanPrice | PlanCredit | None = self._items[cycle.item_id]
+            if not isinstance(price, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
+                continue
+            if price.is_in_arrears:
+                ends_at = min(at, cycle.to_at)
+                units = period_share(cycle, cycle.from_at, ends_at)
+                self.lines.append(price_line(cycle, price, units, cycle.from_at, ends_at))
+            elif self.prorates and at < cycle.to_at:
+                units = -period_share(cycle, at, cycle.to_at)
+                self.lines.append(price_line(cycle, price, units, at, cycle.to_at))
+        moved: list[Cycle] = []
+        for cycle in wanted:
+            price = self._version.item(cycle.item_id)
+            if not isinstance(price, PlanPrice):
+                continue
+            if price.interval is None:
+                # Asked when a product begins, not when it changes.
+                if not had_any:
+                    moved.append(cycle)
+                continue
+            same = self._same_cadence(price, left)
+            if same is not None:
+                left.remove(same)
+                cycle = self._carried_on(cycle, same)
+                if cycle.to_at is not None and self.prorates and not price.is_in_arrears:
+                    units = period_share(cycle, at, cycle.to_at)
+                    self.lines.append(price_line(cycle, price, units, at, cycle.to_at))
+            moved.append(cycle)
+        return moved
+
+    def _same_cadence(self, item: PlanPrice | PlanCredit, among: Sequence[Cycle]) -> Cycle | None:
+        for cycle in among:
+            other = self._items.get(cycle.item_id) or self._version.item(cycle.item_id)
+            if other is not None and (other.interval, other.count) == (item.interval, item.count):
+                return cycle
+        return None
+
+    def _carried_on(self, cycle: Cycle, before: Cycle) -> Cycle:
+        """Return a new cycle in the period that another one is in; where that is over now, or has
+        not begun, due when the other one is."""
+        if before.to_at is None or before.from_at is None or before.to_at <= self.at:
+            return structs.replace(cycle, anchor_at=before.anchor_at, next_at=before.next_at)
+        return structs.replace(
+            cycle,
+            anchor_at=before.anchor_at,
+            begins_at=before.begins_at,
+            from_at=self.at,
+            to_at=before.to_at,
+            next_at=before.to_at,
+        )
+
+    def _credits(
+        self, old: Sequence[Cycle], wanted: Sequence[Cycle], prices: Sequence[Cycle]
+    ) -> list[Cycle]:
+        moved: list[Cycle] = []
+        left = list(old)
+        for cycle in wanted:
+            plan = self._version.item(cycle.item_id)
+            if not isinstance(plan, PlanCredit):
+                continue
+            before = self._same_credit(plan, left)
+            if before is not None:
+                left.remove(before)
+                moved.append(self._moved_credit(cycle, plan, before))
+                continue
+            same = self._same_cadence(plan, prices)
+            if same is not None and same.to_at is not None and same.to_at > self.at:
+                cycle = self._carried_on(cycle, same)
+                cycle = self._granted(cycle, plan, None, 0)
+            moved.append(cycle)
+        for cycle in left:
+            self._left_behind(cycle)
+        return moved
+
+    def _same_credit(self, plan: PlanCredit, among: Sequence[Cycle]) -> Cycle | None:
+        for cycle in among:
+            other = self._items[cycle.item_id]
+            if isinstance(other, PlanCredit) and (other.asset.code, other.purpose) == (
+                plan.asset.code,
+                plan.purpose,
+            ):
+                return cycle
+        return None
+
+    def _moved_credit(self, cycle: Cycle, plan: PlanCredit, before: Cycle) -> Cycle:
+        if before.to_at is None or before.to_at <= self.at:
+            # A new period begins now: what is left rolls over, or has expired.
+            return structs.replace(
+                cycle, anchor_at=before.anchor_at, next_at=before.next_at, grants=before.grants
+            )
+        cycle = structs.replace(
+            self._carried_on(cycle, before),
+            from_at=before.from_at,
+            grants=before.grants,
+            granted_units=before.granted_units,
+        )
+        other = self._items[before.item_id]
+        if (other.interval, other.count) != (plan.interval, plan.count):
+            cycle = structs.replace(cycle, anchor_at=before.to_at)
+        if self.credits == "keep":
+            return cycle
+        used = self._withdraw(before)
+        return self._granted(cycle, plan, before, used)
+
+    def _withdraw(self, before: Cycle) -> int:
+        """Take back what is left of the credit of the period under way; returns what was used."""
+        account = self.changes.advanced(before.account_id, self.at)
+        newest = {before.grants[-1][0]} if before.grants else set()
+        grants = [grant for grant in present(account, before) if grant.id in newest]
+        left = sum(grant.remaining_units for grant in grants)
+        plan = self._items[before.item_id]
+        if isinstance(plan, PlanCredit):
+            source = f"entitlements:{plan.purpose}"
+            take_back(self.changes, before.account_id, grants, left, source, self.at)
+        return before.granted_units - left
+
+    def _entitled(self, cycle: Cycle, before: Cycle | None) -> int:
+        """Return what is included in the whole of the period under way."""
+        period = (cycle.begins_at, cycle.to_at)
+        begins_at, to_at = period
+        if begins_at is None or to_at is None or self.credits == "replace":
+            return cycle.units
+        if self.credits == "keep":
+            return 0
+        had = 0
+        if before is not None and before.from_at is not None:
+            had = share_down(before.units, (begins_at, to_at), before.from_at, self.at)
+        return had + share_down(cycle.units, (begins_at, to_at), self.at, to_at)
+
+    def _granted(self, cycle: Cycle, plan: PlanCredit, before: Cycle | None, used: int) -> Cycle:
+        units = max(0, self._entitled(cycle, before) - used)
+        kept = () if before is None else before.grants[:-1]
+        grant_id = derived_id("grt", self.at, self.after.id, plan.id, self._name)
+        ends_at = None if plan.rolls_over else cycle.to_at
+        give(self.changes, self.after, plan, grant_id, units, self.at, ends_at, self.at)
+        return structs.replace(
+            cycle, grants=(*kept, (grant_id, cycle.to_at)), granted_units=used + units
+        )
+
+    def _left_behind(self, cycle: Cycle) -> None:
+        """Take back the credit that the new version does not include at all."""
+        if self.credits == "keep" or cycle.to_at is None or cycle.to_at <= self.at:
+            return
+        account = self.changes.advanced(cycle.account_id, self.at)
+        grants = present(account, cycle)[-1:]
+        left = sum(grant.remaining_units for grant in grants)
+        allowed = 0
+        if self.credits == "prorate" and cycle.begins_at is not None and cycle.from_at is not None:
+            period = (cycle.begins_at, cycle.to_at)
+            had = share_down(cycle.units, period, cycle.from_at, self.at)
+            allowed = max(0, had - (cycle.granted_units - left))
+        plan = self._items[cycle.item_id]
+        if isinstance(plan, PlanCredit):
+            source = f"entitlements:{plan.purpose}"
+            excess = left - allowed
+            take_back(self.changes, cycle.account_id, grants, excess, source, self.at)
+
+
+def _is_done(cycle: Cycle) -> bool:
+    """Tell whether a cycle is of something that comes once, and has come."""
+    return cycle.next_at is None and cycle.from_at is None
