@@ -41,6 +41,7 @@ from faregate.ledger import memory
 from faregate.ledger.lease import LEASE_SECONDS, lease_clock_us
 from faregate.store.protocol import StoreUnavailable
 
+TOLD = "SELECT seq, customer_id, data FROM outbox WHERE topic = 'limit.reached' ORDER BY seq"
 ROUNDS = 5
 CALLERS = 14
 FLOWS = 3
@@ -420,7 +421,7 @@ async def open_holds(engine: Engine, customer_id: str) -> Sequence[tuple[int, se
 async def notices_are_right(url: str, all_books: Sequence[Books]) -> None:
     """Of every limit that was reached it was said, once in each window."""
     async with by_hand(url) as queries:
-        rows = await queries.fetch("SELECT seq, customer_id, data FROM outbox ORDER BY seq")
+        rows = await queries.fetch(TOLD)
         last = (await queries.fetch("SELECT max(last_seq) FROM lanes"))[0][0]
         others = await queries.fetch(
             "SELECT seq FROM events UNION ALL SELECT seq FROM transfers "
