@@ -47,7 +47,18 @@ OPERATIONS = {
     ("GET", "/v1/customers/{customer_id}"): EVERYBODY,
     ("PATCH", "/v1/customers/{customer_id}"): ADMIN,
     ("POST", "/v1/customers/{customer_id}/subscriptions"): ADMIN,
+    ("GET", "/v1/customers/{customer_id}/subscriptions"): EVERYBODY,
+    ("GET", SUBSCRIPTION): EVERYBODY,
     ("PATCH", SUBSCRIPTION): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/pause"): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/resume"): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/cancel"): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/reactivate"): ADMIN,
+    ("POST", "/v1/test-clocks"): ADMIN,
+    ("GET", "/v1/test-clocks"): READ_ALL,
+    ("GET", "/v1/test-clocks/{clock_id}"): READ_ALL,
+    ("POST", "/v1/test-clocks/{clock_id}/advance"): ADMIN,
+    ("GET", "/v1/due-work"): READ_ALL,
     ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
     ("GET", "/v1/accounts/self"): EVERYBODY,
     ("PATCH", "/v1/accounts/self"): ADMIN,
@@ -193,6 +204,8 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
     }
     limit = {"amount": 1, "asset": "USD", "period": "day", "mode": "soft"}
     names["limit_id"] = me.made("limits", limit)["id"]
+    clock = {"now": "2026-01-01T00:00:00Z"}
+    names["clock_id"] = me.made("test-clocks", clock)["id"]
     names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
@@ -211,6 +224,11 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "update": {"transaction_id": "x", "want": {"amount": 1}},
         "extend": {"expires_in_seconds": 60},
         "void": {},
+        "pause": {},
+        "resume": {},
+        "cancel": {},
+        "reactivate": {},
+        "advance": {"to": "2026-02-01T00:00:00Z"},
         "block": {},
         "unblock": {},
         "limits": limit,

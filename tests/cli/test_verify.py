@@ -55,19 +55,19 @@ def test_a_broken_chain_is_named_with_the_transfer_and_the_customer(books: Books
     # Into a pipe: no bar, nothing that moves a cursor.
     assert (clean.stderr, "\x1b" in clean.stdout) == ("", False)
 
-    edit(books, "UPDATE transfers SET at = at + 1 WHERE seq = 6")
+    edit(books, "UPDATE transfers SET at = at + 1 WHERE seq = 8")
     wrong = run("verify", "--database", books.url)
     assert wrong.returncode == 1
     assert "Transfers were edited; places where chains break: 1. The first:" in wrong.stdout
     what = "was changed, or is not the one that followed transfer"
-    assert f"transfer 6 of {books.customers[1]} {what} 2" in wrong.stdout
+    assert f"transfer 8 of {books.customers[1]} {what} 4" in wrong.stdout
 
 
 def test_a_number_that_nothing_has_is_named_without_a_customer(books: Books):
-    edit(books, "DELETE FROM transfers WHERE seq = 6")
+    edit(books, "DELETE FROM transfers WHERE seq = 8")
     wrong = run("verify", "--database", books.url)
     assert wrong.returncode == 1
-    assert "  number 6 is missing: nothing has this number\n" in wrong.stdout
+    assert "  number 8 is missing: nothing has this number\n" in wrong.stdout
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(books: Books):
@@ -98,7 +98,7 @@ def test_a_head_is_printed_alone_and_the_ledger_is_held_against_it_later(
     assert "The books balance." in printed.stderr
     head = read_head(printed.stdout)
     assert str(head) + "\n" == printed.stdout
-    assert (head.last_seqs, head.transfers) == ({0: 6}, 4)
+    assert (head.last_seqs, head.transfers) == ({0: 8}, 4)
 
     kept = tmp_path / "heads.txt"
     kept.write_text(f"\n{printed.stdout}\n{printed.stdout}")
@@ -108,10 +108,10 @@ def test_a_head_is_printed_alone_and_the_ledger_is_held_against_it_later(
     whole = f"It begins with the head of {at}: 4 transfers, none changed.\n"
     assert same.stdout.count(whole) == 2
 
-    edit(books, "DELETE FROM events WHERE seq = 5")
-    edit(books, "DELETE FROM fees WHERE fee_id = (SELECT reference FROM transfers WHERE seq = 6)")
-    edit(books, "DELETE FROM transfers WHERE seq = 6")
-    edit(books, "UPDATE lanes SET last_seq = 4")
+    edit(books, "DELETE FROM events WHERE seq = 7")
+    edit(books, "DELETE FROM fees WHERE fee_id = (SELECT reference FROM transfers WHERE seq = 8)")
+    edit(books, "DELETE FROM transfers WHERE seq = 8")
+    edit(books, "UPDATE lanes SET last_seq = 6")
     edit(
         books,
         "UPDATE grants SET remaining_units = amount_units "

@@ -12,6 +12,7 @@ from faregate.cli.demo import demo
 from faregate.cli.migrate import migrate
 from faregate.cli.serve import serve
 from faregate.cli.verify import verify
+from faregate.cli.worker import worker
 
 app = typer.Typer(
     name="faregate",
@@ -43,6 +44,7 @@ app.command()(demo)
 app.add_typer(keys.app, name="keys")
 app.command()(verify)
 app.command()(migrate)
+app.command()(worker)
 
 
 def main() -> None:

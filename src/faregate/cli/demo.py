@@ -93,7 +93,10 @@ class _Demo:
         """Set up, serve, replay, report; then stay up until told to stop."""
         async with open_database(self._url, serves=True) as engine:
             _, key = await engine.create_key("test", "admin", "demo")
-            async with serving(engine, self._listener, "test", self._token) as server:
+            async with (
+                serving(engine, self._listener, "test", self._token) as server,
+                engine.working(),
+            ):
                 self._say(f"Live page  {self._address}/?token={self._token}")
                 trace = load_trace()
                 ends_at = engine.now()

@@ -71,7 +71,7 @@ async def _serve(
     token = page_token or secrets.token_urlsafe(24)
     async with open_database(database, serves=True, stands_by=standby) as engine:
         await _first_key(engine, bootstrap_key)
-        async with serving(engine, listener, mode, token) as server:
+        async with serving(engine, listener, mode, token) as server, engine.working():
             address = address_of(listener)
             # The token that the operator set is not repeated where logs are kept.
             link = f"{address}/" if page_token else f"{address}/?token={token}"

@@ -19,6 +19,7 @@ from faregate.engine.subscriptions import SubscriptionOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
+from faregate.engine.work import WorkOperations
 
 
 class Engine(
@@ -32,6 +33,7 @@ class Engine(
     LimitOperations,
     VendorOperations,
     WalletOperations,
+    WorkOperations,
 ):
     """Faregate in this process. Make one with `Engine.open`."""
 

@@ -169,6 +169,11 @@ class EngineBase:
         """The account and mode in which methods act that are given no other."""
         return self._context
 
+    @property
+    def contexts(self) -> Sequence[AccountContext]:
+        """Every account in each of its modes."""
+        return self._contexts
+
     def context_of(self, mode: Mode) -> AccountContext:
         """Return the first account's context in this mode."""
         return next(c for c in self._contexts if c.environment == mode)

@@ -24,6 +24,7 @@ from faregate.rest import (
     usage,
     vendors,
     wallets,
+    work,
 )
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
@@ -45,6 +46,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *limits.OPERATIONS,
     *vendors.OPERATIONS,
     *wallets.OPERATIONS,
+    *work.OPERATIONS,
 )
 
 _HTML: Final = [

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.limits import Timezone
+from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import RenewalRules
 from faregate.customers.types import (
     BlockCustomer,
@@ -21,11 +22,12 @@ from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset,
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """In which timezone (an IANA name) the account's days, weeks and months begin, for what is set
-    up from now on."""
+    up from now on; and what happens when a balance does not cover a renewal."""
 
-    timezone: Timezone
+    timezone: Timezone | None = None
+    renewals: RenewalRules | None = None
 
 
 class UnblockCustomer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -128,6 +130,8 @@ async def _own_account(call: Call) -> OwnAccount:
 
 
 async def _update_account(call: Call) -> None:
+    if call.body.timezone is None and call.body.renewals is None:
+        raise FaregateError(invalid("timezone", "or renewals is missing: say what changes"))
     if call.body.timezone is not None:
         await call.engine.set_timezone(call.body.timezone, context=call.context)
     if call.body.renewals is not None:

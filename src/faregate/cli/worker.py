@@ -1,0 +1,104 @@
+"""`faregate worker`: do what is due (renewals and what else time brings) where no server runs. A
+server does it itself: then this one watches, and works while there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from faregate.cli.settings import Database, open_database
+from faregate.core.problems import FaregateError
+from faregate.engine import Engine
+
+WATCH_SECONDS: Final = 5.0
+
+
+def worker(
+    database: Database,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due now, then end.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show what is due or set aside; do nothing.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Let what was set aside be tried again, then end.")
+    ] = False,
+) -> None:
+    """Do what is due where no server runs, until Ctrl-C."""
+    if show:
+        uvloop.run(_show(database))
+    elif retry:
+        uvloop.run(_retry(database))
+    else:
+        uvloop.run(_work(database, once=once))
+
+
+async def _show(database: str) -> None:
+    table = Table("customer", "due", "tries", "problem", "set aside")
+    async with open_database(database, serves=False) as engine:
+        for context in engine.contexts:
+            for is_set_aside in (False, True):
+                page = await engine.list_due_work(100, is_set_aside=is_set_aside, context=context)
+                for one in page.items:
+                    table.add_row(
+                        one.customer_id,
+                        f"{one.due_at:%Y-%m-%d %H:%M:%S} UTC",
+                        str(one.attempts),
+                        one.problem or "",
+                        "yes" if one.is_set_aside else "",
+                    )
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    else:
+        print("Nothing is due, and nothing is set aside.")
+
+
+async def _retry(database: str) -> None:
+    async with open_database(database, serves=False) as engine:
+        print(f"{await engine.retry_due_work()} will be tried again.")
+
+
+async def _work(database: str, *, once: bool) -> None:
+    async with open_database(database, serves=False) as watcher:
+        while True:
+            done = 0
+            if await _has_work(watcher):
+                done = await _do(database)
+            if once:
+                print(f"Done for {done} customers." if done else "Nothing was done.")
+                return
+            await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _has_work(engine: Engine) -> bool:
+    for context in engine.contexts:
+        if (await engine.list_due_work(1, context=context)).total_count:
+            return True
+    return False
+
+
+async def _do(database: str) -> int:
+    """Work while nobody else serves the database; a server that does has a worker of its own."""
+    console = Console(stderr=True)
+    try:
+        async with Engine.open(database, wait_seconds=0) as engine:
+            with Progress(
+                SpinnerColumn(),
+                TextColumn("Working: {task.completed} customers"),
+                TimeElapsedColumn(),
+                console=console,
+                disable=not console.is_terminal,
+                transient=True,
+            ) as progress:
+                task = progress.add_task("", total=None)
+                return await engine.work(lambda done: progress.update(task, completed=done))
+    except FaregateError as error:
+        console.print(f"faregate: {error}; whoever serves it does what is due")
+        return 0

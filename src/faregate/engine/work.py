@@ -1,0 +1,111 @@
+"""Work that is due, done: renewals and what else time brings, without anybody calling."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+
+from faregate.core.decide import CatchUp
+from faregate.core.problems import INTERNAL, FaregateError
+from faregate.engine.base import EngineBase, Page
+from faregate.ledger import due
+from faregate.ledger.due import DueWork
+from faregate.ledger.lane import Lane
+from faregate.platform.environments import AccountContext
+from faregate.store.protocol import StoreUnavailable
+
+AT_ONCE: Final = 500
+"""Customers whose work is claimed together."""
+RENEW_SECONDS: Final = due.CLAIM_SECONDS / 3
+POLL_SECONDS: Final = 1.0
+"""How often it is looked whether something is due."""
+
+log = structlog.get_logger(__name__)
+
+
+class WorkOperations(EngineBase):
+    """Work that is due."""
+
+    async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
+        """Do everything that is due now, in the lanes that this process serves; returns for how
+        many customers. What fails is put off, and set aside if it fails too often."""
+        done = 0
+        for lane in self._lanes:
+            while lane.has_lease:
+                claimed = await due.claim(self._store, lane.number, lane.now(), AT_ONCE)
+                if not claimed:
+                    break
+                done += await self._work_on(lane, claimed)
+                progress(done)
+        return done
+
+    async def _work_on(self, lane: Lane, claimed: list[DueWork]) -> int:
+        tasks = {asyncio.ensure_future(self._do(lane, one)) for one in claimed}
+        waiting = tasks
+        while waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=RENEW_SECONDS)
+            if waiting:
+                async with self._store.transaction() as transaction:
+                    await due.renew(transaction, claimed, lane.now())
+        return sum([task.result() for task in tasks])
+
+    async def _do(self, lane: Lane, one: DueWork) -> bool:
+        try:
+            await lane.submit(CatchUp(one.customer_id), one.environment_id)
+        except FaregateError as error:
+            is_fault = error.problem.kind is INTERNAL
+            async with self._store.transaction() as transaction:
+                if is_fault:
+                    await due.put_off(transaction, one, lane.now(), str(error))
+                else:
+                    await due.let_go(transaction, one)
+            if is_fault:
+                log.error("due work failed", customer=one.customer_id, attempts=one.attempts)
+            return False
+        return True
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Do what is due as time goes by, until the block ends."""
+        task = asyncio.create_task(self._keep_working(), name="worker")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_working(self) -> None:
+        while True:
+            try:
+                await self.work()
+            except (FaregateError, StoreUnavailable) as error:
+                log.warning("the worker waits", reason=str(error))
+            except Exception:
+                log.error("the worker failed", trace=traceback.format_exc())
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def list_due_work(
+        self,
+        limit: int = 20,
+        offset: int = 0,
+        *,
+        is_set_aside: bool = False,
+        context: AccountContext | None = None,
+    ) -> Page:
+        """List what is due now and not done yet, or what is set aside, the oldest first."""
+        environment = await self._look(context)
+        items, total = await due.list_due(
+            self._store, environment, self._clock(), limit, offset, is_set_aside=is_set_aside
+        )
+        return Page(items, total, limit, offset)
+
+    async def retry_due_work(self) -> int:
+        """Let everything that is set aside be tried again; returns how much that is."""
+        async with self._store.transaction() as transaction:
+            return await due.try_again(transaction)
