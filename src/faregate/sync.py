@@ -110,6 +110,7 @@ class SyncEngine:
     resume_subscription = _sync(Engine.resume_subscription)
     cancel_subscription = _sync(Engine.cancel_subscription)
     reactivate_subscription = _sync(Engine.reactivate_subscription)
+    credit_revenue = _sync(Engine.credit_revenue)
     work = _sync(Engine.work)
     list_due_work = _sync(Engine.list_due_work)
     retry_due_work = _sync(Engine.retry_due_work)

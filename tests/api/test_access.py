@@ -59,6 +59,7 @@ OPERATIONS = {
     ("GET", "/v1/test-clocks/{clock_id}"): READ_ALL,
     ("POST", "/v1/test-clocks/{clock_id}/advance"): ADMIN,
     ("GET", "/v1/due-work"): READ_ALL,
+    ("GET", "/v1/credit-revenue"): READ_ALL,
     ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
     ("GET", "/v1/accounts/self"): EVERYBODY,
     ("PATCH", "/v1/accounts/self"): ADMIN,

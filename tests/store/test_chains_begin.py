@@ -24,6 +24,7 @@ from faregate.store.protocol import StoreError
 BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
+    "DROP INDEX transfers_unused",
     "DROP TABLE due_work",
     "DROP TABLE test_clocks",
     "ALTER TABLE subscriptions DROP COLUMN terms",

@@ -199,7 +199,10 @@ def _decide(
             return Decision(state, changed)
         return _decision(changes, changed)
     if isinstance(command, CatchUp):
-        return Decision(state, None)
+        changes = Changes(state)
+        changes.advanced_accounts(now)
+        is_same = not (changes.grants or changes.holds or changes.transfers)
+        return Decision(state, None) if is_same else _decision(changes, None)
     if isinstance(command, SetOverdraft):
         return _set_overdraft(state, command, now)
     return _change_rules(state, command)

@@ -17,10 +17,10 @@ from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_i
 from faregate.core.amounts import AmountError, Number, to_units
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.given import MAX_FREE_KEYS, Id, Instant, ShortText, check_free
-from faregate.core.grants import DEFAULT_PRIORITY, Grant
+from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
-from faregate.core.prices import ACCOUNT_NAME, Key
+from faregate.core.prices import ACCOUNT_NAME, GrantScope, Key
 from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import check_credit, credit, debit
@@ -34,7 +34,9 @@ _PURPOSE_BY_REASON: Final = {"gift": "promotion"}
 class AdjustmentRequest(
     msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
 ):
-    """A positive `amount` grants credit, a negative one takes it. In whole assets, exact."""
+    """A positive `amount` grants credit, a negative one takes it. In whole assets, exact. Of the
+    credit, `priority` is its place in the order of use (lower first, default 100), and
+    `limited_to` says for what it may be used (None: for everything)."""
 
     transaction_id: Id
     asset: Key
@@ -45,6 +47,8 @@ class AdjustmentRequest(
     effective_at: Instant | None = None
     expires_at: Instant | None = None
     metadata: Metadata | None = None
+    priority: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    limited_to: GrantScope | None = None
 
 
 class ChargeRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -174,7 +178,7 @@ def _adjust(
         return invalid("amount", "is 0: send a positive amount to credit, a negative one to debit")
     account = changes.advanced(identifier, now)
     if units < 0:
-        for field in ("effective_at", "expires_at"):
+        for field in ("effective_at", "expires_at", "priority", "limited_to"):
             if getattr(request, field) is not None:
                 return invalid(field, "has no meaning for a debit: leave it out")
         return debit(account, -units, counterpart, reference, now, scale)
@@ -198,11 +202,12 @@ def _adjust(
     grant = Grant(
         id=ids.next("grt"),
         purpose=_PURPOSE_BY_REASON.get(request.reason, "paid"),
-        priority=DEFAULT_PRIORITY,
+        priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
         amount_units=units,
         remaining_units=units,
         effective_at=effective_at,
         expires_at=expires_at,
         created_at=now,
+        terms=None if request.limited_to is None else GrantTerms(limited_to=request.limited_to),
     )
     return credit(account, grant, counterpart, reference, now)

@@ -128,13 +128,18 @@ def _resolve(
     return product.id, wanted.version
 
 
+def pay_page(base_url: str, customer_id: str) -> str:
+    """Return where a customer does what a subscription needs, up to the subscription's id."""
+    return f"{base_url}{PAY_PATH}{customer_id}/"
+
+
 def show_subscription(
     subscription: Subscription,
     products: Mapping[str, CompiledProduct],
     now: datetime,
-    base_url: str = "",
+    page: str = "",
 ) -> ShownSubscription:
-    """Return a subscription as the API shows it; `base_url` is where our pages are."""
+    """Return a subscription as the API shows it; `page` is what `pay_page` returns."""
     terms = subscription.terms
     current = in_force(subscription.bindings, now)
     shown = [
@@ -151,7 +156,7 @@ def show_subscription(
     needs, overdue = terms.needs, terms.overdue
     actions = None
     if needs is not None:
-        actions = [RequiredAction(needs, f"{base_url}{PAY_PATH}{subscription.id}")]
+        actions = [RequiredAction(needs, f"{page}{subscription.id}")]
     return ShownSubscription(
         subscription.id,
         subscription.status(now),

@@ -15,6 +15,7 @@ from faregate.engine.clocks import ClockOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.limits import LimitOperations, LimitState
+from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscriptions import SubscriptionOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
@@ -27,6 +28,7 @@ class Engine(
     CatalogOperations,
     ClockOperations,
     CustomerOperations,
+    RevenueOperations,
     SubscriptionOperations,
     UsageOperations,
     HoldOperations,

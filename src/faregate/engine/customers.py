@@ -17,7 +17,7 @@ from faregate.core.rules import DescribeCustomer
 from faregate.core.subscribing import Subscribe, SubscriptionsChanged
 from faregate.customers import directory
 from faregate.customers.directory import CustomerRow
-from faregate.customers.subscribing import new_subscription, show_subscription
+from faregate.customers.subscribing import new_subscription, pay_page, show_subscription
 from faregate.customers.types import (
     CreateCustomer,
     Customer,
@@ -82,7 +82,8 @@ class CustomerOperations(EngineBase):
         if subscriptions:
             answer = await lane.submit(Subscribe(customer_id, subscriptions), environment)
             subscriptions = cast(SubscriptionsChanged, answer).subscriptions
-        shown = [show_subscription(s, view.products, now, base_url) for s in subscriptions]
+        page = pay_page(base_url, customer_id)
+        shown = [show_subscription(s, view.products, now, page) for s in subscriptions]
 
         async def insert() -> CustomerCreated:
             await directory.insert_customer(
@@ -148,9 +149,9 @@ class CustomerOperations(EngineBase):
     ) -> Customer:
         view = self._catalog.view(environment_id)
         present = reading.as_of(state, view, self._lanes[row.lane].now())
+        page = pay_page(base_url, row.id)
         shown = [
-            show_subscription(s, view.products, present.now, base_url)
-            for s in present.subscriptions
+            show_subscription(s, view.products, present.now, page) for s in present.subscriptions
         ]
         return Customer(
             id=row.id,

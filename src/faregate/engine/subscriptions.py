@@ -18,7 +18,12 @@ from faregate.core.subscribing import (
     SubscriptionsChanged,
 )
 from faregate.core.subscriptions import Subscription
-from faregate.customers.subscribing import new_subscription, show_plan_fee, show_subscription
+from faregate.customers.subscribing import (
+    new_subscription,
+    pay_page,
+    show_plan_fee,
+    show_subscription,
+)
 from faregate.customers.types import (
     CancelSubscription,
     CreateSubscription,
@@ -69,7 +74,8 @@ class SubscriptionOperations(EngineBase):
         command = Subscribe(customer_id, (made,))
         changed = cast(SubscriptionsChanged, await lane.submit(command, environment))
         view = self._catalog.view(environment)
-        return show_subscription(changed.subscription, view.products, present.now, base_url)
+        page = pay_page(base_url, customer_id)
+        return show_subscription(changed.subscription, view.products, present.now, page)
 
     async def list_subscriptions(
         self, customer_id: str, *, base_url: str = "", context: AccountContext | None = None
@@ -78,8 +84,8 @@ class SubscriptionOperations(EngineBase):
         environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
         present = await self._present(environment, lane, customer_id)
-        known = self._catalog.view(environment).products
-        return [show_subscription(s, known, present.now, base_url) for s in present.subscriptions]
+        known, page = self._catalog.view(environment).products, pay_page(base_url, customer_id)
+        return [show_subscription(s, known, present.now, page) for s in present.subscriptions]
 
     async def get_subscription(
         self,
@@ -228,8 +234,9 @@ class SubscriptionOperations(EngineBase):
         changed = cast(SubscriptionsChanged, await lane.submit(command, environment))
         view = self._catalog.view(environment)
         now = (await self._present(environment, lane, command.customer_id)).now
+        page = pay_page(base_url, command.customer_id)
         return SubscriptionChange(
-            show_subscription(changed.subscription, view.products, now, base_url),
+            show_subscription(changed.subscription, view.products, now, page),
             [show_plan_fee(fee, view.assets) for fee in changed.fees],
             changed.effective_at,
             changed.credits,

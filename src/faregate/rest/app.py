@@ -20,6 +20,7 @@ from faregate.rest import (
     holds,
     limits,
     recording,
+    revenue,
     subscriptions,
     usage,
     vendors,
@@ -47,6 +48,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *vendors.OPERATIONS,
     *wallets.OPERATIONS,
     *work.OPERATIONS,
+    *revenue.OPERATIONS,
 )
 
 _HTML: Final = [

@@ -25,6 +25,7 @@ Tag = Literal[
     "Limits",
     "Subscriptions",
     "Test clocks",
+    "Statistics",
     "Vendors",
     "Accounts",
 ]

@@ -74,6 +74,7 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         Route("/", page.show),
         Route("/live", page.show_live),
         Route("/sign-in", page.sign_in, methods=["POST"]),
+        Route("/pay/{customer_id}/{subscription_id}", page.show_payment),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: page.show_not_found})
@@ -87,6 +88,7 @@ class _LivePage:
     """The handlers, with what they share."""
 
     def __init__(self, engine: Engine, context: AccountContext, token: str) -> None:
+        self._engine = engine
         self._context = context
         self._sign_in = SignIn(token)
         self.rate = Rate(
@@ -127,6 +129,23 @@ class _LivePage:
             away = RedirectResponse("/", 303, headers=_NO_STORE)
             return self._sign_in.remember(request, away)
         return self._form(is_wrong=True)
+
+    async def show_payment(self, request: Request) -> Response:
+        """Tell a customer what their subscription waits for. Whoever has the link may see it."""
+        given = request.path_params
+        for context in self._engine.contexts:
+            try:
+                shown = await self._engine.get_subscription(
+                    given["customer_id"], given["subscription_id"], context=context
+                )
+            except FaregateError:
+                continue
+            names = [
+                (await self._engine.get_product(p.id or "", context=context)).name
+                for p in shown.products
+            ]
+            return self._render("pay.html", 200, subscription=shown, names=names)
+        return self._render("not_found.html", 404)
 
     async def show_not_found(self, _request: Request, _error: Exception) -> Response:
         """Say that there is no such page."""
