@@ -9,8 +9,12 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import timedelta
 
+import pytest
+from tests.ledger.plans import POINTS, member, sell_plan
 from tests.ledger.shop import (
+    NOON,
     Clock,
     assert_clean,
     available,
@@ -122,6 +126,59 @@ def test_after_a_kill_the_other_takes_over_and_repeats_are_not_charged_twice(dat
                 again = await book(engine, customer_id, use(f"event {number}"))
                 assert again.status == ("repeat" if number < booked else "booked")
             assert await available(engine, customer_id) == 1_000_000 - booked - 5
+            await assert_clean(engine)
+
+    tell(story())
+
+
+WORKER = """
+import asyncio, sys
+from datetime import timedelta
+from tests.ledger.shop import *
+
+async def work():
+    clock = Clock(NOON + timedelta(days=40))
+    async with Engine.open(sys.argv[1], clock=clock) as engine:
+        print("found", (await engine.list_due_work()).total_count, flush=True)
+        await engine.work()
+        print("done", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(work())
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_worker_that_is_killed_half_way_has_done_each_renewal_once_or_not_at_all(
+    database_url: str, lines: int
+):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_plan(engine)
+            members = [await member(engine) for _ in range(60)]
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            WORKER,
+            database_url,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        said = [(await worker.stdout.readline()).split() for _ in range(lines)]
+        assert said[0] == [b"found", b"60"]
+        worker.send_signal(signal.SIGKILL)
+        await worker.wait()
+        clock = Clock(NOON + timedelta(days=40))
+        async with Engine.open(database_url, clock=clock, wait_seconds=5) as engine:
+            await assert_clean(engine)
+            # What the other one had claimed is free again after a while.
+            clock.move(minutes=2)
+            await engine.work()
+            for customer_id in members:
+                assert await available(engine, customer_id) == 980
+                grants = await engine.list_grants(customer_id, POINTS)
+                assert [g.available for g in grants.items] == [100, 0]
+            assert (await engine.list_due_work()).total_count == 0
             await assert_clean(engine)
 
     tell(story())

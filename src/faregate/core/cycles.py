@@ -189,7 +189,12 @@ def turn_credit(
             expires_at = cadence.begins_at(cadence.number_at(at) + 1 + plan.max_periods)
     grant_id = derived_id("grt", at, subscription.id, plan.id, str(to_us(at)))
     give(changes, subscription, plan, grant_id, units, at, expires_at, now)
-    cycle = structs.replace(cycle, grants=(*kept, (grant_id, cycle.to_at)), granted_units=units)
+    cycle = structs.replace(
+        cycle,
+        grants=(*kept, (grant_id, cycle.to_at)),
+        granted_units=units,
+        earlier_units=0,
+    )
     if not plan.is_refreshed:
         cycle = structs.replace(cycle, next_at=None, from_at=None, to_at=None)
     return cycle

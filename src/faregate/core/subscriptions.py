@@ -68,7 +68,9 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     out of the regular one that begins at `begins_at`; `next_at` is when something is due next
     (None: never again). `quantity` are the seats, `units` what the whole regular period costs (or
     grants), `paid_units` what was charged for it, in `account_id`. `grants` are those that an
-    entitlement has made and that may still have something left, each with when its period ended.
+    entitlement has made and that may still have something left, each with when its period ended;
+    `granted_units` what the newest of them, and what it replaced, came to; `earlier_units` what
+    other versions included for the part of the period before `from_at`.
     """
 
     product_id: str
@@ -84,6 +86,7 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     account_id: str = ""
     grants: tuple[tuple[str, datetime | None], ...] = ()
     granted_units: int = 0
+    earlier_units: int = 0
 
 
 Need = Literal["payment", "payment_method"]

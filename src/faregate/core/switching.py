@@ -29,7 +29,7 @@ from faregate.core.cycles import (
     take_back,
 )
 from faregate.core.ids import derived_id
-from faregate.core.plans import PlanCredit, PlanPrice, share_down
+from faregate.core.plans import PlanCredit, PlanPrice, share
 from faregate.core.subscriptions import CatalogView, CompiledVersion, Cycle, Subscription
 
 Credits = Literal["keep", "prorate", "replace"]
@@ -186,7 +186,7 @@ class Switch:
             )
         cycle = structs.replace(
             self._carried_on(cycle, before),
-            from_at=before.from_at,
+            earlier_units=self._had(before),
             grants=before.grants,
             granted_units=before.granted_units,
         )
@@ -210,21 +210,25 @@ class Switch:
             take_back(self.changes, before.account_id, grants, left, source, self.at)
         return before.granted_units - left
 
-    def _entitled(self, cycle: Cycle, before: Cycle | None) -> int:
-        """Return what is included in the whole of the period under way."""
-        period = (cycle.begins_at, cycle.to_at)
-        begins_at, to_at = period
-        if begins_at is None or to_at is None or self.credits == "replace":
-            return cycle.units
-        if self.credits == "keep":
+    def _had(self, before: Cycle) -> int:
+        """Return what was included for the period under way up to now."""
+        if before.begins_at is None or before.to_at is None or before.from_at is None:
             return 0
-        had = 0
-        if before is not None and before.from_at is not None:
-            had = share_down(before.units, (begins_at, to_at), before.from_at, self.at)
-        return had + share_down(cycle.units, (begins_at, to_at), self.at, to_at)
+        period = (before.begins_at, before.to_at)
+        return before.earlier_units + share(before.units, period, before.from_at, self.at)
 
     def _granted(self, cycle: Cycle, plan: PlanCredit, before: Cycle | None, used: int) -> Cycle:
-        units = max(0, self._entitled(cycle, before) - used)
+        begins_at, to_at = cycle.begins_at, cycle.to_at
+        if begins_at is None or to_at is None:
+            raise AssertionError("a period that is under way has bounds")
+        period = (begins_at, to_at)
+        if self.credits == "replace":
+            earlier = share(cycle.units, period, begins_at, self.at)
+            cycle = structs.replace(cycle, earlier_units=earlier)
+        included = 0
+        if self.credits != "keep":
+            included = cycle.earlier_units + share(cycle.units, period, self.at, to_at)
+        units = max(0, included - used)
         kept = () if before is None else before.grants[:-1]
         grant_id = derived_id("grt", self.at, self.after.id, plan.id, self._name)
         ends_at = None if plan.rolls_over else cycle.to_at
@@ -241,10 +245,8 @@ class Switch:
         grants = present(account, cycle)[-1:]
         left = sum(grant.remaining_units for grant in grants)
         allowed = 0
-        if self.credits == "prorate" and cycle.begins_at is not None and cycle.from_at is not None:
-            period = (cycle.begins_at, cycle.to_at)
-            had = share_down(cycle.units, period, cycle.from_at, self.at)
-            allowed = max(0, had - (cycle.granted_units - left))
+        if self.credits == "prorate":
+            allowed = max(0, self._had(cycle) - (cycle.granted_units - left))
         plan = self._items[cycle.item_id]
         if isinstance(plan, PlanCredit):
             source = f"entitlements:{plan.purpose}"
