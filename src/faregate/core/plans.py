@@ -172,7 +172,7 @@ def compile_credit(
             entitlement.id,
             None,
             None if accounting is None else accounting.revenue_basis,
-            None if accounting is None else accounting.currency or "USD",
+            None if accounting is None else accounting.currency,
             entitlement.limited_to,
         ),
     )

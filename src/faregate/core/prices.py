@@ -250,15 +250,13 @@ class EntitlementLifecycle(
     refresh: EntitlementRefresh | None = None
 
 
-class EntitlementAccounting(
-    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
-):
+class EntitlementAccounting(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What the seller earns when one of the credits is used: `revenue_basis` of a currency
     (default USD)."""
 
     revenue_basis: Number
     cost_basis: Literal["auto"] = "auto"
-    currency: Key | None = None
+    currency: Key = "USD"
 
 
 class GrantScope(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
