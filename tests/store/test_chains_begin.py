@@ -26,6 +26,7 @@ BEFORE = (
     "DROP TABLE chains",
     "DROP INDEX transfers_unused",
     "DROP TABLE due_work",
+    "DROP TABLE product_subscribers",
     "DROP TABLE test_clocks",
     "ALTER TABLE subscriptions DROP COLUMN terms",
     "ALTER TABLE subscriptions DROP COLUMN cycles",

@@ -51,8 +51,11 @@ class ProductRow(msgspec.Struct, frozen=True):
 
     @property
     def default_version(self) -> int | None:
-        """The version that is the default now."""
-        return self.defaults[-1][1] if self.defaults else None
+        """The version that is the default now; None if there is none, or if it is archived."""
+        if not self.defaults:
+            return None
+        row = self.versions.get(self.defaults[-1][1])
+        return None if row is None or row.status == "archived" else row.version
 
 
 class CatalogMemory:
@@ -177,7 +180,10 @@ class CatalogMemory:
                     by_type[price.event_type] = (*by_type.get(price.event_type, ()), price)
                     prices[price.id] = price
                 versions[row.version] = CompiledVersion(
-                    row.version, by_type, *self._compile_plans(product, row, assets)
+                    row.version,
+                    by_type,
+                    *self._compile_plans(product, row, assets),
+                    row.status == "published",
                 )
             compiled[product.id] = CompiledProduct(
                 product.id,

@@ -4,6 +4,7 @@ after that; the first one published becomes the default. A later version is a ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -16,6 +17,7 @@ from faregate.catalog.types import (
     DefaultVersion,
     Product,
     ProductVersion,
+    Status,
     UpdateVersion,
     VersionCreated,
     VersionReference,
@@ -179,6 +181,48 @@ async def update_version(
         default is None or default[1] != row.version
     ):
         await _write_default(queries, product.id, row.version, now)
+
+
+async def set_status(
+    queries: Queries, product_id: str, versions: Sequence[int], status: Status
+) -> None:
+    """Archive versions, or take that back (inside a change of the catalog)."""
+    for version in versions:
+        await queries.fetch(
+            "UPDATE product_versions SET status = $3 WHERE product_id = $1 AND version = $2",
+            product_id,
+            version,
+            status,
+        )
+
+
+async def delete_version(queries: Queries, product_id: str, version: int) -> None:
+    """Take a draft away for good (inside a change of the catalog)."""
+    await queries.fetch(
+        "DELETE FROM product_versions WHERE product_id = $1 AND version = $2 "
+        "AND status = 'draft' RETURNING version",
+        product_id,
+        version,
+    )
+
+
+async def delete_product(queries: Queries, product_id: str) -> None:
+    """Take a product that nobody ever had away for good (inside a change of the catalog)."""
+    for table in ("product_defaults", "product_versions"):
+        await queries.fetch(f"DELETE FROM {table} WHERE product_id = $1", product_id)
+    await queries.fetch("DELETE FROM products WHERE id = $1", product_id)
+
+
+def check_archive(product: ProductRow, row: VersionRow) -> None:
+    """Raise 409 if a version cannot be archived, or a draft not be taken away, whoever has it."""
+    others = [v for v in product.versions.values() if v.version != row.version]
+    if row.status == "draft" and not others:
+        detail = f"version {row.version} is the only one of {product.code!r}: delete the product"
+        raise FaregateError(Problem(CONFLICT, detail))
+    is_default = product.default_version == row.version
+    if is_default and any(other.status == "published" for other in others):
+        detail = f"version {row.version} is the default: make another one the default first"
+        raise FaregateError(Problem(CONFLICT, detail))
 
 
 def find_product(catalog: CatalogMemory, environment_id: int, product: str) -> ProductRow:

@@ -174,9 +174,15 @@ def decide_subscription(
 
 def _subscribe(
     changes: Changes, command: Subscribe, catalog: CatalogView, now: datetime
-) -> SubscriptionsChanged:
+) -> SubscriptionsChanged | Problem:
     taken = {s.id for s in changes.state.subscriptions}
     new = {s.id: s for s in command.subscriptions if s.id not in taken}
+    # Whoever asked looked at the catalog of a moment ago; this is the one that counts.
+    for subscription in new.values():
+        for binding in subscription.bindings:
+            refusal = catalog.refuse_binding(binding.product_id, binding.version, now)
+            if refusal is not None:
+                return refusal
     for subscription in new.values():
         terms = subscription.terms
         if terms.needs is None and not terms.has_card:
@@ -227,6 +233,10 @@ def _move(
         detail = f"subscription {found.id} has no product {product_id}"
         return Problem(NOT_FOUND, detail)
     number = command.version if command.moves else current.version
+    if number != current.version:
+        refusal = catalog.refuse_binding(product_id, number, now)
+        if refusal is not None:
+            return refusal
     version = catalog.version_at(product_id, number, now)
     before = catalog.version_at(product_id, current.version, now)
     quantities = found.terms.quantities

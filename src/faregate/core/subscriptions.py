@@ -22,6 +22,7 @@ from faregate.core.assets import Asset
 from faregate.core.compiled import CompiledPrice
 from faregate.core.limits import Limit
 from faregate.core.plans import PlanCredit, PlanPrice
+from faregate.core.problems import CONFLICT, Problem
 from faregate.core.tiers import period_from_us
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -201,12 +202,14 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
 
 
 class CompiledVersion(msgspec.Struct, frozen=True):
-    """A published version's usage prices by event type, and what it brings by itself."""
+    """A published version's usage prices by event type, and what it brings by itself. One that is
+    archived is not open to new subscribers; those who have it keep it."""
 
     version: int
     prices: Mapping[str, tuple[CompiledPrice, ...]]
     plan_prices: tuple[PlanPrice, ...] = ()
     credits: tuple[PlanCredit, ...] = ()
+    is_open: bool = True
 
     def item(self, item_id: str) -> PlanPrice | PlanCredit | None:
         """Return a fixed price or an entitlement by its id."""
@@ -277,6 +280,18 @@ class CatalogView(msgspec.Struct, frozen=True):
         """Return the asset that the subscription names by which a product was used at `at`."""
         found = _subscription_to(subscriptions, product_id, at)
         return None if found is None else found.terms.asset
+
+    def refuse_binding(self, product_id: str, number: int | None, at: datetime) -> Problem | None:
+        """Refuse a version that cannot be subscribed to: it is archived, or gone."""
+        product = self.products.get(product_id)
+        if product is None:
+            return Problem(CONFLICT, f"product {product_id} is gone: subscribe to another one")
+        version = product.versions.get(product.default_at(at) or 0 if number is None else number)
+        if version is not None and version.is_open:
+            return None
+        shown = "its default version" if number is None else f"version {number}"
+        detail = f"{shown} of product {product.code!r} is archived or gone: choose another one"
+        return Problem(CONFLICT, detail)
 
     def version_at(self, product_id: str, number: int | None, at: datetime) -> CompiledVersion:
         """Return a version of a product; None is the one that was the default then."""

@@ -118,13 +118,17 @@ def _resolve(
     if product is None:
         return invalid(field, f"{name!r} is unknown: create the product first")
     if wanted.version is None or wanted.version == "default":
-        if not product.default_versions:
+        defaults = product.default_versions
+        default = product.versions.get(defaults[-1]) if defaults else None
+        if default is None or not default.is_open:
             return invalid(field, f"{name!r} has no published version: publish one first")
         return product.id, None
-    if wanted.version not in product.versions:
-        return invalid(
-            "version", f"{wanted.version} of {name!r} is not published: publish it first"
+    found = product.versions.get(wanted.version)
+    if found is None or not found.is_open:
+        remedy = (
+            "is archived: choose another one" if found else "is not published: publish it first"
         )
+        return invalid("version", f"{wanted.version} of {name!r} {remedy}")
     return product.id, wanted.version
 
 

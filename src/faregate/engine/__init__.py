@@ -16,6 +16,7 @@ from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.revenue import RevenueOperations
+from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
@@ -29,6 +30,7 @@ class Engine(
     ClockOperations,
     CustomerOperations,
     RevenueOperations,
+    SubscriberOperations,
     SubscriptionOperations,
     UsageOperations,
     HoldOperations,
@@ -40,4 +42,4 @@ class Engine(
     """Faregate in this process. Make one with `Engine.open`."""
 
 
-__all__ = ["BookedFee", "Engine", "LimitState", "Page", "system_clock"]
+__all__ = ["BookedFee", "Engine", "LimitState", "Page", "ProductSubscriber", "system_clock"]

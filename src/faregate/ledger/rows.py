@@ -39,7 +39,14 @@ from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.rules import NO_RULES, CustomerRules
-from faregate.core.subscriptions import Binding, Cycle, Stretch, Subscription, Terms
+from faregate.core.subscriptions import (
+    Binding,
+    Cycle,
+    Stretch,
+    Subscription,
+    Terms,
+    in_force,
+)
 from faregate.core.tiers import TierCount
 from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
 from faregate.store.protocol import LaneRows, Row, Rows
@@ -94,6 +101,7 @@ class BatchRows:
         "_holds",
         "_rules",
         "_seq",
+        "_subscribers",
         "_tiers",
         "_uses",
         "events",
@@ -121,6 +129,7 @@ class BatchRows:
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._tiers: dict[tuple[str, str, int, str, int], int] = {}
         self._due: dict[str, tuple[Any, ...]] = {}
+        self._subscribers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
 
     @property
@@ -159,6 +168,8 @@ class BatchRows:
         if decision.subscriptions:
             for subscription in decision.subscriptions.values():
                 self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
+                for row in _subscriber_rows(customer_id, subscription, now):
+                    self._subscribers[row[:3]] = row
             self._due[customer_id] = _due_row(decision.state, environment_id)
         for plan_fee in decision.plan_fees:
             self.transactions.append(_transaction_row(customer_id, plan_fee))
@@ -300,6 +311,7 @@ class BatchRows:
             "limit_counters": [
                 (*key, encode(counter).decode()) for key, counter in self._counters.items()
             ],
+            "product_subscribers": list(self._subscribers.values()),
             "due_work": list(self._due.values()),
             "outbox": self.outbox,
         }
@@ -356,6 +368,26 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
         encode(subscription.terms).decode(),
         encode(subscription.cycles).decode(),
     )
+
+
+def _subscriber_rows(
+    customer_id: str, subscription: Subscription, now: datetime
+) -> list[tuple[Any, ...]]:
+    """Say of each product which version is in force, which one comes next, and until when."""
+    terms, stretches = subscription.terms, subscription.stretches
+    ends_at: int | None = 0
+    if terms.needs is not None or terms.paused_at is not None:
+        ends_at = None
+    elif stretches:
+        last = stretches[-1].to_at
+        ends_at = None if last is None else to_us(last)
+    newest = {b.product_id: b.version or 0 for b in subscription.bindings}
+    rows = []
+    for binding in in_force(subscription.bindings, now):
+        version, coming = binding.version or 0, newest[binding.product_id]
+        planned = None if coming == version else coming
+        rows.append((binding.product_id, customer_id, subscription.id, version, planned, ends_at))
+    return rows
 
 
 def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:

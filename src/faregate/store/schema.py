@@ -204,6 +204,20 @@ SUBSCRIPTIONS: Final = HotTable(
         "cycles",
     ),
 )
+PRODUCT_SUBSCRIBERS: Final = HotTable(
+    # `version` 0 follows the default; `ends_at` None: nobody knows when it ends.
+    "product_subscribers",
+    (
+        ("product_id", "text"),
+        ("customer_id", "text"),
+        ("subscription_id", "text"),
+        ("version", "bigint"),
+        ("next_version", "bigint"),
+        ("ends_at", "bigint"),
+    ),
+    key=("product_id", "customer_id", "subscription_id"),
+    update=("version", "next_version", "ends_at"),
+)
 DUE_WORK: Final = HotTable(
     # When a customer's subscriptions bring something next; what else it says is the workers'.
     "due_work",
@@ -295,6 +309,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     CUSTOMER_RULES,
     LIMIT_COUNTERS,
     TIER_COUNTERS,
+    PRODUCT_SUBSCRIBERS,
     DUE_WORK,
     OUTBOX,
     CHAINS,
