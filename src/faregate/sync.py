@@ -66,6 +66,9 @@ class SyncEngine:
         """Run a coroutine on the engine's loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
+    create_account = _sync(Engine.create_account)
+    get_account_details = _sync(Engine.get_account_details)
+    list_accounts = _sync(Engine.list_accounts)
     create_key = _sync(Engine.create_key)
     list_keys = _sync(Engine.list_keys)
     revoke_key = _sync(Engine.revoke_key)

@@ -62,6 +62,9 @@ OPERATIONS = {
     ("GET", "/v1/test-clocks/{clock_id}"): READ_ALL,
     ("POST", "/v1/test-clocks/{clock_id}/advance"): ADMIN,
     ("GET", "/v1/due-work"): READ_ALL,
+    ("POST", "/v1/accounts"): ADMIN,
+    ("GET", "/v1/accounts"): READ_ALL,
+    ("GET", "/v1/accounts/{connected_account_id}"): READ_ALL,
     ("GET", "/v1/credit-revenue"): READ_ALL,
     ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
     ("GET", "/v1/accounts/self"): EVERYBODY,
@@ -190,9 +193,24 @@ def test_a_key_is_taken_from_either_header(shared_server: RunningServer) -> None
             assert (answer.status, answer.body["environment"]) == (200, "test")
 
 
-def test_a_live_key_sees_nothing_of_the_test_environment(
-    shared_server: RunningServer, me: Caller, ada: str
+@pytest.fixture(scope="module")
+def other_account(me: Caller) -> str:
+    """Another account of the platform."""
+    return str(me.made("accounts", {"name": "Bob's shop"})["id"])
+
+
+@pytest.mark.parametrize("stranger", ["live key", "platform for another", "key of another"])
+def test_a_stranger_sees_nothing_of_another_account_or_environment(
+    shared_server: RunningServer, me: Caller, ada: str, other_account: str, stranger: str
 ) -> None:
+    key, account = LIVE_KEY, None
+    if stranger == "platform for another":
+        key, account = TEST_KEY, other_account
+    elif stranger == "key of another":
+        created = shared_server.engine.create_key(
+            "test", "admin", "Bob's", account_id=other_account
+        )
+        key = shared_server.wait(created)[1]
     shown = me.get(f"customers/{ada}").body
     bought = me.get("products/tokens").body["id"]
     names = {
@@ -211,6 +229,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
     clock = {"now": "2026-01-01T00:00:00Z"}
     names["clock_id"] = me.made("test-clocks", clock)["id"]
     names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
+    names["connected_account_id"] = "acc_nobody"
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -241,9 +260,13 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "quote": {"source": "USD", "amount": 1},
     }
     before = world(me, ada)
-    with calling(shared_server, LIVE_KEY) as live:
+    with calling(shared_server, key, account) as live:
         for method, path in OPERATIONS:
             if "{" not in path:
+                continue
+            if "connected_account_id" in path and stranger != "live key":
+                # What is connected has no accounts to look at.
+                assert is_problem(live.get(path.format(**names)), 403)
                 continue
             body = None if method in ("GET", "DELETE") else bodies[path.rpartition("/")[2]]
             if body == bodies["{product_id}"]:

@@ -16,13 +16,14 @@ def test_a_key_is_made_listed_and_revoked(database: str):
     secret = made.stdout.strip()
     assert secret.startswith("fg_live_")
     listed = run("keys", "list", FAREGATE_DATABASE_URL=database).stdout
-    key_id, mode, role, hint, name, _, revoked = listed.rstrip("\n").split("\t")
-    assert (mode, role, name, revoked) == ("live", "admin", "app", "")
+    key_id, account, mode, role, hint, name, _, revoked = listed.rstrip("\n").split("\t")
+    assert (account, mode, role) == ("Default account", "live", "admin")
+    assert (name, revoked) == ("app", "")
     assert secret not in listed
     assert secret.startswith(hint.rstrip("…"))
 
     assert run("keys", "revoke", key_id, "--database", database).returncode == 0
-    assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[6]
+    assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[7]
 
 
 def test_revoking_an_unknown_key_says_so(database: str):

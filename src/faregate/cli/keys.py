@@ -26,12 +26,18 @@ def create(
         Role, typer.Option(help="ingest: report use, read its customer; read: only reads.")
     ] = "admin",
     name: Annotated[str, typer.Option(help="What the key is for.")] = "made on the command line",
+    account: Annotated[
+        str | None, typer.Option(help="The connected account that it opens (default: your own).")
+    ] = None,
 ) -> None:
     """Make a key and print it, this once."""
 
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
-            key, secret = await engine.create_key(mode, role, name)
+            try:
+                key, secret = await engine.create_key(mode, role, name, None, account)
+            except FaregateError as error:
+                fail(error)
         print(secret)
         print(f"{key.id}: keep it now, it is not shown again.", file=sys.stderr)
 
@@ -45,10 +51,11 @@ def list_keys(database: Database) -> None:
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
             keys = await engine.list_keys()
-        columns = ("id", "mode", "role", "begins with", "name", "created", "revoked")
+        columns = ("id", "account", "mode", "role", "begins with", "name", "created", "revoked")
         rows = [
             (
                 key.id,
+                key.context.name,
                 key.context.environment,
                 key.role,
                 key.hint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faregate.engine.base import EngineBase
+from faregate.engine.accounts import AccountOperations
 from faregate.ledger.heads import LedgerHead
 from faregate.ledger.verify import Progress, Report, no_progress, verify
 from faregate.platform import keys
@@ -12,15 +12,23 @@ from faregate.platform.environments import Mode
 from faregate.platform.keys import ApiKey, Role
 
 
-class AccessOperations(EngineBase):
+class AccessOperations(AccountOperations):
     """API keys, and `verify`."""
 
     async def create_key(
-        self, mode: Mode, role: Role, name: str, secret: str | None = None
+        self,
+        mode: Mode,
+        role: Role,
+        name: str,
+        secret: str | None = None,
+        account_id: str | None = None,
     ) -> tuple[ApiKey, str]:
-        """Make an API key; returns it with its secret, which is shown this once."""
+        """Make an API key, of the platform or of a connected account; returns it with its secret,
+        which is shown this once. Raises 404."""
         secret = secret or keys.new_secret(mode)
         context = self.context_of(keys.mode_of(secret))
+        if account_id is not None:
+            context = await self.acting_for(account_id, context.environment)
         async with self._store.transaction() as transaction:
             key = await keys.store_key(
                 transaction, context, secret, role, name, self._ticked(), self._clock()

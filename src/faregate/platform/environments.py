@@ -1,5 +1,8 @@
 """Accounts and their two environments, test and live. Everything else belongs to one environment,
-and nothing is ever looked up without it, so test and live data cannot mix.
+and nothing is ever looked up without it, so test and live data cannot mix, nor can accounts.
+
+The first account is the *platform*; others are *connected* to it: it makes them, and may act for
+them.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ class AccountContext(msgspec.Struct, frozen=True):
     account_id: str
     environment: Mode
     name: str
+
+    @property
+    def is_platform(self) -> bool:
+        """Tell whether it is the account that came with the database."""
+        return self.environment_id <= len(MODES)
 
 
 async def list_contexts(store: Store) -> list[AccountContext]:

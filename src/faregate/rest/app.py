@@ -14,6 +14,7 @@ from faregate.core.codec import encode
 from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
 from faregate.engine import Engine
 from faregate.rest import (
+    accounts,
     catalog,
     clocks,
     customers,
@@ -48,6 +49,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *vendors.OPERATIONS,
     *wallets.OPERATIONS,
     *work.OPERATIONS,
+    *accounts.OPERATIONS,
     *revenue.OPERATIONS,
 )
 

@@ -33,6 +33,7 @@ class RequestHeaders:
     """
 
     __slots__ = (
+        "account",
         "body_bytes",
         "content_type",
         "idempotency_key",
@@ -44,6 +45,7 @@ class RequestHeaders:
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.secret = b""
+        self.account: str | None = None
         self.prefers: frozenset[str] = frozenset()
         self.length: bytes | None = None
         self.content_type = b"application/json"
@@ -66,6 +68,8 @@ class RequestHeaders:
                 self.idempotency_key = value.decode("latin-1")
             elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 self.request_id = value
+            elif name == b"x-credyt-account":
+                self.account = value.decode("latin-1")
         if not self.request_id:
             self.request_id = f"{_PROCESS}-{next(_numbers)}".encode()
 

@@ -51,7 +51,7 @@ class HotRoutes:
 
     def begin(self, headers: RequestHeaders, body: bytes) -> asyncio.Future[Answer] | None:
         """Begin to book events that are sent the usual way: a key that is known, a customer named
-        by id, no `Prefer`.
+        by id, no `Prefer`, no other account.
 
         None: something about the request is not so, and nothing has been done. Raises
         `FaregateError` as the usual way does.
@@ -60,7 +60,7 @@ class HotRoutes:
         key = server.authenticator.remembered(headers.secret, time.monotonic())
         if key is None or key.role not in RECORD.roles or not headers.is_json:
             return None
-        if headers.prefers or headers.idempotency_key is not None:
+        if headers.prefers or headers.idempotency_key is not None or headers.account is not None:
             return None
         server.engine.refuse_if_overloaded()
         request = decode_request(UsageRequest, body)

@@ -29,6 +29,7 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.engine import Engine
+from faregate.platform.environments import AccountContext
 from faregate.platform.keys import ApiKey
 from faregate.rest.auth import Authenticator
 from faregate.rest.headers import RequestHeaders
@@ -95,6 +96,17 @@ class Server:
             raise FaregateError(Problem(FORBIDDEN, detail))
         return key
 
+    async def context_of(self, key: ApiKey, headers: RequestHeaders) -> AccountContext:
+        """Return in whose name a request acts: its key's account, or the one that it names. Raises
+        `FaregateError` (403, 404)."""
+        own, named = key.context, headers.account
+        if named is None or named == own.account_id:
+            return own
+        if not own.is_platform:
+            detail = f"X-Credyt-Account: the key is not the platform's, but {own.account_id}'s"
+            raise FaregateError(Problem(FORBIDDEN, f"{detail}: leave the header out"))
+        return await self.engine.acting_for(named, own.environment)
+
     async def _call(
         self,
         operation: Operation,
@@ -121,7 +133,7 @@ class Server:
             query = _query(operation.query, scope["query_string"])
         return Call(
             self.engine,
-            key.context,
+            await self.context_of(key, headers),
             path,
             query,
             body,

@@ -1,0 +1,71 @@
+"""Connected accounts over REST."""
+
+from __future__ import annotations
+
+import msgspec
+
+from faregate.engine import Page
+from faregate.platform.accounts import AccountCreated, ConnectedAccount, CreateAccount
+from faregate.rest.operations import ADMIN, READ_ALL, Call, Operation, PageQuery
+
+
+class AccountPage(msgspec.Struct, frozen=True):
+    """A page of connected accounts, the newest first."""
+
+    items: list[ConnectedAccount]
+    total_count: int
+    limit: int
+    offset: int
+
+
+async def _create(call: Call) -> AccountCreated:
+    return await call.engine.create_account(
+        call.body, idempotency_key=call.idempotency_key, context=call.context
+    )
+
+
+async def _list(call: Call) -> Page:
+    query = call.query
+    return await call.engine.list_accounts(query.limit, query.offset, context=call.context)
+
+
+async def _get(call: Call) -> ConnectedAccount:
+    return await call.engine.get_account_details(
+        call.path["connected_account_id"], context=call.context
+    )
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/accounts",
+        _create,
+        "Accounts",
+        "Make a connected account; act for it with the header X-Credyt-Account",
+        ADMIN,
+        201,
+        body=CreateAccount,
+        answer=AccountCreated,
+        errors=(409,),
+    ),
+    Operation(
+        "GET",
+        "/accounts",
+        _list,
+        "Accounts",
+        "List connected accounts",
+        READ_ALL,
+        query=PageQuery,
+        answer=AccountPage,
+    ),
+    Operation(
+        "GET",
+        "/accounts/{connected_account_id}",
+        _get,
+        "Accounts",
+        "Get a connected account",
+        READ_ALL,
+        answer=ConnectedAccount,
+        errors=(404,),
+    ),
+)
