@@ -13,6 +13,7 @@ from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
+from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
@@ -25,6 +26,7 @@ class Engine(
     CustomerOperations,
     UsageOperations,
     HoldOperations,
+    InsightOperations,
     LimitOperations,
     VendorOperations,
     WalletOperations,

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from faregate.core.accounts import Account, Transfer, restore_account
+from faregate.core.amounts import FIAT_SCALE, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
-from faregate.core.costs import Cost
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.customers import CustomerState
 from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
@@ -94,6 +95,7 @@ class BatchRows:
         "_seq",
         "_tiers",
         "_uses",
+        "costs",
         "events",
         "fees",
         "outbox",
@@ -106,6 +108,7 @@ class BatchRows:
         self._seq = last_seq
         self.events: list[tuple[Any, ...]] = []
         self.fees: list[tuple[Any, ...]] = []
+        self.costs: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
         self.transactions: list[tuple[Any, ...]] = []
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
@@ -259,6 +262,8 @@ class BatchRows:
                 asset,
             )
         )
+        if event.costs:
+            self.costs += cost_rows(self.events[-1], event.costs)
 
     @property
     def numbered_events(self) -> list[tuple[str, int]]:
@@ -275,6 +280,7 @@ class BatchRows:
         return {
             "events": self.events,
             "fees": self.fees,
+            "costs": self.costs,
             "transfers": self.transfers,
             "transactions": self.transactions,
             "grants": [_grant_row(*row) for row in self._grants.values()],
@@ -293,6 +299,29 @@ class BatchRows:
             ],
             "outbox": self.outbox,
         }
+
+
+def cost_rows(event: Row, costs: Sequence[Cost]) -> list[tuple[Any, ...]]:
+    """Return the rows of `costs` that a row of `events` has."""
+    event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at, *_ = event
+    return [
+        (
+            seq,
+            number,
+            customer_id,
+            event_id,
+            environment_id,
+            event_type,
+            cost.vendor_id,
+            cost.vendor_external_id,
+            cost.category,
+            cost.currency or DEFAULT_COST_CURRENCY,
+            to_units(cost.amount, FIAT_SCALE),
+            occurred_at,
+            created_at,
+        )
+        for number, cost in enumerate(costs)
+    ]
 
 
 def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ...]:

@@ -13,7 +13,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faregate.core.codec import encode
 from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
 from faregate.engine import Engine
-from faregate.rest import catalog, customers, holds, limits, recording, usage, vendors, wallets
+from faregate.rest import (
+    catalog,
+    customers,
+    holds,
+    insights,
+    limits,
+    recording,
+    usage,
+    vendors,
+    wallets,
+)
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
 from faregate.rest.metrics import metrics_text
@@ -25,6 +35,8 @@ from faregate.rest.server import Server
 VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
+    # Before those of one customer: `stats` is no id.
+    *insights.OPERATIONS,
     *customers.OPERATIONS,
     *recording.OPERATIONS,
     *usage.OPERATIONS,

@@ -24,6 +24,7 @@ Tag = Literal[
     "Holds",
     "Limits",
     "Vendors",
+    "Statistics",
     "Accounts",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]
