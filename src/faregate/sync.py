@@ -80,6 +80,7 @@ class SyncEngine:
     list_vendors = _sync(Engine.list_vendors)
     customer_stats = _sync(Engine.customer_stats)
     list_customer_stats = _sync(Engine.list_customer_stats)
+    event_stats = _sync(Engine.event_stats)
     vendor_stats = _sync(Engine.vendor_stats)
     stats = _sync(Engine.stats)
     create_product = _sync(Engine.create_product)

@@ -24,6 +24,7 @@ from faregate.store.protocol import StoreError
 BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
+    "DROP TABLE costs",
     "DROP TABLE vendors",
     "DROP TABLE tier_counters",
     "ALTER TABLE fees DROP COLUMN counted",

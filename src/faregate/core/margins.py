@@ -14,7 +14,7 @@ margin is net revenue in percent of gross: without revenue there is none.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -83,25 +83,25 @@ class Sums:
     __slots__ = ("costs", "events", "revenue", "unconverted")
 
     def __init__(self) -> None:
-        self.revenue = Fraction(0)
-        self.costs = Fraction(0)
+        self.revenue: Fraction | int = 0
+        self.costs: Fraction | int = 0
         self.events = 0
-        self.unconverted: dict[str, tuple[Fraction, Fraction]] = {}
+        self.unconverted: dict[str, tuple[int, int]] = {}
 
-    def add_revenue(self, asset: str, units: Fraction | int, price: Fraction | None) -> None:
+    def add_revenue(self, asset: str, units: int, price: Fraction | None) -> None:
         """Add what was charged, at the price of a unit; None: nothing converts it."""
         if price is not None:
             self.revenue += units if price is ONE else units * price
         elif units:
-            revenue, costs = self.unconverted.get(asset, (Fraction(0), Fraction(0)))
+            revenue, costs = self.unconverted.get(asset, (0, 0))
             self.unconverted[asset] = revenue + units, costs
 
-    def add_costs(self, asset: str, units: Fraction | int, price: Fraction | None) -> None:
+    def add_costs(self, asset: str, units: int, price: Fraction | None) -> None:
         """Add what was paid, at the price of a unit; None: nothing converts it."""
         if price is not None:
             self.costs += units if price is ONE else units * price
         elif units:
-            revenue, costs = self.unconverted.get(asset, (Fraction(0), Fraction(0)))
+            revenue, costs = self.unconverted.get(asset, (0, 0))
             self.unconverted[asset] = revenue, costs + units
 
     def add(self, other: Sums) -> None:
@@ -114,17 +114,33 @@ class Sums:
             self.add_costs(asset, costs, None)
 
     @property
-    def net(self) -> Fraction:
+    def net(self) -> Fraction | int:
         """What is left of the revenue, in units; below 0 where it costs more than it earns."""
         return self.revenue - self.costs
 
     @property
     def margin(self) -> Fraction | None:
         """What is left in percent of the revenue; None without revenue."""
-        return self.net / self.revenue * 100 if self.revenue else None
+        return Fraction(self.net) / self.revenue * 100 if self.revenue else None
 
 
-def shown_amount(units: Fraction, scale: int = FIAT_SCALE) -> Decimal:
+def divided(units: int, shares: Sequence[Fraction | int]) -> list[int]:
+    """Divide whole units in proportion to shares, none below 0: each part rounded down, the rest
+    for the last one that has a share. Where none has, the first gets all.
+
+    >>> divided(100, [1, 2])
+    [33, 67]
+    """
+    whole = sum(shares)
+    if not whole:
+        return [units] + [0] * (len(shares) - 1)
+    parts = [int(units * share // whole) for share in shares]
+    last = max(index for index, share in enumerate(shares) if share)
+    parts[last] += units - sum(parts)
+    return parts
+
+
+def shown_amount(units: Fraction | int, scale: int = FIAT_SCALE) -> Decimal:
     """Return units as an amount, rounded half-even to the scale's decimals."""
     return to_decimal(half_even(units.numerator, units.denominator)[0], scale)
 

@@ -40,7 +40,7 @@ from faregate.insights.types import (
     show_unconverted,
 )
 from faregate.ledger import reading
-from faregate.ledger.profits import Asked
+from faregate.ledger.questions import Asked
 from faregate.ledger.reading import ListedEvent
 from faregate.platform.environments import AccountContext
 from faregate.store.protocol import Queries

@@ -18,12 +18,13 @@ from faregate.core.amounts import FIAT_SCALE, to_units
 from faregate.core.costs import DEFAULT_COST_CURRENCY
 from faregate.core.events import BookedEvent
 from faregate.core.instants import EPOCH, from_us, is_in_range, to_us
-from faregate.core.margins import Exchange, Sums
+from faregate.core.margins import ONE, Exchange, Sums, divided
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.insights.types import DIMENSIONS, MAX_DIMENSIONS, Dimension
-from faregate.ledger import profits
-from faregate.ledger.profits import Asked, Facts
+from faregate.ledger.profits import Fact, Facts, read_facts
+from faregate.ledger.questions import DAY_US, MAX_ROWS, Asked, LanePart, TooManySums, lane_parts
+from faregate.ledger.split_events import SplitEvent, split_events
 from faregate.store.protocol import Queries, Store
 
 DEFAULT_DAYS: Final = 30
@@ -90,6 +91,7 @@ class Groups:
     def __init__(self, asked: Asked, view: CatalogView, exchange: Exchange) -> None:
         self.total = Sums()
         self.by_key: dict[Key, Sums] = defaultdict(Sums)
+        self._known: dict[tuple[Any, ...], Sums] = {}
         self._asked = asked
         self._view = view
         self._exchange = exchange
@@ -97,65 +99,82 @@ class Groups:
     async def read(self, store: Store, queries: Queries) -> None:
         """Add up all lanes, away from the event loop. Raises `FaregateError` (422)."""
         try:
-            for part in await profits.lane_parts(queries, self._asked):
-                facts = await profits.read_facts(queries, self._asked, part)
+            for part in await lane_parts(queries, self._asked):
+                facts = await read_facts(queries, self._asked, part)
                 await asyncio.to_thread(self._add_facts, facts)
                 if self._asked.vendor is None and not self._asked.is_of_costs:
                     await self._add_split(store, queries, part)
-        except profits.TooManySums:
-            detail = f"gives more than {profits.MAX_ROWS} sums: ask about a shorter period"
+        except TooManySums:
+            detail = f"gives more than {MAX_ROWS} sums: ask about a shorter period"
             raise FaregateError(invalid("period_from", detail)) from None
         for sums in self.by_key.values():
             self.total.add(sums)
 
-    async def _add_split(self, store: Store, queries: Queries, part: profits.LanePart) -> None:
-        if profits.is_streamed(self._asked):
-            async for events in profits.split_events(store, queries, self._asked, part):
+    async def _add_split(self, store: Store, queries: Queries, part: LanePart) -> None:
+        if self._asked.is_streamed:
+            async for events in split_events(store, queries, self._asked, part):
                 await asyncio.to_thread(self._add_events, events)
 
     def _add_facts(self, facts: Facts) -> None:
         for fact in facts.revenue:
-            sums = self.by_key[self._key(fact.key)]
+            sums = self._sums_of(fact.key)
             sums.add_revenue(fact.asset, fact.units, self._price(fact))
         for fact in facts.costs:
-            sums = self.by_key[self._key(fact.key)]
+            sums = self._sums_of(fact.key)
             sums.add_costs(fact.asset, fact.units, self._price(fact))
         for count in facts.counts:
-            self.by_key[self._key(count.key)].events += count.events
+            self._sums_of(count.key).events += count.events
 
-    def _price(self, fact: profits.Fact) -> Fraction | None:
+    def _price(self, fact: Fact) -> Fraction | None:
         since = fact.rate_from_us
         return self._exchange.price_since(fact.asset, None if since is None else from_us(since))
 
-    def _add_events(self, events: Iterable[tuple[str, BookedEvent]]) -> None:
-        for customer_id, booked in events:
-            self._add_event(customer_id, booked)
+    def _add_events(self, events: Iterable[SplitEvent]) -> None:
+        for event in events:
+            self._add_event(event)
 
-    def _add_event(self, customer_id: str, booked: BookedEvent) -> None:
-        """Add an event with several fees."""
-        event, at = booked.event, booked.event.occurred_at
-        price_at = self._exchange.price_at
-        shares: dict[Key, Fraction] = defaultdict(Fraction)
-        for fee in booked.result.fees:
-            key = self._key_of(customer_id, booked, fee.price_id)
-            price = price_at(fee.asset, at)
-            self.by_key[key].add_revenue(fee.asset, fee.units, price)
-            shares[key] += 0 if price is None else fee.units * price
-        for key in shares:
-            self.by_key[key].events += 1
-        if self._asked.splits_events:
-            whole = sum(shares.values())
-            for cost in event.costs or ():
-                currency = cost.currency or DEFAULT_COST_CURRENCY
-                units, price = to_units(cost.amount, FIAT_SCALE), price_at(currency, at)
-                for key, share in shares.items():
-                    part = share / whole if whole else Fraction(1, len(shares))
-                    self.by_key[key].add_costs(currency, units * part, price)
+    def _add_event(self, event: SplitEvent) -> None:
+        """Add an event with several fees, with its costs if it is split by its fees."""
+        price_at, at = self._exchange.price_at, event.occurred_at
+        shares: dict[Sums, Fraction | int] = {}
+        for price_id, asset, units in event.fees:
+            sums = self._sums_of(self._values(event, price_id))
+            price = price_at(asset, at)
+            sums.add_revenue(asset, units, price)
+            share = 0 if price is None else units if price is ONE else units * price
+            shares[sums] = shares.get(sums, 0) + share
+        for sums in shares:
+            sums.events += 1
         # In the total, the event is one.
         self.total.events -= len(shares) - 1
+        if self._asked.splits_events:
+            for currency, units in event.costs:
+                price = price_at(currency, at)
+                for sums, part in zip(shares, divided(units, list(shares.values())), strict=True):
+                    sums.add_costs(currency, part, price)
+
+    def _values(self, event: SplitEvent, price_id: str) -> tuple[Any, ...]:
+        """Return what the ledger would have for each dimension."""
+        found: list[Any] = []
+        for name in self._asked.by:
+            if name == "customer":
+                found.append(event.customer_id)
+            elif name == "event_type":
+                found.append(event.event_type)
+            elif name in ("day", "month"):
+                found.append(event.created_us // DAY_US)
+            else:
+                found.append(price_id)
+        return tuple(found)
+
+    def _sums_of(self, values: tuple[Any, ...]) -> Sums:
+        """Return the group of a sum, given what the ledger has for each dimension."""
+        sums = self._known.get(values)
+        if sums is None:
+            sums = self._known[values] = self.by_key[self._key(values)]
+        return sums
 
     def _key(self, values: tuple[Any, ...]) -> Key:
-        """Return the group of a sum, given what the ledger has for each dimension."""
         key: list[Any] = []
         place = 0
         for name in self._asked.by:
@@ -171,17 +190,6 @@ class Groups:
                 value = day if name == "day" else f"{day:%Y-%m}"
             key.append(value)
         return tuple(key)
-
-    def _key_of(self, customer_id: str, booked: BookedEvent, price_id: str) -> Key:
-        has: Mapping[str, Any] = {
-            "customer": customer_id,
-            "event_type": booked.event.event_type,
-            "product": price_id,
-            "price": price_id,
-            "day": to_us(booked.created_at) // profits.DAY_US,
-            "month": to_us(booked.created_at) // profits.DAY_US,
-        }
-        return self._key(tuple([has[name] for name in self._asked.by]))
 
     def _product(self, price_id: str | None) -> Key | None:
         price = None if price_id is None else self._view.prices.get(price_id)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -299,6 +299,12 @@ class BatchRows:
             ],
             "outbox": self.outbox,
         }
+
+
+EVENT_OF_COSTS: Final = (
+    "event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at"
+)
+"""What rows of `costs` take from their event, as `cost_rows` reads it."""
 
 
 def cost_rows(event: Row, costs: Sequence[Cost]) -> list[tuple[Any, ...]]:
