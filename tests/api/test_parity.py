@@ -17,12 +17,10 @@ NUMBER = 987654
 NOT_YET = {
     "accounts": "connected accounts are yet to come",
     "billing_portal": "there is no portal yet",
-    "customers": "statistics are yet to come",
     "products.archive_version": "make another version the default instead",
     "products.delete": "products cannot be deleted yet",
     "products.get_subscribers": "yet to come; customers show their subscriptions",
     "top_ups": "payments are yet to come: credit wallets by adjustments",
-    "vendors_vendors_ops": "statistics are yet to come",
     "webhooks_webhooks": "webhooks are yet to come",
 }
 """Why an operation, or all that is missing of a group, is not there."""

@@ -153,24 +153,29 @@ class Question:
 
     def numbered(self, alias: str) -> list[str]:
         """Return what rows must fulfil that have an event's number."""
-        asked, lane = self.asked, self.lane
+        lane, customer_id = self.lane, self.asked.customer_id
+        number = self.mark(lane.number)
+        start, end = self.mark(lane.from_seq), self.mark(lane.before_seq)
         found = [
-            f"{alias}.lane = {self.mark(lane.number)}",
-            f"{alias}.seq >= {self.mark(lane.from_seq)}",
-            f"{alias}.seq < {self.mark(lane.before_seq)}",
-            f"{alias}.environment_id = {self.mark(asked.environment_id)}",
+            f"{alias}.lane = {number}",
+            f"{alias}.environment_id = {self.mark(self.asked.environment_id)}",
             *self.booked(alias),
         ]
-        if asked.customer_id is not None:
-            customer, number = self.mark(asked.customer_id), self.mark(lane.number)
-            found += [
-                f"{alias}.customer_id = {customer}",
-                f"{alias}.seq IN (SELECT c.seq FROM customer_events c WHERE c.lane = {number} "
-                f"AND c.customer_id = {customer} UNION ALL SELECT n.seq FROM events n "
-                f"WHERE n.lane = {number} AND n.customer_id = {customer} "
-                f"AND n.seq > (SELECT l.indexed_seq FROM lanes l WHERE l.lane = {number}))",
-            ]
-        return found
+        if customer_id is None:
+            return [*found, f"{alias}.seq >= {start}", f"{alias}.seq < {end}"]
+        # From the index that the lane writes behind its commits, and the newest that are not in it.
+        customer = self.mark(customer_id)
+        parts = [
+            f"SELECT {one}.seq FROM {table} {one} WHERE {one}.lane = {number} "
+            f"AND {one}.customer_id = {customer} AND {one}.seq >= {start} AND {one}.seq < {end}"
+            for one, table in (("i", "customer_events"), ("n", "events"))
+        ]
+        newest = f"n.seq > (SELECT l.indexed_seq FROM lanes l WHERE l.lane = {number})"
+        return [
+            *found,
+            f"{alias}.customer_id = {customer}",
+            f"{alias}.seq IN ({' UNION ALL '.join(parts)} AND {newest})",
+        ]
 
     def booked(self, alias: str) -> list[str]:
         """Return that rows were booked in the period."""

@@ -13,7 +13,7 @@ from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 revision = "0008"
 down_revision = "0006"
 
-SLICE = 5_000
+SLICE = 1_000
 COLUMNS = "lane, seq, customer_id, event_id, environment_id, event_type, occurred_at, created_at"
 
 
