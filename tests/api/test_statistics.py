@@ -95,8 +95,8 @@ def test_the_published_client_reads_what_a_vendor_charges(
         by_id = {"id": "d", "amount": 2.5, "vendor_id": acme, "category": "cpu"}
         assert me.post("events", usage(me.customer(), event("c", costs=[by_id]))).status == 204
     stats = vendors.get_vendor_stats(acme)
-    assert stats.total_costs == 3.5
-    assert [(c.category, c.cost) for c in stats.categories] == [("cpu", 2.5), ("gpu", 1)]
+    assert stats["total_costs"] == 3.5
+    assert [(c.category, c["cost"]) for c in stats.categories] == [("cpu", 2.5), ("gpu", 1)]
     gpu = vendors.get_vendor_stats(acme, category="gpu", period_from=date(2020, 1, 1))
     assert (gpu.total_costs, len(gpu.categories)) == (1, 1)
     assert vendors.get_vendor_stats(acme, period_to=date(2020, 1, 1)).total_costs == 0
@@ -157,6 +157,7 @@ def test_groups_over_a_real_port(server: RunningServer) -> None:
             "total_costs": 1,
             "net_revenue": 8,
         }
+        assert me.get("stats").body == me.get("stats?group_by=customer&sort=net_revenue").body
         (sold,) = [g for g in me.get("stats?group_by=product").body["items"] if g["product_id"]]
         assert (sold["product_code"], sold["product_version"], sold["events"]) == ("tokens", 1, 2)
         assert four(sold) == (6, 1, 5, Decimal("83.33"))
@@ -216,7 +217,6 @@ def test_what_is_wrong_with_a_question_is_named(me: Caller, query: str, field: s
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("", "group_by"),
         ("?group_by=", "group_by"),
         ("?group_by=colour", "group_by"),
         ("?group_by=day&sort=events", "sort"),

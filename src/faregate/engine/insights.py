@@ -142,7 +142,7 @@ class InsightOperations(EngineBase):
 
     async def stats(
         self,
-        group_by: str,
+        group_by: str = "customer",
         limit: int = 20,
         offset: int = 0,
         *,
@@ -221,18 +221,11 @@ class InsightOperations(EngineBase):
         self, listed: Sequence[ListedEvent], *, context: AccountContext | None = None
     ) -> list[Profitability | None]:
         """Return what each event of a page brings, as `event_stats` does."""
-        environment = self._environment(context)
-        by_lane: dict[int, list[tuple[str, str]]] = {}
-        for event in listed:
-            lane = await self._lane_of(environment, event.customer_id)
-            by_lane.setdefault(lane.number, []).append((event.id, event.customer_id))
+        keys = [(event.id, event.customer_id) for event in listed]
         booked: dict[tuple[str, str], BookedEvent] = {}
-        for number, keys in by_lane.items():
-            booked |= await reading.read_events(self._store, number, keys)
-        found = await self.event_stats(
-            [booked[event.id, event.customer_id] for event in listed], context=context
-        )
-        return found
+        for lane in self._lanes:
+            booked |= await reading.read_events(self._store, lane.number, keys)
+        return await self.event_stats([booked[key] for key in keys], context=context)
 
     async def _add_up(self, asked: Asked) -> Groups:
         """Add up in one snapshot, at the rates that are in it."""

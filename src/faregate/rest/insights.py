@@ -53,7 +53,7 @@ class StatsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """By what (one or two dimensions, separated by a comma), of which days (UTC, both included;
     default: the last 30), of whom, in which order (`-`: from the highest on)."""
 
-    group_by: Annotated[str, Meta(min_length=1, max_length=200)]
+    group_by: Annotated[str, Meta(min_length=1, max_length=200)] = "customer"
     limit: Limit = 20
     offset: Offset = 0
     period_from: date | None = None
