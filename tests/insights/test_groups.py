@@ -214,11 +214,11 @@ def test_of_one_customer_there_is_nothing_of_others(database_url: str, by: str) 
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5000])
-def test_events_of_several_fees_are_whole_wherever_a_page_of_fees_ends(
+def test_events_of_several_fees_are_whole_wherever_a_page_ends(
     database_url: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(split_events, "STREAMED", size)
-    monkeypatch.setattr(split_events, "STREAMED_FEES", size)
+    monkeypatch.setattr(split_events, "STREAMED_BY_ALL", size)
 
     async def story() -> None:
         async with open_shop(database_url) as engine:

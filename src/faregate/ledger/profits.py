@@ -53,23 +53,45 @@ class Facts(msgspec.Struct):
     counts: list[Count] = []
 
 
+# Look-ups are subqueries, not joins: of the newest rows little is known, and a join that is planned
+# for one row may compare each with each.
+_PRICE: Final = (
+    "CASE WHEN e.fee_count = 1 THEN (SELECT f.price_id FROM fees f "
+    "WHERE f.lane = e.lane AND f.fee_id = e.first_fee_id) END"
+)
 _EVENT: Final = {
     "customer": ("e.customer_id",),
     "event_type": ("e.event_type",),
-    "product": ("f.price_id",),
-    "price": ("f.price_id",),
+    "product": (_PRICE,),
+    "price": (_PRICE,),
     "day": (f"e.created_at / {DAY_US}",),
     "month": (f"e.created_at / {DAY_US}",),
+}
+
+
+def _event_of_fee(column: str) -> str:
+    return (
+        f"(SELECT e.{column} FROM events e WHERE e.lane = f.lane AND e.event_id = f.event_id "
+        "AND e.customer_id = f.customer_id)"
+    )
+
+
+_FEE: Final = {
+    "customer": ("f.customer_id",),
+    "event_type": (_event_of_fee("event_type"),),
+    "day": (f"f.created_at / {DAY_US}",),
+    "month": (f"f.created_at / {DAY_US}",),
 }
 _VENDOR: Final = (
     "COALESCE(k.vendor_id, (SELECT v.id FROM vendors v "
     "WHERE v.environment_id = k.environment_id AND v.external_id = k.vendor_external_id))"
 )
+_PRICE_OF_COST: Final = f"(SELECT {_PRICE} FROM events e WHERE e.lane = k.lane AND e.seq = k.seq)"
 _COST: Final = {
     "customer": ("k.customer_id",),
     "event_type": ("k.event_type",),
-    "product": ("f.price_id",),
-    "price": ("f.price_id",),
+    "product": (_PRICE_OF_COST,),
+    "price": (_PRICE_OF_COST,),
     "day": (f"k.created_at / {DAY_US}",),
     "month": (f"k.created_at / {DAY_US}",),
     "vendor": (_VENDOR, f"CASE WHEN {_VENDOR} IS NULL THEN k.vendor_external_id END"),
@@ -91,13 +113,13 @@ _ASSET_OF_ACCOUNT: Final = (
 
 async def read_facts(queries: Queries, asked: Asked, lane: LanePart) -> Facts:
     """Add up one lane. Where one customer is asked about, or events are split by their fees, those
-    with several fees are left out: `split_events` has
-    them, costs and all in the second case."""
+    with several fees are left out: `split_events` has them, costs and all in the second case."""
     facts = Facts()
     if not asked.is_of_costs and asked.vendor is None:
-        await _single_fees(queries, asked, lane, facts)
-        if not asked.is_streamed:
-            await _several_fees(queries, asked, lane, facts)
+        if asked.is_streamed:
+            await _single_fees(queries, asked, lane, facts)
+        else:
+            await _fees(queries, asked, lane, facts)
         await _transactions(queries, asked, lane, facts)
     await _costs(queries, asked, lane, facts)
     return facts
@@ -114,7 +136,7 @@ def _fact(row: Row, keys: int) -> Fact:
 
 
 async def _single_fees(queries: Queries, asked: Asked, lane: LanePart, facts: Facts) -> None:
-    """Add events that have at most one fee."""
+    """Add events that have at most one fee, which is in their own row."""
     question = Question(asked, lane)
     keys = question.keys(_EVENT)
     rate = question.rate("e.fee_asset", "e.occurred_at")
@@ -122,7 +144,7 @@ async def _single_fees(queries: Queries, asked: Asked, lane: LanePart, facts: Fa
         queries,
         [*keys, "e.fee_asset", rate],
         [*_sum("e.fee_units"), "count(*)"],
-        f"events e{question.first_fee()}",
+        "events e",
         [*question.numbered("e"), "e.fee_count <= 1"],
     )
     for row in found:
@@ -131,23 +153,22 @@ async def _single_fees(queries: Queries, asked: Asked, lane: LanePart, facts: Fa
             facts.revenue.append(_fact(row, len(keys)))
 
 
-async def _several_fees(queries: Queries, asked: Asked, lane: LanePart, facts: Facts) -> None:
-    """Add events that have several fees, from these."""
+async def _fees(queries: Queries, asked: Asked, lane: LanePart, facts: Facts) -> None:
+    """Add the fees of all events, and count these."""
     question = Question(asked, lane)
-    keys = question.keys(_EVENT)
-    rate = question.rate("f.asset", "e.occurred_at")
-    joined = ["e.lane = f.lane", "e.event_id = f.event_id", "e.customer_id = f.customer_id"]
+    keys = question.keys(_FEE)
+    rate = question.rate("f.asset", _event_of_fee("occurred_at"))
     found = await question.ask(
         queries,
         [*keys, "f.asset", rate],
         _sum("f.units"),
-        "fees f CROSS JOIN events e",  # In this order, on SQLite.
-        [*question.fee_range(), *joined, *question.numbered("e"), "e.fee_count > 1"],
+        "fees f CROSS JOIN customers c",  # In this order, on SQLite.
+        [*question.fee_range(), *question.booked("f"), *question.of_customers("f")],
     )
     facts.revenue += [_fact(row, len(keys)) for row in found]
     question = Question(asked, lane)
-    where = [*question.numbered("e"), "e.fee_count > 1"]
-    found = await question.ask(queries, question.keys(_EVENT), ["count(*)"], "events e", where)
+    keys, where = question.keys(_EVENT), question.numbered("e")
+    found = await question.ask(queries, keys, ["count(*)"], "events e", where)
     facts.counts += [Count(tuple(row[:-1]), row[-1]) for row in found]
 
 
@@ -170,8 +191,7 @@ async def _transactions(queries: Queries, asked: Asked, lane: LanePart, facts: F
             f"t.kind IN ({kinds})",
             "t.units <> 0",
             *question.booked("t"),
-            "c.id = t.customer_id",
-            f"c.environment_id = {question.mark(asked.environment_id)}",
+            *question.of_customers("t"),
         ]
         if asked.customer_id is not None:
             where.append(f"t.customer_id = {question.mark(asked.customer_id)}")
@@ -202,10 +222,11 @@ async def _costs(queries: Queries, asked: Asked, lane: LanePart, facts: Facts) -
 
 def _cost_source(question: Question) -> tuple[list[str], str, list[str]]:
     asked = question.asked
-    source, where = "costs k", question.numbered("k")
+    where = question.numbered("k")
     if asked.splits_events:
-        source += f" CROSS JOIN events e{question.first_fee()}"
-        where += ["e.lane = k.lane", "e.seq = k.seq", "e.fee_count <= 1"]
+        where.append(
+            "(SELECT e.fee_count FROM events e WHERE e.lane = k.lane AND e.seq = k.seq) <= 1"
+        )
     if asked.vendor is not None:
         vendor_id, external_id = asked.vendor
         condition = f"k.vendor_id = {question.mark(vendor_id)}"
@@ -215,4 +236,4 @@ def _cost_source(question: Question) -> tuple[list[str], str, list[str]]:
         where.append(f"({condition})")
     if asked.category is not None:
         where.append(f"k.category = {question.mark(asked.category)}")
-    return question.keys(_COST), source, where
+    return question.keys(_COST), "costs k", where

@@ -94,8 +94,7 @@ async def _place(queries: Queries, asked: Asked, lane: int, last_seq: int) -> La
             start,
             end,
         )
-        # A prefix and ten letters, which are the millisecond in which the id was made.
-        ids.append(found[0][0][:14] if found else "")
+        ids.append(made_then(found[0][0]) if found else "")
     return LanePart(lane, start, end, ids[0], f"{ids[1]}~")
 
 
@@ -195,12 +194,10 @@ class Question:
             f"f.fee_id <= {self.mark(lane.last_fee_id)}",
         ]
 
-    def first_fee(self) -> str:
-        """Join the fee of events that have one only, if it is asked about."""
-        if not self.asked.splits_events:
-            return ""
-        conditions = [*self.fee_range(), "f.fee_id = e.first_fee_id", "e.fee_count = 1"]
-        return f" LEFT JOIN fees f ON {' AND '.join(conditions)}"
+    def of_customers(self, alias: str) -> list[str]:
+        """Return that rows are of customers (`c`) of this environment."""
+        environment = self.mark(self.asked.environment_id)
+        return [f"c.id = {alias}.customer_id", f"c.environment_id = {environment}"]
 
     async def ask(
         self,
@@ -221,6 +218,12 @@ class Question:
         if len(found) > MAX_ROWS:
             raise TooManySums
         return list(found)
+
+
+def made_then(fee_id: str) -> str:
+    """Return how all fees' ids begin that were made in the same millisecond: an event's are. After
+    the prefix, ten letters are the time."""
+    return fee_id[:14]
 
 
 def first_id(prefix: str, at_us: int) -> str:

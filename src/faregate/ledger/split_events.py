@@ -13,12 +13,12 @@ from faregate.core.costs import DEFAULT_COST_CURRENCY
 from faregate.core.events import BookedEvent
 from faregate.core.instants import from_us, to_us
 from faregate.ledger import rows
-from faregate.ledger.questions import Asked, LanePart, Question
-from faregate.store.protocol import Queries, Store, Wanted
+from faregate.ledger.questions import Asked, LanePart, Question, made_then
+from faregate.store.protocol import Pair, Queries, Rows, Store, Wanted
 
 STREAMED: Final = 500
-STREAMED_FEES: Final = 5_000
-"""Events of a customer, and fees of everybody, that are looked at before others have their turn."""
+STREAMED_BY_ALL: Final = 2_000
+"""Events of a customer, and of everybody, that are looked at before others have their turn."""
 
 
 class SplitEvent(NamedTuple):
@@ -81,50 +81,49 @@ def _split(customer_id: str, booked: BookedEvent) -> SplitEvent:
 async def _of_all(
     _store: Store, queries: Queries, asked: Asked, lane: LanePart
 ) -> AsyncIterator[list[SplitEvent]]:
-    """Walk everybody's, in the order of their fees."""
-    after, limit = "", STREAMED_FEES
+    """Walk everybody's, with all fees and costs that lie between the first and the last."""
+    after = lane.from_seq - 1
     while True:
         question = Question(asked, lane)
-        joined = ["e.lane = f.lane", "e.event_id = f.event_id", "e.customer_id = f.customer_id"]
-        where = [
-            *question.fee_range(),
-            f"f.fee_id > {question.mark(after)}",
-            *joined,
-            *question.numbered("e"),
-            "e.fee_count > 1",
-        ]
+        where = [*question.numbered("e"), "e.fee_count > 1", f"e.seq > {question.mark(after)}"]
         found = await queries.fetch(
-            "SELECT f.fee_id, f.price_id, f.asset, f.units, e.seq, e.customer_id, "
-            "e.event_type, e.created_at, e.occurred_at FROM fees f CROSS JOIN events e "
-            f"WHERE {' AND '.join(where)} ORDER BY f.fee_id LIMIT {limit}",
+            "SELECT e.seq, e.event_id, e.customer_id, e.event_type, e.created_at, e.occurred_at, "
+            f"e.first_fee_id FROM events e WHERE {' AND '.join(where)} "
+            f"ORDER BY e.seq LIMIT {STREAMED_BY_ALL}",
             *question.values,
         )
-        by_seq: dict[int, SplitEvent] = {}
-        for _, price_id, asset, units, seq, customer_id, event_type, created_us, at in found:
-            if seq not in by_seq:
-                by_seq[seq] = SplitEvent(customer_id, event_type, created_us, from_us(at), [], [])
-            by_seq[seq].fees.append((price_id, asset, units))
-        is_last = len(found) < limit
-        if found and not is_last:
-            # The last event's other fees may be on the next page: it is read again, whole.
-            last_seq = found[-1][4]
-            whole = [row for row in found if row[4] != last_seq]
-            del by_seq[last_seq]
-            if whole:
-                after = whole[-1][0]
-            else:
-                limit *= 2
-        if by_seq:
-            costs = await queries.fetch(
-                "SELECT seq, currency, units FROM costs "
-                "WHERE lane = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq, number",
-                lane.number,
-                min(by_seq),
-                max(by_seq),
-            )
-            for seq, currency, units in costs:
-                if seq in by_seq:
-                    by_seq[seq].costs.append((currency, units))
-            yield list(by_seq.values())
-        if is_last:
+        if found:
+            after = found[-1][0]
+            yield await _with_fees(queries, lane.number, found)
+        if len(found) < STREAMED_BY_ALL:
             return
+
+
+async def _with_fees(queries: Queries, lane: int, found: Rows) -> list[SplitEvent]:
+    by_key: dict[Pair, SplitEvent] = {}
+    by_seq: dict[int, SplitEvent] = {}
+    for seq, event_id, customer_id, event_type, created_us, occurred_us, _ in found:
+        at = from_us(occurred_us)
+        event = SplitEvent(customer_id, event_type, created_us, at, [], [])
+        by_key[event_id, customer_id] = by_seq[seq] = event
+    fees = await queries.fetch(
+        "SELECT event_id, customer_id, price_id, asset, units FROM fees "
+        "WHERE lane = $1 AND fee_id >= $2 AND fee_id <= $3 ORDER BY fee_id",
+        lane,
+        made_then(found[0][-1]),
+        f"{made_then(found[-1][-1])}~",
+    )
+    for event_id, customer_id, *fee in fees:
+        if (event_id, customer_id) in by_key:
+            by_key[event_id, customer_id].fees.append((fee[0], fee[1], fee[2]))
+    costs = await queries.fetch(
+        "SELECT seq, currency, units FROM costs "
+        "WHERE lane = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq, number",
+        lane,
+        found[0][0],
+        found[-1][0],
+    )
+    for seq, currency, units in costs:
+        if seq in by_seq:
+            by_seq[seq].costs.append((currency, units))
+    return list(by_seq.values())
