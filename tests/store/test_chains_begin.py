@@ -37,6 +37,7 @@ BEFORE = (
     "DROP INDEX accounts_by_external_id",
     "ALTER TABLE environments DROP COLUMN external_id",
     "ALTER TABLE environments DROP COLUMN metadata",
+    "DROP TABLE costs",
     "DROP TABLE vendors",
     "DROP TABLE tier_counters",
     "ALTER TABLE fees DROP COLUMN counted",

@@ -353,7 +353,7 @@ def charge(
         missing = total - credit_line(account, wanted)
         if total > 0 and missing > 0 and not catalog.renewals.may_overdraw:
             return Short(account_id, missing, _short(account_id, total, total - missing, scale))
-        name = fee_id or derived_id("fee", at, subscription_id, account_id, str(to_us(at)))
+        name = fee_id or derived_id("fee", now, subscription_id, account_id, str(to_us(at)))
         if total > 0:
             moved = debit(account, total, REVENUE, name, now, scale, wanted)
             if isinstance(moved, Problem):

@@ -15,6 +15,7 @@ from faregate.engine.catalog import CatalogOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
+from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
@@ -36,6 +37,7 @@ class Engine(
     SubscriptionOperations,
     UsageOperations,
     HoldOperations,
+    InsightOperations,
     LimitOperations,
     VendorOperations,
     WalletOperations,

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from faregate.core.accounts import Account, Transfer, restore_account
+from faregate.core.amounts import FIAT_SCALE, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
-from faregate.core.costs import Cost
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.customers import CustomerState, first_due
 from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
@@ -104,6 +105,7 @@ class BatchRows:
         "_subscribers",
         "_tiers",
         "_uses",
+        "costs",
         "events",
         "fees",
         "outbox",
@@ -116,6 +118,7 @@ class BatchRows:
         self._seq = last_seq
         self.events: list[tuple[Any, ...]] = []
         self.fees: list[tuple[Any, ...]] = []
+        self.costs: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
         self.transactions: list[tuple[Any, ...]] = []
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
@@ -279,6 +282,8 @@ class BatchRows:
                 asset,
             )
         )
+        if event.costs:
+            self.costs += cost_rows(self.events[-1], event.costs)
 
     @property
     def numbered_events(self) -> list[tuple[str, int]]:
@@ -295,6 +300,7 @@ class BatchRows:
         return {
             "events": self.events,
             "fees": self.fees,
+            "costs": self.costs,
             "transfers": self.transfers,
             "transactions": self.transactions,
             "grants": [_grant_row(*row) for row in self._grants.values()],
@@ -315,6 +321,35 @@ class BatchRows:
             "due_work": list(self._due.values()),
             "outbox": self.outbox,
         }
+
+
+EVENT_OF_COSTS: Final = (
+    "event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at"
+)
+"""What rows of `costs` take from their event, as `cost_rows` reads it."""
+
+
+def cost_rows(event: Row, costs: Sequence[Cost]) -> list[tuple[Any, ...]]:
+    """Return the rows of `costs` that a row of `events` has."""
+    event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at, *_ = event
+    return [
+        (
+            seq,
+            number,
+            customer_id,
+            event_id,
+            environment_id,
+            event_type,
+            cost.vendor_id,
+            cost.vendor_external_id,
+            cost.category,
+            cost.currency or DEFAULT_COST_CURRENCY,
+            to_units(cost.amount, FIAT_SCALE),
+            occurred_at,
+            created_at,
+        )
+        for number, cost in enumerate(costs)
+    ]
 
 
 def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from faregate.rest import (
     clocks,
     customers,
     holds,
+    insights,
     limits,
     recording,
     revenue,
@@ -39,6 +40,8 @@ from faregate.rest.server import Server
 VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
+    # Before those of one customer: `stats` is no id.
+    *insights.OPERATIONS,
     *customers.OPERATIONS,
     *subscriptions.OPERATIONS,
     *clocks.OPERATIONS,

@@ -27,6 +27,7 @@ Tag = Literal[
     "Test clocks",
     "Statistics",
     "Vendors",
+    "Statistics",
     "Accounts",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]
