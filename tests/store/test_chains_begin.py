@@ -41,6 +41,8 @@ BEFORE = (
     "DROP TABLE vendors",
     "DROP TABLE tier_counters",
     "ALTER TABLE fees DROP COLUMN counted",
+    "ALTER TABLE fees DROP COLUMN paid_units",
+    "ALTER TABLE fees DROP COLUMN exchange_rate",
     "UPDATE alembic_version SET version_num = '0003'",
 )
 COLUMNS = "lane, seq, customer_id, asset, from_account, to_account, units, reference, at"

@@ -17,7 +17,12 @@ from faregate.core.amounts import Number
 from faregate.core.costs import Cost
 from faregate.store.schema import COSTS, names
 
-BEFORE = ("DROP TABLE costs", "UPDATE alembic_version SET version_num = '0009'")
+BEFORE = (
+    "DROP TABLE costs",
+    "ALTER TABLE fees DROP COLUMN paid_units",
+    "ALTER TABLE fees DROP COLUMN exchange_rate",
+    "UPDATE alembic_version SET version_num = '0009'",
+)
 ROWS = f"SELECT lane, {names(COSTS)} FROM costs ORDER BY lane, seq, number"
 BATCHES, EVENTS = 5, 300
 """Of the events three quarters have costs: more than the upgrade takes at a time."""

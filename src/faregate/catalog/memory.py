@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -16,6 +17,7 @@ from faregate.core.instants import from_us
 from faregate.core.limits import Limit
 from faregate.core.plans import PlanCredit, PlanPrice, compile_credit, compile_fixed
 from faregate.core.prices import Entitlement, FixedPrice, Price, UsageBasedPrice
+from faregate.core.rates import Rate
 from faregate.core.subscriptions import (
     RENEWALS,
     CatalogView,
@@ -23,7 +25,7 @@ from faregate.core.subscriptions import (
     CompiledVersion,
     RenewalRules,
 )
-from faregate.store.protocol import Rows, Store
+from faregate.store.protocol import Row, Rows, Store
 
 Plans = tuple[tuple[PlanPrice, ...], tuple[PlanCredit, ...]]
 """A version's fixed prices and entitlements."""
@@ -56,6 +58,18 @@ class ProductRow(msgspec.Struct, frozen=True):
             return None
         row = self.versions.get(self.defaults[-1][1])
         return None if row is None or row.status == "archived" else row.version
+
+
+def read_rate(row: Row) -> Rate:
+    """Read a row of `asset_rates` from its source on."""
+    source, valid_from, valid_to, rate, inverse = row
+    return Rate(
+        source,
+        from_us(valid_from),
+        None if valid_to is None else from_us(valid_to),
+        Decimal(rate) if rate else None,
+        None if inverse is None else Decimal(inverse),
+    )
 
 
 class CatalogMemory:
@@ -136,6 +150,12 @@ class CatalogMemory:
             row[0]: (row[1], RENEWALS if row[2] is None else decode(RenewalRules, row[2]))
             for row in await fetch("SELECT id, timezone, renewals FROM environments")
         }
+        rates: dict[int, dict[str, list[Rate]]] = defaultdict(lambda: defaultdict(list))
+        for environment_id, code, *columns in await fetch(
+            "SELECT environment_id, asset, source, valid_from, valid_to, rate, inverse_rate "
+            "FROM asset_rates ORDER BY asset, valid_from DESC"
+        ):
+            rates[environment_id][code].append(read_rate(columns))
         clocks: dict[int, dict[str, datetime]] = defaultdict(dict)
         for environment_id, clock_id, now_us in await fetch(
             "SELECT environment_id, id, now_us FROM test_clocks"
@@ -153,6 +173,7 @@ class CatalogMemory:
                 tuple(limits[environment_id]),
                 *settings.get(environment_id, ("UTC", RENEWALS)),
                 clocks[environment_id],
+                {code: tuple(found) for code, found in rates[environment_id].items()},
             )
             for environment_id in environments
         }
@@ -167,6 +188,7 @@ class CatalogMemory:
         timezone: str,
         renewals: RenewalRules,
         clocks: dict[str, datetime],
+        rates: dict[str, tuple[Rate, ...]],
     ) -> CatalogView:
         compiled: dict[str, CompiledProduct] = {}
         prices: dict[str, CompiledPrice] = {}
@@ -195,7 +217,7 @@ class CatalogMemory:
             )
         has_tiers = any(price.tiering is not None for price in prices.values())
         return CatalogView(
-            epoch, assets, compiled, prices, limits, timezone, has_tiers, renewals, clocks
+            epoch, assets, compiled, prices, limits, timezone, has_tiers, renewals, clocks, rates
         )
 
     def _compile_plans(

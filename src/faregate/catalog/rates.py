@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from faregate.catalog.memory import CatalogMemory
+from faregate.catalog.memory import CatalogMemory, read_rate
 from faregate.catalog.types import AddAssetRate, AssetQuote, AssetRate, QuoteAsset
 from faregate.core.amounts import AmountError, Number, plain, to_units
 from faregate.core.assets import CURRENCIES, Asset
-from faregate.core.instants import from_us, is_in_range, to_us
+from faregate.core.instants import is_in_range, to_us
 from faregate.core.prices import RATE_DECIMALS
 from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
 from faregate.core.rates import Rate, convert, rate_at, schedule
-from faregate.store.protocol import Queries, Row
+from faregate.store.protocol import Queries
 
 
 def check_rate(rate: Number | None, inverse_rate: Number | None) -> str | None:
@@ -36,18 +36,7 @@ async def read_rates(queries: Queries, environment_id: int, code: str) -> list[R
         environment_id,
         code,
     )
-    return [_read(row) for row in found]
-
-
-def _read(row: Row) -> Rate:
-    source, valid_from, valid_to, rate, inverse = row
-    return Rate(
-        source,
-        from_us(valid_from),
-        None if valid_to is None else from_us(valid_to),
-        Decimal(rate) if rate else None,
-        None if inverse is None else Decimal(inverse),
-    )
+    return [read_rate(row) for row in found]
 
 
 async def rates_of_currency(
@@ -61,7 +50,7 @@ async def rates_of_currency(
         environment_id,
         currency,
     )
-    return [(asset, _read(row)) for asset, *row in found]
+    return [(asset, read_rate(row)) for asset, *row in found]
 
 
 async def write_rate(queries: Queries, environment_id: int, code: str, rate: Rate) -> None:

@@ -10,6 +10,8 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import BREAKAGE, Account, Movement
+from faregate.core.assets import Asset
+from faregate.core.conversion import Funding
 from faregate.core.customers import Changes
 from faregate.core.grants import Grant, with_remaining
 from faregate.core.ids import derived_id
@@ -29,11 +31,13 @@ from faregate.core.wallet import check_credit, credit
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of a bill, the account that it is charged to, and that account's scale."""
+    """A line of a bill, in units of the price's asset, and the account that it is charged to, in
+    another asset if there is a `funding`."""
 
     account_id: str
-    scale: int
+    asset: Asset
     line: FeeLine
+    funding: Funding | None = None
 
 
 def new_cycles(
@@ -124,8 +128,8 @@ def price_line(
         from_at,
         to_at,
     )
-    asset = cycle.account_id.rpartition(":")[2]
-    return Line(cycle.account_id, price.amount_in(asset).asset.scale, line)
+    amount = next((a for a in price.amounts if a.account_id == cycle.account_id), price.amounts[0])
+    return Line(cycle.account_id, amount.asset, line, amount.funding)
 
 
 def period_share(cycle: Cycle, from_at: datetime, to_at: datetime) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.compiled import CompiledPrice
+from faregate.core.conversion import funding_rate, no_rate, rounded_up
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
 from faregate.core.grants import Purpose
@@ -86,9 +87,16 @@ def estimate(
         products.update((compiled.product_id, compiled.product_code))
         carried = changes.carry((compiled.id, priced.asset.code))
         units, _ = fee_units(match.numerator, priced.denominator, carried, match.before_units)
+        scale, funding = priced.asset.scale, priced.funding
+        if funding is not None:
+            rate = funding_rate(funding, priced.asset.code, catalog.rates, now)
+            if rate is None:
+                warnings.append(no_rate(priced.asset.code, funding.asset.code, now))
+                continue
+            units, scale = rounded_up(units, priced.asset, funding.asset, rate), funding.asset.scale
         before = found.get(priced.account_id)
         total = units + (0 if before is None else before.units)
-        found[priced.account_id] = Estimate(priced.account_id, total, priced.asset.scale)
+        found[priced.account_id] = Estimate(priced.account_id, total, scale)
     if not found:
         return Decline("no_price", "; ".join(warnings))
     if len(found) > 1:

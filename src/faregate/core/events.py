@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,13 @@ from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.codec import same_json
 from faregate.core.compiled import CompiledPrice, PricedAsset
+from faregate.core.conversion import (
+    funding_rate,
+    in_currency,
+    no_rate,
+    paid_units,
+    shown_rate,
+)
 from faregate.core.costs import Cost, check_costs
 from faregate.core.customers import Changes
 from faregate.core.given import FreeData, Id, Instant, ShortText, check_free
@@ -57,7 +65,8 @@ class UsageEvent(
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
     `account_id`. `value_index` says which of the price's values applied (of tiers, the one in which
-    it ended), `counted` what the tiers counted of it."""
+    it ended), `counted` what the tiers counted of it. Where the account is in another asset,
+    `paid_units` of that were debited, at `exchange_rate`."""
 
     id: str
     price_id: str
@@ -67,6 +76,13 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     units: int
     volume: int | Decimal | None
     counted: TierCount | None = None
+    paid_units: int | None = None
+    exchange_rate: Decimal | None = None
+
+    @property
+    def debited_units(self) -> int:
+        """What was taken from the account."""
+        return self.units if self.paid_units is None else self.paid_units
 
 
 class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -236,18 +252,28 @@ def _book(
         slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes, catalog, at)
+        rate: Fraction | None = None
+        if priced.funding is not None:
+            rate = funding_rate(priced.funding, priced.asset.code, catalog.rates, at)
+            if rate is None:
+                missing = no_rate(priced.asset.code, priced.funding.asset.code, at)
+                warnings.append(f"no fee under {compiled.price.name!r}: {missing}")
+                continue
         from_us, counted = 0, NOTHING_COUNTED
         if compiled.tiering is not None:
             from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
             counted = changes.counted(compiled, from_us)
-        match = price_charged(compiled, priced, data, costs, counted, free, slices, keeps=True)
+        meant: Sequence[Cost] = costs
+        if compiled.counts_costs and costs:
+            meant = in_currency(costs, priced.asset.code, catalog.rates, at)
+        match = price_charged(compiled, priced, data, meant, counted, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids)
+        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids, rate)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
@@ -318,6 +344,7 @@ def _collect(
     from_us: int,
     now: datetime,
     ids: IdSource,
+    rate: Fraction | None,
 ) -> Fee | Problem:
     """Bring the exact cost to the ledger scale and debit it; `from_us` is when the period began in
     which tiers count."""
@@ -327,6 +354,13 @@ def _collect(
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
     hold, scale = changes.hold, priced.asset.scale
+    debited, funding = units, priced.funding
+    if funding is not None and rate is not None:
+        paid_key = (compiled.id, f"paid {funding.asset.code}")
+        before, scale = changes.carry(paid_key), funding.asset.scale
+        debited, after = paid_units(units, priced.asset, funding.asset, rate, before)
+        if after != before:
+            changes.carries[paid_key] = after
     wanted: Purpose | None = None
     for grant in account.grants:
         if grant.terms is not None:
@@ -334,9 +368,9 @@ def _collect(
             wanted = Purpose(event.event_type, event.data or {}, products)
             break
     if hold is None or hold.account_id != account.id:
-        moved = debit(account, units, REVENUE, fee_id, now, scale, wanted)
+        moved = debit(account, debited, REVENUE, fee_id, now, scale, wanted)
     else:
-        moved = debit_hold(account, hold.id, units, REVENUE, fee_id, now, scale, wanted)
+        moved = debit_hold(account, hold.id, debited, REVENUE, fee_id, now, scale, wanted)
     if isinstance(moved, Problem):
         return moved
     changes.put(moved)
@@ -351,4 +385,6 @@ def _collect(
         units,
         match.volume,
         changes.count(compiled, priced, match, from_us) if match.quantity else None,
+        None if rate is None else debited,
+        None if rate is None else shown_rate(rate),
     )

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import plain, to_decimal
+from faregate.core.conversion import funding_rate, no_rate, paid_units, shown_rate
 from faregate.core.customers import Changes
 from faregate.core.cycles import Line, new_cycles, turn_credit, turn_price
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms, Purpose
@@ -341,13 +342,16 @@ def charge(
     `fee_id` names what somebody asked for; what is due by itself has one name for ever."""
     by_account: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
-        by_account[line.account_id].append(line)
+        paid = _in_paying_asset(line, catalog, at)
+        if isinstance(paid, Short):
+            return paid
+        by_account[line.account_id].append(paid)
     for account_id, entries in by_account.items():
         if not any(entry.line.units for entry in entries):
             continue
         account = changes.advanced(account_id, now)
         total = sum(entry.line.units for entry in entries)
-        scale = entries[0].scale
+        scale = entries[0].asset.scale
         products = {p for e in entries for p in (e.line.product_id, e.line.product_code)}
         wanted = Purpose("", {}, frozenset(products))
         missing = total - credit_line(account, wanted)
@@ -377,6 +381,26 @@ def charge(
         request = PlanFee(name, subscription_id, asset, at, shown)
         changes.plan_fees.append(BookedPlanFee(name, request, account_id, -total, now))
     return None
+
+
+def _in_paying_asset(line: Line, catalog: CatalogView, at: datetime) -> Line | Short:
+    """Return a line in the asset that it is paid in, at the rate of when it was due."""
+    funding, source = line.funding, line.asset
+    if funding is None:
+        return line
+    rate = funding_rate(funding, source.code, catalog.rates, at)
+    if rate is None:
+        return Short(line.account_id, 0, no_rate(source.code, funding.asset.code, at))
+    units = line.line.units
+    paid = paid_units(abs(units), source, funding.asset, rate)[0]
+    shown = structs.replace(
+        line.line,
+        units=paid if units >= 0 else -paid,
+        price_asset=source.code,
+        price_units=units,
+        exchange_rate=shown_rate(rate),
+    )
+    return Line(line.account_id, funding.asset, shown)
 
 
 def _short(account_id: str, units: int, available: int, scale: int) -> str:

@@ -23,6 +23,7 @@ from faregate.core.compiled import CompiledPrice
 from faregate.core.limits import Limit
 from faregate.core.plans import PlanCredit, PlanPrice
 from faregate.core.problems import CONFLICT, Problem
+from faregate.core.rates import Rate
 from faregate.core.tiers import period_from_us
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -237,7 +238,7 @@ class CompiledProduct(msgspec.Struct, frozen=True):
 class CatalogView(msgspec.Struct, frozen=True):
     """A snapshot of one environment's catalog. `epoch` rises with every change; `timezone` is the
     account's, and so are `renewals`; `has_tiers` says that some price has. `clocks` says what time
-    it is on each test clock."""
+    it is on each test clock, `rates` what assets cost in currencies."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -248,6 +249,7 @@ class CatalogView(msgspec.Struct, frozen=True):
     has_tiers: bool = False
     renewals: RenewalRules = RENEWALS
     clocks: Mapping[str, datetime] = {}
+    rates: Mapping[str, tuple[Rate, ...]] = {}
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

@@ -213,6 +213,11 @@ def show_plan_fee(fee: BookedPlanFee, assets: Mapping[str, Asset]) -> ShownPlanF
             to_decimal(line.units, scale),
             line.from_at,
             line.to_at,
+            line.price_asset,
+            None
+            if line.price_units is None
+            else to_decimal(line.price_units, assets[line.price_asset or ""].scale),
+            line.exchange_rate,
         )
         for line in request.lines
     ]

@@ -202,6 +202,9 @@ class ShownFeeLine(msgspec.Struct, omit_defaults=True, frozen=True):
     amount: Decimal
     period_from: datetime | None = None
     period_to: datetime | None = None
+    price_asset: str | None = None
+    price_amount: Decimal | None = None
+    exchange_rate: Decimal | None = None
 
 
 class ShownPlanFee(msgspec.Struct, omit_defaults=True, frozen=True):

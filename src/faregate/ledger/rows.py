@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from faregate.core.accounts import Account, Transfer, restore_account
-from faregate.core.amounts import FIAT_SCALE, to_units
+from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
 from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
@@ -49,7 +49,12 @@ from faregate.core.subscriptions import (
     in_force,
 )
 from faregate.core.tiers import TierCount
-from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
+from faregate.core.transactions import (
+    AdjustmentRequest,
+    BookedTransaction,
+    ChargeRequest,
+    Converted,
+)
 from faregate.store.protocol import LaneRows, Row, Rows
 from faregate.store.schema import GRANT_USES, HOLD_CHANGES
 
@@ -258,6 +263,8 @@ class BatchRows:
                     None if fee.volume is None else str(fee.volume),
                     now_us,
                     None if fee.counted is None else encode(fee.counted).decode(),
+                    fee.paid_units,
+                    None if fee.exchange_rate is None else plain(fee.exchange_rate),
                 )
             )
         self._seq += 1
@@ -468,7 +475,11 @@ def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:
 
 
 def _transaction_row(customer_id: str, booked: Transaction) -> tuple[Any, ...]:
-    answer = encode(booked.answer).decode() if isinstance(booked, SettledHold) else None
+    answer = None
+    if isinstance(booked, SettledHold):
+        answer = encode(booked.answer).decode()
+    elif isinstance(booked, BookedTransaction) and booked.converted is not None:
+        answer = encode(booked.converted).decode()
     return (
         booked.request.transaction_id,
         customer_id,
@@ -553,7 +564,7 @@ def read_subscription(row: Row) -> Subscription:
 def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
     _, _, identifier, kind, account_id, units, request, created, answer = row
-    if answer is not None:
+    if kind in ("capture", "update"):
         kept: Any = HoldCaptured if kind == "capture" else HoldUpdated
         return SettledHold(
             identifier,
@@ -561,7 +572,7 @@ def read_transaction(row: Row) -> Transaction:
             account_id,
             units,
             from_us(created),
-            decode(kept, answer),
+            decode(kept, answer or ""),
         )
     if kind == "fee":
         return BookedPlanFee(
@@ -569,13 +580,19 @@ def read_transaction(row: Row) -> Transaction:
         )
     shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
     return BookedTransaction(
-        identifier, decode(shape, request), account_id, units, from_us(created)
+        identifier,
+        decode(shape, request),
+        account_id,
+        units,
+        from_us(created),
+        None if answer is None else decode(Converted, answer),
     )
 
 
 def read_fee(row: Row) -> Fee:
     """Read a row of `fees`."""
-    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted = row
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted, *paid = row
+    paid_units, exchange_rate = paid
     return Fee(
         fee_id,
         price_id,
@@ -585,6 +602,8 @@ def read_fee(row: Row) -> Fee:
         units,
         _read_volume(volume),
         None if counted is None else decode(TierCount, counted),
+        paid_units,
+        None if exchange_rate is None else Decimal(exchange_rate),
     )
 
 

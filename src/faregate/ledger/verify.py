@@ -276,9 +276,9 @@ class _LaneCheck:
     async def _check_fees(self, progress: Callable[[int], None]) -> None:
         """Compare fees with what they moved, then events with their fees."""
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
-        columns = "event_id, asset, account_id, units, price_id, counted"
+        columns = "event_id, asset, account_id, units, price_id, counted, paid_units"
         async for row in self._pages("fees", "fee_id", "customer_id", columns):
-            fee_id, customer_id, event_id, asset, account_id, units, price_id, counted = row
+            fee_id, customer_id, event_id, asset, account_id, units, price_id, counted, paid = row
             self._report.fees += 1
             if counted is not None:
                 tier = decode(TierCount, counted)
@@ -286,8 +286,10 @@ class _LaneCheck:
                 self._counted[key] += scaled(tier.quantity, VOLUME_DECIMALS) or 0
             by_event[customer_id, event_id].append((fee_id, asset, units))
             computed = -self._moved.pop((customer_id, fee_id, account_id), 0)
-            if computed != units or asset != _asset_of(account_id):
-                self._report.differ("fee", customer_id, fee_id, units, computed)
+            debited = units if paid is None else paid
+            is_right = paid is not None or asset == _asset_of(account_id)
+            if computed != debited or not is_right:
+                self._report.differ("fee", customer_id, fee_id, debited, computed)
         async for start, end in self._ranges():
             await self._check_events(start, end, by_event)
             progress(min(end, self._last_seq) - first_seq(self._lane))

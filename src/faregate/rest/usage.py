@@ -132,6 +132,11 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         package_size=value.source.package_size,
         counted_before=None if fee.counted is None else fee.counted.before,
         counted=None if fee.counted is None else fee.counted.quantity,
+        paid_amount=None
+        if fee.paid_units is None
+        else to_decimal(fee.paid_units, view.assets[fee.account_id.rpartition(":")[2]].scale),
+        paid_asset=None if fee.paid_units is None else fee.account_id.rpartition(":")[2],
+        exchange_rate=fee.exchange_rate,
     )
 
 

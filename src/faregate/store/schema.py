@@ -61,6 +61,8 @@ FEES: Final = HotTable(
         ("volume", "text"),
         ("created_at", "bigint"),
         ("counted", "text"),
+        ("paid_units", "bigint"),
+        ("exchange_rate", "text"),
     ),
 )
 COSTS: Final = HotTable(
