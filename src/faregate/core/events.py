@@ -30,6 +30,7 @@ from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.reducing import Reduced, Reducing
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
 from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCount
@@ -56,7 +57,7 @@ class UsageEvent(
 
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
-    `account_id`. `value_index` says which of the price's values applied (of tiers, the one in which
+    `account_id`, after what was taken off (`reduced`). `value_index` says which of the price's values applied (of tiers, the one in which
     it ended), `counted` what the tiers counted of it."""
 
     id: str
@@ -67,6 +68,12 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     units: int
     volume: int | Decimal | None
     counted: TierCount | None = None
+    reduced: Reduced | None = None
+
+    @property
+    def gross_units(self) -> int:
+        """What the price asks."""
+        return self.units if self.reduced is None else self.units + self.reduced.units
 
 
 class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -231,6 +238,7 @@ def _book(
         if prices:
             free = limits.free_share(use, changes.advanced_accounts(now), own)
     measured: set[str | None] = set()
+    reducing = Reducing(changes, catalog, at, now) if catalog.has_reductions else None
     slices = changes.slices
     if slices is not None and slices.event_type != event.event_type:
         slices = None
@@ -247,11 +255,11 @@ def _book(
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids)
+        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids, reducing)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
-            slices.charged(compiled, priced.asset.code, match, fee.units)
+            slices.charged(compiled, priced.asset.code, match, fee.gross_units)
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -264,6 +272,9 @@ def _book(
         if isinstance(said, Problem):
             return said
         warnings += said
+    if reducing is not None:
+        reducing.keep()
+        warnings += reducing.warnings
     return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
 
 
@@ -318,12 +329,18 @@ def _collect(
     from_us: int,
     now: datetime,
     ids: IdSource,
+    reducing: Reducing | None,
 ) -> Fee | Problem:
-    """Bring the exact cost to the ledger scale and debit it; `from_us` is when the period began in
-    which tiers count."""
+    """Bring the exact cost to the ledger scale and debit what is left of it after reductions;
+    `from_us` is when the period began in which tiers count."""
     key = (compiled.id, priced.asset.code)
     carried = changes.carry(key)
     units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
+    reduced: Reduced | None = None
+    if reducing is not None:
+        reduced = reducing.reduce(compiled, priced.asset.code, units)
+        if reduced is not None:
+            units -= reduced.units
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
     hold, scale = changes.hold, priced.asset.scale
@@ -351,4 +368,5 @@ def _collect(
         units,
         match.volume,
         changes.count(compiled, priced, match, from_us) if match.quantity else None,
+        reduced,
     )

@@ -9,7 +9,8 @@ import msgspec
 
 
 class FeeLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line: `units` charged (below 0: given back) for a price, for this time (None: none)."""
+    """One line: `units` charged (below 0: given back) for a price, for this time (None: none).
+    With a `coupon` it is what that took off the line above (above 0: no longer takes)."""
 
     price_id: str
     name: str
@@ -20,6 +21,7 @@ class FeeLine(msgspec.Struct, frozen=True, omit_defaults=True):
     units: int
     from_at: datetime | None = None
     to_at: datetime | None = None
+    coupon: str | None = None
 
 
 class PlanFee(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,20 +1,32 @@
 """Commands on subscriptions: subscribe, move to another version or to other seats, pause, resume,
-cancel, reactivate. What they do at once is done here; what they arrange for later is what time
+cancel, reactivate, give and take discounts. What they do at once is done here; what they arrange for later is what time
 brings (`renewing`).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import BREAKAGE
+from faregate.core.commitments import PlanCommitment
 from faregate.core.customers import Changes
-from faregate.core.cycles import Line, period_share, present, price_line, take_back
+from faregate.core.cycles import (
+    Line,
+    commitment_lines,
+    lines_back,
+    period_share,
+    present,
+    price_line,
+    take_back,
+)
+from faregate.core.discounting import carry_name, take_off
+from faregate.core.discounting import in_force as discount_in_force
+from faregate.core.discounts import MAX_DISCOUNTS, new_discount
 from faregate.core.ids import IdSource
 from faregate.core.periods import MEAN_DAYS
 from faregate.core.plan_fees import BookedPlanFee
@@ -43,6 +55,8 @@ from faregate.core.subscriptions import (
 )
 from faregate.core.switching import Credits, Switch
 
+_REMEMBERED: Final = timedelta(days=35)
+"""How long a discount that is over is remembered."""
 Effective = Literal["now", "renewal"]
 Proration = Literal["prorate", "none", "next_period"]
 
@@ -111,6 +125,22 @@ class ReactivateSubscription(msgspec.Struct, frozen=True):
     has_card: bool = False
 
 
+class GiveDiscount(msgspec.Struct, frozen=True):
+    """Give a subscription the discount of a coupon, from now on. One that it has is a repeat."""
+
+    customer_id: str
+    subscription_id: str
+    code: str
+
+
+class TakeDiscount(msgspec.Struct, frozen=True):
+    """Take a discount from a subscription, from now on."""
+
+    customer_id: str
+    subscription_id: str
+    code: str
+
+
 SubscriptionCommand = (
     Subscribe
     | ChangeSubscription
@@ -118,6 +148,8 @@ SubscriptionCommand = (
     | ResumeSubscription
     | CancelSubscription
     | ReactivateSubscription
+    | GiveDiscount
+    | TakeDiscount
 )
 
 
@@ -157,6 +189,10 @@ def decide_subscription(
         outcome = _resume(found, now)
     elif isinstance(command, CancelSubscription):
         outcome = _cancel(changes, found, command, catalog, now, ids)
+    elif isinstance(command, GiveDiscount):
+        outcome = _give_discount(changes, found, command.code, catalog, now)
+    elif isinstance(command, TakeDiscount):
+        outcome = _take_discount(changes, found, command.code)
     else:
         outcome = _reactivate(changes, found, catalog, now, has_card=command.has_card)
     if isinstance(outcome, Problem):
@@ -274,8 +310,8 @@ def _move(
         prorates=command.proration != "none",
         credits=credits,
     )
-    after = switch.run()
-    short = charge(changes, catalog, after.id, switch.lines, now, now, fee_id)
+    after, lines = take_off(changes, switch.run(), switch.lines, now)
+    short = charge(changes, catalog, after.id, lines, now, now, fee_id)
     if short is None:
         # Periods of another length begin now.
         outcome = renew(changes, catalog, after, now, now)
@@ -371,6 +407,7 @@ def _cancel(
             after = structs.replace(found, stretches=(*found.stretches[:-1], last))
             return SubscriptionsChanged((after,), (), ends_at, None)
     lines = _last_lines(found, catalog, now, gives_back=command.proration == "prorate")
+    found, lines = take_off(changes, found, lines, now)
     short = charge(changes, catalog, found.id, lines, now, now, ids.next("fee"))
     if short is not None:
         return _refused(short)
@@ -393,15 +430,62 @@ def _last_lines(
     lines: list[Line] = []
     for cycle in found.cycles:
         item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
+        if isinstance(item, PlanCommitment):
+            lines += commitment_lines(cycle, item, now)
         if not isinstance(item, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
             continue
         if item.is_in_arrears:
             units = period_share(cycle, cycle.from_at, min(now, cycle.to_at))
             lines.append(price_line(cycle, item, units, cycle.from_at, now))
         elif gives_back and now < cycle.to_at:
-            units = -period_share(cycle, now, cycle.to_at)
-            lines.append(price_line(cycle, item, units, now, cycle.to_at))
+            lines += lines_back(cycle, item, now)
     return lines
+
+
+def _give_discount(
+    changes: Changes, found: Subscription, code: str, catalog: CatalogView, now: datetime
+) -> Subscription | Problem:
+    discounts = found.terms.discounts
+    for discount in discounts:
+        if discount.code != code:
+            continue
+        if discount.ends_at is None or now < discount.ends_at:
+            return found
+        until = discount.ends_at.isoformat()
+        detail = f"subscription {found.id} had coupon {code!r} until {until}: use another one"
+        return Problem(CONFLICT, detail)
+    if found.status(now) == "inactive" and found.terms.paused_at is None:
+        return Problem(CONFLICT, f"subscription {found.id} is over: reactivate it first")
+    # Those that are over stay for a while: uses are reported late.
+    kept = [d for d in discounts if d.ends_at is None or now < d.ends_at + _REMEMBERED]
+    if len(kept) >= MAX_DISCOUNTS:
+        detail = f"subscription {found.id} has {MAX_DISCOUNTS} discounts: take one first"
+        return Problem(CONFLICT, detail)
+    products = {binding.product_id for binding in found.bindings}
+    given = new_discount(catalog.coupons.get(code), code, products, now, now)
+    if isinstance(given, Problem):
+        return given
+    if found.terms.is_begun:
+        given = discount_in_force(given, found, catalog, now)
+    _forget(changes, found.id, code)
+    terms = structs.replace(found.terms, discounts=(*kept, given))
+    return structs.replace(found, terms=terms)
+
+
+def _take_discount(changes: Changes, found: Subscription, code: str) -> Subscription | Problem:
+    kept = tuple([d for d in found.terms.discounts if d.code != code])
+    if len(kept) == len(found.terms.discounts):
+        return Problem(NOT_FOUND, f"subscription {found.id} has no discount {code[:100]!r}")
+    _forget(changes, found.id, code)
+    return structs.replace(found, terms=structs.replace(found.terms, discounts=kept))
+
+
+def _forget(changes: Changes, subscription_id: str, code: str) -> None:
+    """Forget what a percentage has come to."""
+    name = carry_name(subscription_id, code)
+    for key in changes.state.carries:
+        if key[0] == name:
+            changes.carries[key] = 0
 
 
 def _reactivate(
