@@ -35,6 +35,12 @@ OPERATIONS = {
     ("POST", "/v1/vendors"): ADMIN,
     ("GET", "/v1/vendors"): READ_ALL,
     ("GET", "/v1/vendors/{vendor_id}"): READ_ALL,
+    ("POST", "/v1/coupons"): ADMIN,
+    ("GET", "/v1/coupons"): READ_ALL,
+    ("GET", "/v1/coupons/{coupon_code}"): READ_ALL,
+    ("DELETE", "/v1/coupons/{coupon_code}"): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/discounts"): ADMIN,
+    ("DELETE", f"{SUBSCRIPTION}/discounts/{{coupon_code}}"): ADMIN,
     ("POST", "/v1/products"): ADMIN,
     ("GET", "/v1/products"): EVERYBODY,
     ("GET", "/v1/products/{product_id}"): EVERYBODY,
@@ -207,6 +213,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
     clock = {"now": "2026-01-01T00:00:00Z"}
     names["clock_id"] = me.made("test-clocks", clock)["id"]
     names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
+    names["coupon_code"] = me.made("coupons", {"code": "HALF", "percent": 50})["code"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -228,6 +235,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "resume": {},
         "cancel": {},
         "reactivate": {},
+        "discounts": {"coupon": "HALF"},
         "advance": {"to": "2026-02-01T00:00:00Z"},
         "block": {},
         "unblock": {},

@@ -12,7 +12,15 @@ from datetime import datetime
 
 import msgspec
 
-from faregate.core.amounts import MAX_UNITS, AmountError, Number, plain, scaled, to_decimal, to_units
+from faregate.core.amounts import (
+    MAX_UNITS,
+    AmountError,
+    Number,
+    plain,
+    scaled,
+    to_decimal,
+    to_units,
+)
 from faregate.core.assets import Asset
 from faregate.core.checks import Finding
 from faregate.core.periods import Interval

@@ -1,5 +1,6 @@
 """How a cycle moves on: which period comes next, what it costs or grants, and what becomes of the
-credit of the one before, or of what was used too little in it. Nothing is decided here about whether it can be paid (`renewing`).
+credit of the one before, or of what was used too little in it. Nothing is decided here about
+whether it can be paid (`renewing`).
 """
 
 from __future__ import annotations

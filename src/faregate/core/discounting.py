@@ -34,9 +34,7 @@ def carry_name(subscription_id: str, code: str) -> str:
     return f"{subscription_id}:{code}"
 
 
-def with_periods(
-    subscription: Subscription, catalog: CatalogView, at: datetime
-) -> Subscription:
+def with_periods(subscription: Subscription, catalog: CatalogView, at: datetime) -> Subscription:
     """Return a subscription that has begun, of whose discounts it is settled when they end."""
     discounts = subscription.terms.discounts
     if all(discount.cadence is not None for discount in discounts):

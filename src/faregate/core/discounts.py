@@ -128,12 +128,12 @@ def put_off(discount: Discount, since_at: datetime, later: timedelta) -> Discoun
     if discount.cadence is None or (discount.ends_at is not None and discount.ends_at <= since_at):
         return discount
     discount = in_period(discount, since_at)
-    if discount.period_from_at is None or discount.period_to_at is None:
+    if discount.cadence is None or discount.period_from_at is None or discount.period_to_at is None:
         raise AssertionError("a discount that has begun is in a period")
-    to_at = discount.period_to_at + later
+    to_at, cadence = discount.period_to_at + later, discount.cadence
     return structs.replace(
         discount,
-        cadence=structs.replace(discount.cadence, anchor_at=to_at),
+        cadence=Cadence(cadence.interval, to_at, cadence.count, cadence.timezone),
         ends_at=None if discount.ends_at is None else discount.ends_at + later,
         period_from_at=discount.period_from_at + later,
         period_to_at=to_at,

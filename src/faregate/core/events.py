@@ -57,8 +57,8 @@ class UsageEvent(
 
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
-    `account_id`, after what was taken off (`reduced`). `value_index` says which of the price's values applied (of tiers, the one in which
-    it ended), `counted` what the tiers counted of it."""
+    `account_id`, after what was taken off (`reduced`). `value_index` says which of the price's
+    values applied (of tiers, the one in which it ended), `counted` what the tiers counted of it."""
 
     id: str
     price_id: str

@@ -51,9 +51,7 @@ class Reducing:
 
     __slots__ = ("_at", "_carries", "_catalog", "_changed", "_changes", "_now", "warnings")
 
-    def __init__(
-        self, changes: Changes, catalog: CatalogView, at: datetime, now: datetime
-    ) -> None:
+    def __init__(self, changes: Changes, catalog: CatalogView, at: datetime, now: datetime) -> None:
         self.warnings: list[str] = []
         self._changes = changes
         self._catalog = catalog
@@ -69,7 +67,8 @@ class Reducing:
         if found is None or not units:
             return None
         subscription = self._changed.get(found.id, found)
-        left, taken = units, []
+        left = units
+        taken: list[tuple[str, int]] = []
         if subscription.terms.discounts:
             subscription, taken = self._discounted(subscription, compiled, asset, units)
             left -= sum([off for _, off in taken])
@@ -120,8 +119,8 @@ class Reducing:
         for number, cycle in enumerate(subscription.cycles):
             if cycle.product_id != compiled.product_id or cycle.from_at is None:
                 continue
-            item = self._catalog.products[cycle.product_id].versions[cycle.version].item(
-                cycle.item_id
+            item = (
+                self._catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
             )
             if isinstance(item, PlanCommitment) and item.counts(asset, compiled.event_type):
                 counting.append((number, item))

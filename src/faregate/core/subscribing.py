@@ -1,6 +1,6 @@
 """Commands on subscriptions: subscribe, move to another version or to other seats, pause, resume,
-cancel, reactivate, give and take discounts. What they do at once is done here; what they arrange for later is what time
-brings (`renewing`).
+cancel, reactivate, give and take discounts. What they do at once is done here; what they arrange
+for later is what time brings (`renewing`).
 """
 
 from __future__ import annotations

@@ -99,7 +99,9 @@ class Switch:
                 commitments.append(cycle)
             else:
                 plans.append(cycle)
-        had_any = bool(prices or plans or commitments or any(c.product_id == self._product_id for c in others))
+        had_any = bool(
+            prices or plans or commitments or any(c.product_id == self._product_id for c in others)
+        )
         wanted = new_cycles(self._version, self.after, self.at, self.changes)
         moved = self._prices(prices, wanted, had_any=had_any)
         moved += [

@@ -35,7 +35,11 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True, frozen=True):
 
 class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     """What an event cost under one price. Under tiers `unit_price` and `volume_rate` are those of
-    the tier in which it ended; `counted` of it were counted after `counted_before`."""
+    the tier in which it ended; `counted` of it were counted after `counted_before`.
+
+    `amount` is what was debited: `discount` was taken off before by coupons, and `capped` because
+    a commitment had reached its maximum.
+    """
 
     id: str
     product_id: str
@@ -54,6 +58,8 @@ class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     package_size: Decimal | None = None
     counted_before: Decimal | None = None
     counted: Decimal | None = None
+    discount: Decimal | None = None
+    capped: Decimal | None = None
 
 
 class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):

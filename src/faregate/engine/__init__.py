@@ -12,6 +12,7 @@ from faregate.engine.access import AccessOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.clocks import ClockOperations
+from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.limits import LimitOperations, LimitState
@@ -26,6 +27,7 @@ class Engine(
     AccessOperations,
     CatalogOperations,
     ClockOperations,
+    CouponOperations,
     CustomerOperations,
     SubscriptionOperations,
     UsageOperations,

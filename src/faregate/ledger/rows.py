@@ -38,6 +38,7 @@ from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
+from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.subscriptions import Binding, Cycle, Stretch, Subscription, Terms
 from faregate.core.tiers import TierCount
@@ -244,6 +245,7 @@ class BatchRows:
                     None if fee.volume is None else str(fee.volume),
                     now_us,
                     None if fee.counted is None else encode(fee.counted).decode(),
+                    None if fee.reduced is None else encode(fee.reduced).decode(),
                 )
             )
         self._seq += 1
@@ -508,7 +510,8 @@ def read_transaction(row: Row) -> Transaction:
 
 def read_fee(row: Row) -> Fee:
     """Read a row of `fees`."""
-    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted = row
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, *more = row
+    counted, reduced = more
     return Fee(
         fee_id,
         price_id,
@@ -518,6 +521,7 @@ def read_fee(row: Row) -> Fee:
         units,
         _read_volume(volume),
         None if counted is None else decode(TierCount, counted),
+        None if reduced is None else decode(Reduced, reduced),
     )
 
 

@@ -16,6 +16,7 @@ from faregate.engine import Engine
 from faregate.rest import (
     catalog,
     clocks,
+    coupons,
     customers,
     holds,
     limits,
@@ -45,6 +46,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *holds.OPERATIONS,
     *limits.OPERATIONS,
     *vendors.OPERATIONS,
+    *coupons.OPERATIONS,
     *wallets.OPERATIONS,
     *work.OPERATIONS,
 )

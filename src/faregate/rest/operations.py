@@ -26,6 +26,7 @@ Tag = Literal[
     "Subscriptions",
     "Test clocks",
     "Vendors",
+    "Coupons",
     "Accounts",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]

@@ -125,6 +125,7 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
     price, calculation = compiled.price, compiled.price.usage_calculation
     priced = next(p for p in compiled.assets if p.asset.code == fee.asset)
     value = priced.values[fee.value_index]
+    scale, reduced = priced.asset.scale, fee.reduced
     return EventFee(
         id=fee.id,
         product_id=compiled.product_id,
@@ -134,7 +135,7 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         price_name=price.name,
         currency=fee.asset,
         usage_type=calculation.usage_type,
-        amount=to_decimal(fee.units, priced.asset.scale),
+        amount=to_decimal(fee.units, scale),
         dimensions=value.dimensions,
         volume_field=calculation.volume_field,
         input_volume=fee.volume,
@@ -143,7 +144,13 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         package_size=value.source.package_size,
         counted_before=None if fee.counted is None else fee.counted.before,
         counted=None if fee.counted is None else fee.counted.quantity,
+        discount=_taken_off(0 if reduced is None else reduced.discount_units, scale),
+        capped=_taken_off(0 if reduced is None else reduced.capped_units, scale),
     )
+
+
+def _taken_off(units: int, scale: int) -> Decimal | None:
+    return to_decimal(units, scale) if units else None
 
 
 def _profitability(booked: BookedEvent, fees: list[EventFee]) -> Profitability | None:

@@ -61,6 +61,7 @@ FEES: Final = HotTable(
         ("volume", "text"),
         ("created_at", "bigint"),
         ("counted", "text"),
+        ("reduced", "text"),
     ),
 )
 TRANSFERS: Final = HotTable(
