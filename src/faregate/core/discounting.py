@@ -66,7 +66,7 @@ def in_force(
         _, cadence, cycle = found
         if terms.trial_ends_at is None or at >= terms.trial_ends_at:
             first = cadence.number_at(at)
-            if cycle.from_at is not None and cycle.from_at < at:
+            if cycle.from_at is not None:
                 first += 1
     periods = discount.coupon.periods
     ends_at = None if periods is None else cadence.begins_at(first + periods)
