@@ -219,6 +219,19 @@ def test_a_discount_that_is_taken_away_counts_no_more_and_begins_anew_when_given
     assert [amount for _, amount in life.charged()] == ["10", "5", "10", "5"]
 
 
+def test_a_subscription_has_so_many_discounts_and_no_more() -> None:
+    coupons = [coupon("1", code=f"C{number}") for number in range(21)]
+    life = selling(*coupons)
+    for one in coupons[:20]:
+        give(life, MIDDLE, one.code)
+    assert life.refused(GiveDiscount(CUSTOMER, SUB, "C20"), MIDDLE).kind is CONFLICT
+    life.do(TakeDiscount(CUSTOMER, SUB, "C0"), MIDDLE)
+    give(life, MIDDLE, "C20")
+    # Twenty times one percent less than what the one before left, of 10: 10 x 0.99^20.
+    life.on("2026-02-01")
+    assert life.charged()[-1][1].startswith("8.17906937")
+
+
 def test_what_becomes_of_a_coupon_changes_nothing_for_who_has_it() -> None:
     life = living(HALF, items=(MONTHLY,))
     life.book.catalog = shop(version(1, MONTHLY))
@@ -409,14 +422,16 @@ def test_uses_that_are_split_cost_what_one_use_costs(
     st.lists(st.integers(1, 10**4), min_size=1, max_size=6),
     st.integers(1, WHOLE),
     st.integers(0, 10**4),
+    st.integers(1, 3 * 10**4),
 )
 def test_slices_of_a_use_cost_together_what_the_whole_costs(
-    parts: list[int], percent: int, amount: int
+    parts: list[int], percent: int, amount: int, most: int
 ) -> None:
     coupons = [Coupon("P", None, percent)]
     if amount:
         coupons.append(Coupon("A", None, 0, amount, "USD", 9))
-    sliced, whole = living(*coupons), living(*coupons)
+    capped = commitment(most=f"{Number(most) / ONE_USD:f}")
+    sliced, whole = [living(*coupons, items=(capped,)) for _ in range(2)]
     ask = {"event_type": "tokens", "data": {"volume": 1}}
     hold = sliced.do(authorize(**ask, transaction_id="h"), MIDDLE).holds[0]
     for number, part in enumerate(parts):

@@ -14,5 +14,8 @@ it will cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`, 
 `decide`, where a command meets a customer's state and becomes rows and an answer. `chain` is what
 makes it visible when somebody edits transfers afterwards.
 
+Where less is paid than prices ask: `discounts` and `commitments` are the terms, `discounting` takes
+discounts off bills, `reducing` takes both off the fees for uses.
+
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """
