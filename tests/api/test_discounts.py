@@ -13,6 +13,7 @@ from tests.api.caller import (
     Caller,
     adjustment,
     adjustments,
+    ago,
     assert_refused,
     calling,
     event,
@@ -261,6 +262,16 @@ def test_a_coupon_that_is_not_there_or_not_for_it_is_refused_by_field(me: Caller
         assert_refused(me.post("customers", buyer), "subscriptions[0].coupon")
     assert_refused(me.post(f"{path}/discounts", {}), "coupon")
     assert is_problem(me.post(f"{path}x/discounts", {"coupon": "HALF"}), 404)
+
+
+def test_a_minimum_is_not_asked_for_more_than_a_year_that_is_over(me: Caller) -> None:
+    least = {"name": "Least", "asset": "USD", "recurring": MONTH, "minimum": 8}
+    prices = [PLAN["prices"][1]]
+    me.made("products", {**PLAN, "code": "past", "prices": prices, "commitments": [least]})
+    customer = me.made("customers", {"name": "Ada"})["id"]
+    path = f"customers/{customer}/subscriptions"
+    old = {"products": [{"code": "past"}], "starts_at": ago(days=400)}
+    assert_refused(me.post(path, old), "starts_at")
 
 
 def test_a_bill_shows_price_discount_and_minimum(me: Caller) -> None:

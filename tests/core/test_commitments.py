@@ -330,6 +330,40 @@ def test_what_is_charged_for_a_period_is_no_less_than_the_minimum_and_uses_no_mo
     assert sum(ledger(life.book.transfers).values()) == 0
 
 
+@given_(
+    USES,
+    st.lists(st.integers(0, 100 * 86_400), max_size=6),
+    st.integers(1, 5 * 10**9),
+    st.booleans(),
+)
+def test_it_does_not_matter_when_somebody_looks(
+    uses: list[tuple[int, int]], looks: list[int], most: int, is_poor: bool
+) -> None:
+    def lived(looks: list[int]) -> list[Any]:
+        amount = f"{Number(most) / ONE_USD:f}"
+        off = given(coupon("12.5", periods=2), coupon(amount="1", code="B"), since=START)
+        items = (fee("3"), commitment(amount, amount), commitment("2", "9", "week", id="w"))
+        life = living(*items, discounts=off, usd="20" if is_poor else "10000")
+        instants = [(seconds, None) for seconds in looks]
+        passed = 0
+        for seconds, units in uses:
+            passed += seconds
+            instants.append((passed, units))
+        found: list[Any] = []
+        for passed, units in sorted(instants, key=lambda one: one[0]):
+            when = f"{at(START) + timedelta(seconds=passed):%Y-%m-%d %H:%M:%S}"
+            if units is None:
+                life.on(when)
+            else:
+                found.append(life.spend(f"{Number(units) / ONE_USD:f}", when).fees)
+        life.on("2029-01-01")
+        assert sum(ledger(life.book.transfers).values()) == 0
+        units_of = [[(one.units, one.reduced) for one in fees] for fees in found]
+        return [units_of, life.charged(), life.subscription, life.balance("USD", "2029-01-01")]
+
+    assert lived([]) == lived(looks)
+
+
 # Bad ones -----------------------------------------------------------------------------------------
 
 WRONG = [

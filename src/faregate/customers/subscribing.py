@@ -64,7 +64,7 @@ def new_subscription(
             raise FaregateError(found.under(field))
         bindings.append(Binding(found[0], found[1], starts_at))
         version = catalog.version_at(*found, now)
-        brings = version.plan_prices or version.credits
+        brings = version.plan_prices or version.credits or version.commitments
         if brings and starts_at < now - MAX_BACKDATED:
             remedy = f"is more than {MAX_BACKDATED.days} days ago: start later"
             raise FaregateError(invalid(f"{path}starts_at", f"{starts_at.isoformat()} {remedy}"))
