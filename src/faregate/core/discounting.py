@@ -1,6 +1,6 @@
 """What discounts take off the lines of a bill, each as a line of its own below the one that it is
-taken off, so that a bill shows what was asked, what was taken off, and what is left; and for how
-long a discount counts.
+taken off, so that a bill shows what was asked, what was taken off, and what is left; and who has
+which discount for how long.
 
 A price that is charged in advance is judged by when it is charged; one in arrears belongs to the
 time that is over.
@@ -16,17 +16,22 @@ from msgspec import structs
 from faregate.core.customers import Changes
 from faregate.core.cycles import Line
 from faregate.core.discounts import (
+    MAX_DISCOUNTS,
     Discount,
     amount_back,
     amount_off,
     in_order,
+    new_discount,
     percent_off,
 )
 from faregate.core.periods import MEAN_DAYS, Cadence
 from faregate.core.plans import PlanPrice, cadence_of
+from faregate.core.problems import CONFLICT, NOT_FOUND, Problem
 from faregate.core.subscriptions import CatalogView, Cycle, Subscription
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_REMEMBERED: Final = timedelta(days=35)
+"""How long a discount that is over is remembered."""
 
 
 def carry_name(subscription_id: str, code: str) -> str:
@@ -39,15 +44,13 @@ def with_periods(subscription: Subscription, catalog: CatalogView, at: datetime)
     discounts = subscription.terms.discounts
     if all(discount.cadence is not None for discount in discounts):
         return subscription
-    settled = tuple(
-        [d if d.cadence is not None else in_force(d, subscription, catalog, at) for d in discounts]
+    known = tuple(
+        [d if d.cadence is not None else settled(d, subscription, catalog, at) for d in discounts]
     )
-    return structs.replace(
-        subscription, terms=structs.replace(subscription.terms, discounts=settled)
-    )
+    return structs.replace(subscription, terms=structs.replace(subscription.terms, discounts=known))
 
 
-def in_force(
+def settled(
     discount: Discount, subscription: Subscription, catalog: CatalogView, at: datetime
 ) -> Discount:
     """Settle when a discount's periods begin, and when the last of them ends. They are those of
@@ -134,3 +137,51 @@ def _with_off(cycle: Cycle, entry: Line, taken: tuple[tuple[str, int], ...]) -> 
     if (cycle.product_id, cycle.item_id, cycle.from_at, cycle.to_at) != period or not taken:
         return cycle
     return structs.replace(cycle, off=taken)
+
+
+def give_discount(
+    changes: Changes, found: Subscription, code: str, catalog: CatalogView, now: datetime
+) -> Subscription | Problem:
+    """Return a subscription with the discount of a coupon; one that it has already is a repeat."""
+    discounts = found.terms.discounts
+    for discount in discounts:
+        if discount.code != code:
+            continue
+        if discount.ends_at is None or now < discount.ends_at:
+            return found
+        until = discount.ends_at.isoformat()
+        detail = f"subscription {found.id} had coupon {code!r} until {until}: use another one"
+        return Problem(CONFLICT, detail)
+    if found.status(now) == "inactive" and found.terms.paused_at is None:
+        return Problem(CONFLICT, f"subscription {found.id} is over: reactivate it first")
+    # Those that are over stay for a while: uses are reported late.
+    kept = [d for d in discounts if d.ends_at is None or now < d.ends_at + _REMEMBERED]
+    if len(kept) >= MAX_DISCOUNTS:
+        detail = f"subscription {found.id} has {MAX_DISCOUNTS} discounts: take one first"
+        return Problem(CONFLICT, detail)
+    products = {binding.product_id for binding in found.bindings}
+    given = new_discount(catalog.coupons.get(code), code, products, now, now)
+    if isinstance(given, Problem):
+        return given
+    if found.terms.is_begun:
+        given = settled(given, found, catalog, now)
+    _forget(changes, found.id, code)
+    terms = structs.replace(found.terms, discounts=(*kept, given))
+    return structs.replace(found, terms=terms)
+
+
+def take_discount(changes: Changes, found: Subscription, code: str) -> Subscription | Problem:
+    """Return a subscription without a discount, of which nothing is remembered."""
+    kept = tuple([d for d in found.terms.discounts if d.code != code])
+    if len(kept) == len(found.terms.discounts):
+        return Problem(NOT_FOUND, f"subscription {found.id} has no discount {code[:100]!r}")
+    _forget(changes, found.id, code)
+    return structs.replace(found, terms=structs.replace(found.terms, discounts=kept))
+
+
+def _forget(changes: Changes, subscription_id: str, code: str) -> None:
+    """Forget what a percentage has come to."""
+    name = carry_name(subscription_id, code)
+    for key in changes.state.carries:
+        if key[0] == name:
+            changes.carries[key] = 0

@@ -5,9 +5,9 @@ for later is what time brings (`renewing`).
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import structs
@@ -24,9 +24,7 @@ from faregate.core.cycles import (
     price_line,
     take_back,
 )
-from faregate.core.discounting import carry_name, take_off
-from faregate.core.discounting import in_force as discount_in_force
-from faregate.core.discounts import MAX_DISCOUNTS, new_discount
+from faregate.core.discounting import give_discount, take_discount, take_off
 from faregate.core.ids import IdSource
 from faregate.core.periods import MEAN_DAYS
 from faregate.core.plan_fees import BookedPlanFee
@@ -55,8 +53,6 @@ from faregate.core.subscriptions import (
 )
 from faregate.core.switching import Credits, Switch
 
-_REMEMBERED: Final = timedelta(days=35)
-"""How long a discount that is over is remembered."""
 Effective = Literal["now", "renewal"]
 Proration = Literal["prorate", "none", "next_period"]
 
@@ -190,9 +186,9 @@ def decide_subscription(
     elif isinstance(command, CancelSubscription):
         outcome = _cancel(changes, found, command, catalog, now, ids)
     elif isinstance(command, GiveDiscount):
-        outcome = _give_discount(changes, found, command.code, catalog, now)
+        outcome = give_discount(changes, found, command.code, catalog, now)
     elif isinstance(command, TakeDiscount):
-        outcome = _take_discount(changes, found, command.code)
+        outcome = take_discount(changes, found, command.code)
     else:
         outcome = _reactivate(changes, found, catalog, now, has_card=command.has_card)
     if isinstance(outcome, Problem):
@@ -440,52 +436,6 @@ def _last_lines(
         elif gives_back and now < cycle.to_at:
             lines += lines_back(cycle, item, now)
     return lines
-
-
-def _give_discount(
-    changes: Changes, found: Subscription, code: str, catalog: CatalogView, now: datetime
-) -> Subscription | Problem:
-    discounts = found.terms.discounts
-    for discount in discounts:
-        if discount.code != code:
-            continue
-        if discount.ends_at is None or now < discount.ends_at:
-            return found
-        until = discount.ends_at.isoformat()
-        detail = f"subscription {found.id} had coupon {code!r} until {until}: use another one"
-        return Problem(CONFLICT, detail)
-    if found.status(now) == "inactive" and found.terms.paused_at is None:
-        return Problem(CONFLICT, f"subscription {found.id} is over: reactivate it first")
-    # Those that are over stay for a while: uses are reported late.
-    kept = [d for d in discounts if d.ends_at is None or now < d.ends_at + _REMEMBERED]
-    if len(kept) >= MAX_DISCOUNTS:
-        detail = f"subscription {found.id} has {MAX_DISCOUNTS} discounts: take one first"
-        return Problem(CONFLICT, detail)
-    products = {binding.product_id for binding in found.bindings}
-    given = new_discount(catalog.coupons.get(code), code, products, now, now)
-    if isinstance(given, Problem):
-        return given
-    if found.terms.is_begun:
-        given = discount_in_force(given, found, catalog, now)
-    _forget(changes, found.id, code)
-    terms = structs.replace(found.terms, discounts=(*kept, given))
-    return structs.replace(found, terms=terms)
-
-
-def _take_discount(changes: Changes, found: Subscription, code: str) -> Subscription | Problem:
-    kept = tuple([d for d in found.terms.discounts if d.code != code])
-    if len(kept) == len(found.terms.discounts):
-        return Problem(NOT_FOUND, f"subscription {found.id} has no discount {code[:100]!r}")
-    _forget(changes, found.id, code)
-    return structs.replace(found, terms=structs.replace(found.terms, discounts=kept))
-
-
-def _forget(changes: Changes, subscription_id: str, code: str) -> None:
-    """Forget what a percentage has come to."""
-    name = carry_name(subscription_id, code)
-    for key in changes.state.carries:
-        if key[0] == name:
-            changes.carries[key] = 0
 
 
 def _reactivate(
