@@ -21,6 +21,9 @@ BEFORE = (
     "DROP TABLE costs",
     "ALTER TABLE fees DROP COLUMN paid_units",
     "ALTER TABLE fees DROP COLUMN exchange_rate",
+    "ALTER TABLE fees DROP COLUMN reduced",
+    "ALTER TABLE product_versions DROP COLUMN commitments",
+    "DROP TABLE coupons",
     "UPDATE alembic_version SET version_num = '0009'",
 )
 ROWS = f"SELECT lane, {names(COSTS)} FROM costs ORDER BY lane, seq, number"

@@ -23,6 +23,7 @@ from faregate.catalog.types import (
     VersionReference,
 )
 from faregate.core.codec import encode
+from faregate.core.commitments import validate_commitments
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.plan_checks import validate_entitlements
@@ -43,10 +44,11 @@ VersionName = int | Literal["default"]
 def check_version(
     catalog: CatalogMemory, environment_id: int, request: CreateProduct | CreateVersion
 ) -> None:
-    """Raise `FaregateError` (422) naming what is wrong with prices and entitlements."""
+    """Raise `FaregateError` (422) naming what is wrong with a version."""
     assets = dict(catalog.view(environment_id).assets)
     errors = validate_prices(request.prices, assets)
     errors |= validate_entitlements(request.entitlements, assets)
+    errors |= validate_commitments(request.commitments, request.prices, assets)
     if errors:
         raise FaregateError(invalid_fields(errors))
 
@@ -111,16 +113,18 @@ async def _write_version(
     named = msgspec.structs.replace
     prices = tuple(named(price, id=ids.next("prc")) for price in request.prices)
     entitlements = tuple(named(e, id=ids.next("ent")) for e in request.entitlements or ())
+    commitments = tuple(named(c, id=ids.next("cmt")) for c in request.commitments or ())
     await queries.fetch(
         "INSERT INTO product_versions "
-        "(product_id, version, status, prices, entitlements, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6)",
+        "(product_id, version, status, prices, entitlements, created_at, commitments) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
         product_id,
         version,
         "published" if publish else "draft",
         encode(prices).decode(),
         encode(entitlements).decode(),
         to_us(now),
+        encode(commitments).decode() if commitments else None,
     )
 
 
@@ -254,7 +258,7 @@ def show_product(product: ProductRow) -> Product:
         product.id,
         product.code,
         product.name,
-        DefaultVersion(shown.version, shown.entitlements, shown.prices),
+        DefaultVersion(shown.version, shown.entitlements, shown.prices, shown.commitments),
         [VersionReference(row.version, row.created_at, row.status) for row in newest_first],
     )
 
@@ -270,4 +274,5 @@ def show_version(product: ProductRow, row: VersionRow) -> ProductVersion:
         row.entitlements,
         row.status,
         product.default_version == row.version,
+        row.commitments,
     )

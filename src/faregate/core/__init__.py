@@ -16,5 +16,8 @@ the gate: `slices` and `estimates` (what a use costs piece by piece, and what it
 where a command meets a customer's state and becomes rows and an answer. `chain` is what makes it
 visible when somebody edits transfers afterwards.
 
+Where less is paid than prices ask: `discounts` and `commitments` are the terms, `discounting` takes
+discounts off bills, `reducing` takes both off the fees for uses.
+
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

@@ -38,6 +38,7 @@ from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.reducing import Reduced, Reducing
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
 from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCount
@@ -64,9 +65,9 @@ class UsageEvent(
 
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
-    `account_id`. `value_index` says which of the price's values applied (of tiers, the one in which
-    it ended), `counted` what the tiers counted of it. Where the account is in another asset,
-    `paid_units` of that were debited, at `exchange_rate`."""
+    `account_id`, after what was taken off (`reduced`). `value_index` says which of the price's
+    values applied (of tiers, the one in which it ended), `counted` what the tiers counted of it.
+    Where the account is in another asset, `paid_units` of that were debited, at `exchange_rate`."""
 
     id: str
     price_id: str
@@ -78,11 +79,17 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     counted: TierCount | None = None
     paid_units: int | None = None
     exchange_rate: Decimal | None = None
+    reduced: Reduced | None = None
 
     @property
     def debited_units(self) -> int:
         """What was taken from the account."""
         return self.units if self.paid_units is None else self.paid_units
+
+    @property
+    def gross_units(self) -> int:
+        """What the price asks."""
+        return self.units if self.reduced is None else self.units + self.reduced.units
 
 
 class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -247,6 +254,7 @@ def _book(
         if prices:
             free = limits.free_share(use, changes.advanced_accounts(now), own)
     measured: set[str | None] = set()
+    reducing = Reducing(changes, catalog, at, now) if catalog.has_reductions else None
     slices = changes.slices
     if slices is not None and slices.event_type != event.event_type:
         slices = None
@@ -273,11 +281,11 @@ def _book(
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids, rate)
+        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids, rate, reducing)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
-            slices.charged(compiled, priced.asset.code, match, fee.units)
+            slices.charged(compiled, priced.asset.code, match, fee.gross_units)
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -290,6 +298,9 @@ def _book(
         if isinstance(said, Problem):
             return said
         warnings += said
+    if reducing is not None:
+        reducing.keep()
+        warnings += reducing.warnings
     return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
 
 
@@ -345,12 +356,18 @@ def _collect(
     now: datetime,
     ids: IdSource,
     rate: Fraction | None,
+    reducing: Reducing | None,
 ) -> Fee | Problem:
-    """Bring the exact cost to the ledger scale and debit it; `from_us` is when the period began in
-    which tiers count."""
+    """Bring the exact cost to the ledger scale and debit what is left of it after reductions;
+    `from_us` is when the period began in which tiers count."""
     key = (compiled.id, priced.asset.code)
     carried = changes.carry(key)
     units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
+    reduced: Reduced | None = None
+    if reducing is not None:
+        reduced = reducing.reduce(compiled, priced.asset.code, units)
+        if reduced is not None:
+            units -= reduced.units
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
     hold, scale = changes.hold, priced.asset.scale
@@ -387,4 +404,5 @@ def _collect(
         changes.count(compiled, priced, match, from_us) if match.quantity else None,
         None if rate is None else debited,
         None if rate is None else shown_rate(rate),
+        reduced,
     )

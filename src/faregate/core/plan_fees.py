@@ -11,7 +11,8 @@ import msgspec
 
 class FeeLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line: `units` charged (below 0: given back) for a price, for this time (None: none).
-    Where it is paid in another asset than the price's, also what it is in that one, and the rate.
+    With a `coupon` it is what that took off the line above (above 0: no longer takes). Where it is
+    paid in another asset than the price's, also what it is in that one, and the rate.
     """
 
     price_id: str
@@ -26,6 +27,7 @@ class FeeLine(msgspec.Struct, frozen=True, omit_defaults=True):
     price_asset: str | None = None
     price_units: int | None = None
     exchange_rate: Decimal | None = None
+    coupon: str | None = None
 
 
 class PlanFee(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ import re
 from calendar import monthrange
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -184,7 +184,19 @@ def compile_credit(
     )
 
 
-def cadence_of(item: PlanPrice | PlanCredit, anchor_at: datetime, timezone: str) -> Cadence:
+class Recurring(Protocol):
+    """What comes again."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """By what it is counted when; None: it comes once."""
+
+    @property
+    def count(self) -> int:
+        """Every so many of them."""
+
+
+def cadence_of(item: Recurring, anchor_at: datetime, timezone: str) -> Cadence:
     """Return when what comes again is due, from an anchor on."""
     return Cadence(item.interval or "month", anchor_at, item.count, timezone)
 

@@ -18,9 +18,12 @@ from msgspec import structs
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import plain, to_decimal
+from faregate.core.commitments import PlanCommitment
 from faregate.core.conversion import funding_rate, no_rate, paid_units, shown_rate
 from faregate.core.customers import Changes
-from faregate.core.cycles import Line, new_cycles, turn_credit, turn_price
+from faregate.core.cycles import Line, new_cycles, turn_commitment, turn_credit, turn_price
+from faregate.core.discounting import take_off, with_periods
+from faregate.core.discounts import put_off
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms, Purpose
 from faregate.core.ids import derived_id
 from faregate.core.instants import to_us
@@ -208,7 +211,12 @@ def resumed(subscription: Subscription, at: datetime) -> Subscription:
         subscription,
         cycles=tuple(cycles),
         stretches=(*subscription.stretches, Stretch(at)),
-        terms=structs.replace(subscription.terms, paused_at=None, resumes_at=None),
+        terms=structs.replace(
+            subscription.terms,
+            paused_at=None,
+            resumes_at=None,
+            discounts=tuple([put_off(d, paused_at, later) for d in subscription.terms.discounts]),
+        ),
     )
 
 
@@ -232,6 +240,7 @@ def begin(
         cycles=tuple(cycles),
         terms=structs.replace(subscription.terms, is_begun=True),
     )
+    begins = with_periods(begins, catalog, at)
     outcome = renew(changes, catalog, begins, at, at)
     if isinstance(outcome, Short):
         return outcome
@@ -263,7 +272,13 @@ def renew(
             lines += more
         elif isinstance(item, PlanCredit):
             cycle = turn_credit(changes, subscription, cycle, item, at, now, is_over=is_over)
+        elif isinstance(item, PlanCommitment):
+            is_renewal = is_renewal or cycle.from_at is not None
+            cycle, more = turn_commitment(cycle, item, subscription.terms, at, is_over=is_over)
+            lines += more
         cycles.append(cycle)
+    subscription = structs.replace(subscription, cycles=tuple(cycles))
+    subscription, lines = take_off(changes, subscription, lines, at)
     short = charge(changes, catalog, subscription.id, lines, at, now)
     if short is not None:
         changes.restore(before)
@@ -271,7 +286,7 @@ def renew(
     terms = subscription.terms
     if terms.overdue is not None:
         terms = structs.replace(terms, overdue=None)
-    after = structs.replace(subscription, cycles=tuple(cycles), terms=terms)
+    after = structs.replace(subscription, terms=terms)
     if is_over:
         tell(changes, "deactivated", after, at)
         return ended(after, at)

@@ -35,8 +35,12 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True, frozen=True):
 
 class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     """What an event cost under one price. Under tiers `unit_price` and `volume_rate` are those of
-    the tier in which it ended; `counted` of it were counted after `counted_before`. Where it was
-    paid in another asset, `paid_amount` of that were taken, at `exchange_rate` for one."""
+    the tier in which it ended; `counted` of it were counted after `counted_before`.
+
+    `amount` is what was debited: `discount` was taken off before by coupons, and `capped` because
+    a commitment had reached its maximum. Where it was paid in another asset, `paid_amount` of that
+    were taken, at `exchange_rate` for one.
+    """
 
     id: str
     product_id: str
@@ -58,6 +62,8 @@ class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     paid_amount: Decimal | None = None
     paid_asset: str | None = None
     exchange_rate: Decimal | None = None
+    discount: Decimal | None = None
+    capped: Decimal | None = None
 
 
 class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.clocks import ClockOperations
+from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
@@ -31,6 +32,7 @@ class Engine(
     AccountOperations,
     CatalogOperations,
     ClockOperations,
+    CouponOperations,
     CustomerOperations,
     RevenueOperations,
     SubscriberOperations,

@@ -39,6 +39,7 @@ from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
+from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.subscriptions import (
     Binding,
@@ -265,6 +266,7 @@ class BatchRows:
                     None if fee.counted is None else encode(fee.counted).decode(),
                     fee.paid_units,
                     None if fee.exchange_rate is None else plain(fee.exchange_rate),
+                    None if fee.reduced is None else encode(fee.reduced).decode(),
                 )
             )
         self._seq += 1
@@ -591,8 +593,8 @@ def read_transaction(row: Row) -> Transaction:
 
 def read_fee(row: Row) -> Fee:
     """Read a row of `fees`."""
-    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted, *paid = row
-    paid_units, exchange_rate = paid
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, *more = row
+    counted, paid_units, exchange_rate, reduced = more
     return Fee(
         fee_id,
         price_id,
@@ -604,6 +606,7 @@ def read_fee(row: Row) -> Fee:
         None if counted is None else decode(TierCount, counted),
         paid_units,
         None if exchange_rate is None else Decimal(exchange_rate),
+        None if reduced is None else decode(Reduced, reduced),
     )
 
 

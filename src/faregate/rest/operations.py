@@ -28,6 +28,7 @@ Tag = Literal[
     "Statistics",
     "Vendors",
     "Statistics",
+    "Coupons",
     "Accounts",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]

@@ -114,6 +114,7 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
     price, calculation = compiled.price, compiled.price.usage_calculation
     priced = next(p for p in compiled.assets if p.asset.code == fee.asset)
     value = priced.values[fee.value_index]
+    scale, reduced = priced.asset.scale, fee.reduced
     return EventFee(
         id=fee.id,
         product_id=compiled.product_id,
@@ -123,7 +124,7 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         price_name=price.name,
         currency=fee.asset,
         usage_type=calculation.usage_type,
-        amount=to_decimal(fee.units, priced.asset.scale),
+        amount=to_decimal(fee.units, scale),
         dimensions=value.dimensions,
         volume_field=calculation.volume_field,
         input_volume=fee.volume,
@@ -132,12 +133,18 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         package_size=value.source.package_size,
         counted_before=None if fee.counted is None else fee.counted.before,
         counted=None if fee.counted is None else fee.counted.quantity,
+        discount=_taken_off(0 if reduced is None else reduced.discount_units, scale),
+        capped=_taken_off(0 if reduced is None else reduced.capped_units, scale),
         paid_amount=None
         if fee.paid_units is None
         else to_decimal(fee.paid_units, view.assets[fee.account_id.rpartition(":")[2]].scale),
         paid_asset=None if fee.paid_units is None else fee.account_id.rpartition(":")[2],
         exchange_rate=fee.exchange_rate,
     )
+
+
+def _taken_off(units: int, scale: int) -> Decimal | None:
+    return to_decimal(units, scale) if units else None
 
 
 async def _get(call: Call) -> ShownEvent:

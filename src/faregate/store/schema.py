@@ -63,6 +63,7 @@ FEES: Final = HotTable(
         ("counted", "text"),
         ("paid_units", "bigint"),
         ("exchange_rate", "text"),
+        ("reduced", "text"),
     ),
 )
 COSTS: Final = HotTable(
