@@ -45,6 +45,8 @@ EVENTS: Final = HotTable(
         ("fee_count", "bigint"),
         ("fee_units", "bigint"),
         ("fee_asset", "text"),
+        ("counted", "text"),
+        ("outcome", "text"),
     ),
 )
 FEES: Final = HotTable(
@@ -62,6 +64,22 @@ FEES: Final = HotTable(
         ("created_at", "bigint"),
         ("counted", "text"),
     ),
+)
+OUTCOMES: Final = HotTable(
+    # Where events stand whose outcome was reported after they were booked.
+    "outcomes",
+    (
+        ("customer_id", "text"),
+        ("event_id", "text"),
+        ("outcome", "text"),
+        ("fee_count", "bigint"),
+        ("fee_units", "bigint"),
+        ("fee_asset", "text"),
+        ("standing", "text"),
+        ("updated_at", "bigint"),
+    ),
+    key=("customer_id", "event_id"),
+    update=("outcome", "fee_count", "fee_units", "fee_asset", "standing", "updated_at"),
 )
 TRANSFERS: Final = HotTable(
     "transfers",
@@ -285,6 +303,7 @@ CUSTOMER_STATE: Final = (
 HOT_TABLES: Final[tuple[HotTable, ...]] = (
     EVENTS,
     FEES,
+    OUTCOMES,
     TRANSFERS,
     TRANSACTIONS,
     GRANTS,
@@ -301,6 +320,11 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     CUSTOMER_EVENTS,
     CUSTOMER_HOLDS,
 )
+
+
+SEQS_AROUND: Final = 5_000
+"""So far from an event's own number its transfers are looked for: those of one command follow its
+events."""
 
 
 def first_seq(lane: int) -> int:
