@@ -46,7 +46,8 @@ class Profitability(msgspec.Struct, frozen=True):
 
 
 class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
-    """An event with its fees."""
+    """An event with what it costs now. `outcome` is `pending`, or what became of it since (none: it
+    was charged as it came)."""
 
     id: str
     customer_id: str
@@ -60,6 +61,7 @@ class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     data: dict[str, Any] | None = None
     costs: list[Cost] | None = None
     stats: Profitability | None = None
+    outcome: str | None = None
 
 
 class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -76,6 +78,7 @@ class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     fee_currency: str | None = None
     subject: str | None = None
     description: str | None = None
+    outcome: str | None = None
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -182,6 +185,7 @@ async def _get(call: Call) -> ShownEvent:
         data=event.data,
         costs=event.costs,
         stats=_profitability(booked, fees),
+        outcome=booked.outcome,
     )
 
 
@@ -225,6 +229,7 @@ async def _list(call: Call) -> EventPage:
                 fee_currency=event.fee_asset,
                 subject=event.subject,
                 description=event.description,
+                outcome=event.outcome,
             )
         )
     return EventPage(items, page.total_count, page.limit, page.offset)
