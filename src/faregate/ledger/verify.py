@@ -342,8 +342,9 @@ class _LaneCheck:
             self._report.events += 1
             fees = by_event.pop((customer_id, event_id), [])
             if self._outcomes.pop((customer_id, event_id), None) is not None:
-                # The others were charged later, by its outcome.
-                fees = fees[:count]
+                # The others were charged later, by its outcome. Ids of one event follow each other.
+                place = next((n for n, fee in enumerate(fees) if fee[0] == first_fee_id), 0)
+                fees = fees[place : place + count]
             first = (fees[0][0], fees[0][1]) if fees else (None, None)
             computed = sum(fee[2] for fee in fees if fee[1] == first[1])
             stands = (len(fees), computed, first) == (count, units, (first_fee_id, asset))
