@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.ledger.plans import sell_plan
 from tests.ledger.shop import (
     NOON,
     USD,
@@ -32,7 +33,7 @@ from faregate import Engine
 from faregate.core.events import UsageEvent
 from faregate.core.outcomes import OutcomeRequest, OutcomeSettled
 from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError
-from faregate.ledger.lane import Lane
+from faregate.customers.types import CreateSubscription, SubscribedProduct
 
 UNIT = 10**9
 
@@ -283,7 +284,6 @@ def test_a_forgotten_repeat_gets_its_first_answer(
             for lane in engine.lanes:
                 lane._memory.forget()
                 lane._read_ids = 0
-                assert isinstance(lane, Lane)
                 # The state comes back from the database; ids are not among the recent ones.
                 index = lane._index
                 lane._memory.begin(index.indexed_seq, index.heads)
@@ -395,6 +395,40 @@ def test_who_paid_is_never_guessed(database_url: str):
             assert error.problem.kind is CONFLICT
             assert "not known to the last unit (0 of 5000000000" in error.problem.detail
             assert await available(engine, ada) == 95
+
+    tell(story())
+
+
+def test_who_paid_is_found_in_a_batch_of_many_events(database_url: str):
+    """The transfers of a batch come after all of its events: far from those of the first one."""
+
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            ada = await make_customer(engine, "1000")
+            await engine.record_events(ada, [use(f"{n}") for n in range(1000)])
+            await asyncio.gather(*[settle(engine, ada, f"{n}", "withdrawn") for n in range(5)])
+            await settle(engine, ada, "999", "withdrawn")
+            assert await available(engine, ada) == 6
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_what_comes_back_lets_a_subscription_begin_that_waited_for_it(database_url: str):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            await sell_plan(engine)
+            ada = await make_customer(engine, "12")
+            await book(engine, ada, use("e", 5))
+            wanted = CreateSubscription([SubscribedProduct(code="pro")])
+            made = await engine.create_subscription(ada, wanted)
+            assert made.status == "action_required"
+            await settle(engine, ada, "e", "withdrawn")
+            shown = await engine.get_subscription(ada, made.id)
+            assert (shown.status, await available(engine, ada)) == ("active", 2)
+            await assert_clean(engine)
 
     tell(story())
 

@@ -1,11 +1,12 @@
-"""A year of an agent that is paid per resolved case: a simple one costs 1 USD, a complex one 3, and
-nothing is paid before it is known that it was resolved. Worked out by hand."""
+"""Two businesses whose fees follow the outcome, worked out by hand: an agent that is paid per
+resolved case (a simple one costs 1 USD, a complex one 3, nothing before it is known that it was
+resolved), and a plan whose credit comes back."""
 
 from decimal import Decimal
 
 import pytest
 from tests.ledger.shop import tell
-from tests.scenarios.year import a_year, at, usage
+from tests.scenarios.year import a_year, at, included, usage
 
 from faregate.core.problems import INVALID, FaregateError
 
@@ -79,5 +80,36 @@ def test_pay_per_resolved_case(database_url: str):
             assert shown == 12 * 25
             _, waits = await year.engine.get_event(forgotten)
             assert (waits.outcome, waits.result.fees) == ("pending", ())
+
+    tell(story())
+
+
+def test_plan_credit_that_comes_back_after_its_month_is_not_earned(database_url: str):
+    """100 credits a month, each worth 0.1 when it is used; a film of 60 is withdrawn late."""
+
+    async def story() -> None:
+        async with a_year(database_url) as year:
+            await year.credits()
+            entitlement = included(100, accounting={"revenue_basis": Decimal("0.1")})
+            film = usage("film", "CREDITS", {"unit_price": 60})
+            await year.sell("studio", film, entitlements=[entitlement])
+            ada = await year.customer()
+            await year.subscribe(ada, "studio")
+            made = await year.use(ada, "film")
+
+            async def credit() -> tuple[Decimal, ...]:
+                (found,) = await year.engine.credit_revenue()
+                return found.granted, found.used, found.left, found.broken, found.earned_revenue
+
+            assert await credit() == (100, 60, 40, 0, 6)
+            await year.go("2026-02-10")
+            assert await credit() == (200, 60, 100, 40, 6)
+            await year.settle(ada, made.event_id, "withdrawn")
+            # February's 100, and 60 of January's that are there again until 12 March.
+            assert await year.balance(ada, "CREDITS") == 160
+            assert await credit() == (200, 0, 160, 40, 0)
+            await year.go("2026-04-01")
+            assert await credit() == (400, 0, 100, 40 + 60 + 200, 0)
+            await year.books()
 
     tell(story())

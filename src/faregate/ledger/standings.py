@@ -5,7 +5,9 @@ is not kept: it is found among the transfers around the event's own number.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -18,6 +20,10 @@ from faregate.ledger.memory import Key
 from faregate.ledger.rows import BatchRows
 from faregate.store.protocol import Paid, Store, Wanted
 
+NEAR: Final = 300
+FAR: Final = 5_000
+"""So far from an event's own number its transfers are looked for: those of one command follow its
+events. Nearly always they are near; the rest is read only for what is not found there."""
 SeenPayment = tuple[int, str, str, int]
 """A transfer's number, the fee that it paid, from where, and units."""
 
@@ -35,31 +41,54 @@ class ReadStandings(msgspec.Struct):
 async def read_standings(store: Store, lane: int, keys: Sequence[Key]) -> ReadStandings:
     """Read events, given as (event id, customer), and where they stand."""
     found = ReadStandings()
+    keys = list(dict.fromkeys(keys))
     mine = [(customer_id, event_id) for event_id, customer_id in keys]
     loaded = await store.load(lane, Wanted(events=keys, outcomes=mine), for_lane=True)
     found.outcomes = dict(map(rows.read_outcome, loaded.outcomes))
-    paid: list[Paid] = []
+    charged: list[tuple[Key, int]] = []
     grants: dict[tuple[str, str], None] = {}
     seqs = {(row[0], row[1]): row[2] for row in loaded.events}
     for customer_id, booked in rows.read_events(loaded.events, loaded.fees):
         key = (booked.event.id, customer_id)
         found.events[key] = booked
-        fees = booked.result.fees
         if key in found.outcomes:
             for one in found.outcomes[key].fees:
                 grants.update(_grants_of(customer_id, [p.account for p in one.payments]))
-        elif fees:
-            paid.append(Paid(customer_id, seqs[key], fees[0].id, fees[-1].id))
-    if paid:
-        seen = (await store.load(lane, Wanted(payments=paid), for_lane=True)).payments
-        found.payments = [(row[0], row[1], row[2], row[3]) for row in seen]
-        owner = {fee.id: key[1] for key, b in found.events.items() for fee in b.result.fees}
-        for _, fee_id, account, _ in found.payments:
-            grants.update(_grants_of(owner[fee_id], [account]))
+        elif booked.result.fees:
+            charged.append((key, seqs[key]))
+    for around in (NEAR, FAR):
+        charged = await _read_payments(store, lane, found, charged, around)
+    owner = {fee.id: key[1] for key, b in found.events.items() for fee in b.result.fees}
+    for _, fee_id, account, _ in found.payments:
+        grants.update(_grants_of(owner[fee_id], [account]))
     if grants:
         loaded = await store.load(lane, Wanted(grants=list(grants)), for_lane=True)
         found.grants = {row[1]: rows.read_grant(row) for row in loaded.grants_by_id}
     return found
+
+
+async def _read_payments(
+    store: Store, lane: int, found: ReadStandings, charged: Sequence[tuple[Key, int]], around: int
+) -> list[tuple[Key, int]]:
+    """Read what paid the fees of events, given with their numbers, so far around those. Returns
+    the ones of which not all is found."""
+    if not charged:
+        return []
+    paid: list[Paid] = []
+    for key, seq in charged:
+        fees = found.events[key].result.fees
+        paid.append(Paid(key[1], seq - around, seq + around, fees[0].id, fees[-1].id))
+    rows_found = (await store.load(lane, Wanted(payments=paid), for_lane=True)).payments
+    found.payments += [(row[0], row[1], row[2], row[3]) for row in rows_found]
+    units = {seq: (fee_id, u) for seq, fee_id, _, u in found.payments}
+    total: Counter[str] = Counter()
+    for fee_id, u in units.values():
+        total[fee_id] += u
+    return [
+        (key, seq)
+        for key, seq in charged
+        if any(total[fee.id] != fee.units for fee in found.events[key].result.fees)
+    ]
 
 
 def _grants_of(customer_id: str, accounts: Iterable[str]) -> dict[tuple[str, str], None]:

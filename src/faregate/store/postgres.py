@@ -310,9 +310,8 @@ class PostgresStore:
             "AND reference >= $5 AND reference <= $6 ORDER BY lane, seq"
         )
         found: list[Any] = []
-        for customer_id, seq, *fees in payments:
-            around = (seq - schema.SEQS_AROUND, seq + schema.SEQS_AROUND)
-            found += await queries.fetch(sql, lane, *around, customer_id, *fees)
+        for customer_id, after, before, *fees in payments:
+            found += await queries.fetch(sql, lane, after, before, customer_id, *fees)
         return found
 
     async def _by_pair(

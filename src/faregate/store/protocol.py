@@ -104,11 +104,12 @@ Pair = tuple[str, str]
 
 
 class Paid(NamedTuple):
-    """Which transfers to read: those that paid fees of an event, which has this number, from the
-    first to the last of them."""
+    """Which transfers to read: those that paid fees of an event, from the first to the last of
+    them, between these two numbers."""
 
     customer_id: str
-    seq: int
+    after_seq: int
+    before_seq: int
     first_fee_id: str
     last_fee_id: str
 

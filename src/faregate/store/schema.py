@@ -322,11 +322,6 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
 )
 
 
-SEQS_AROUND: Final = 5_000
-"""So far from an event's own number its transfers are looked for: those of one command follow its
-events."""
-
-
 def first_seq(lane: int) -> int:
     """Return the number before a lane's first: no two lanes give a row the same number."""
     return lane << 48

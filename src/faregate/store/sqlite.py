@@ -334,9 +334,8 @@ class SqliteStore:
             "ORDER BY seq"
         )
         found: list[Any] = []
-        for customer_id, seq, *fees in payments:
-            around = (seq - schema.SEQS_AROUND, seq + schema.SEQS_AROUND)
-            found += self._reader.execute(sql, (lane, *around, customer_id, *fees))
+        for customer_id, after, before, *fees in payments:
+            found += self._reader.execute(sql, (lane, after, before, customer_id, *fees))
         return found
 
     def _states(self, lane: int, customers: Sequence[str]) -> list[Rows]:
