@@ -9,7 +9,8 @@ customer has), `grants` (credit, and its order of use), `holds` (credit that is 
 `accounts` (balances and transfers), `timeline` (what time does to them), `wallet` (what commands do
 to them), `windows` and `limits` (how much may be used in a time), `limiting` (use held against
 them), `rules` (what holds for one customer alone), `customers`, `events`, `simulating`,
-`transactions`; then the gate: `slices` and `estimates` (what a use costs piece by piece, and what
+`transactions`, `refunds` and `outcomes` (what a use costs that is confirmed, changed or withdrawn
+later); then the gate: `slices` and `estimates` (what a use costs piece by piece, and what
 it will cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last
 `decide`, where a command meets a customer's state and becomes rows and an answer. `chain` is what
 makes it visible when somebody edits transfers afterwards.

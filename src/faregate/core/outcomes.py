@@ -161,12 +161,10 @@ def settle_outcome(
     refusal = _refuse(booked, before, request, now)
     if refusal is not None:
         return refusal
-    if is_as_it_was(before, request):
-        assert before is not None  # noqa: S101 - a pending event is never as it was
+    if before is not None and is_as_it_was(before, request):
         after = structs.replace(before, outcome=request.outcome)
-        said: tuple[str, ...] = (
-            f"the event was {_charged_or(before)} already: nothing has changed",
-        )
+        was = "withdrawn" if before.outcome == "withdrawn" else "charged"
+        said: tuple[str, ...] = (f"the event was {was} already: nothing has changed",)
         return _settled(changes, booked, asked, before, after, (), said, now, ids)
     warnings: list[str] = []
     if before is not None:
@@ -214,10 +212,8 @@ def standing_of(booked: BookedEvent, standing: Standing) -> EventOutcome | None:
     )
 
 
-def is_as_it_was(before: EventOutcome | None, request: OutcomeRequest) -> bool:
-    """Tell whether an outcome says what is so already."""
-    if before is None:
-        return False
+def is_as_it_was(before: EventOutcome, request: OutcomeRequest) -> bool:
+    """Tell whether an outcome says what is so already, of an event that is not refused."""
     if request.outcome == "withdrawn":
         return before.outcome == "withdrawn"
     return request.outcome == "confirmed"
@@ -253,10 +249,6 @@ def _check_data(data: Mapping[str, Any] | None) -> Problem | None:
     if data is not None and len(data) > MAX_FREE_KEYS:
         return invalid("data", f"would have {len(data)} keys with the event's: {MAX_FREE_KEYS} fit")
     return check_free("data", data)
-
-
-def _charged_or(before: EventOutcome) -> str:
-    return "withdrawn" if before.outcome == "withdrawn" else "charged"
 
 
 def _settled(
