@@ -73,6 +73,11 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     volume: int | Decimal | None
     counted: TierCount | None = None
 
+    @property
+    def debited_units(self) -> int:
+        """What was taken from the account."""
+        return self.units
+
 
 class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of one event. `balances` has the units available per account after it. As JSON,

@@ -251,6 +251,15 @@ def _check_data(data: Mapping[str, Any] | None) -> Problem | None:
     return check_free("data", data)
 
 
+def _paid_in(fee: Fee) -> str:
+    """Return the asset of the account that a fee was taken from."""
+    return fee.account_id.rpartition(":")[2]
+
+
+def _reversed(fee: Fee) -> ReversedFee:
+    return ReversedFee(fee.id, _paid_in(fee), fee.account_id, fee.debited_units)
+
+
 def _settled(
     changes: Changes,
     booked: BookedEvent,
@@ -267,16 +276,16 @@ def _settled(
     fees = tuple([one.fee for one in after.fees])
     remaining = {fee.id for fee in fees}
     gone = [fee for fee in old if fee.id not in remaining]
-    net = dict.fromkeys([fee.asset for fee in (*old, *fees)], 0)
+    net = dict.fromkeys([_paid_in(fee) for fee in (*old, *fees)], 0)
     for fee in gone:
-        net[fee.asset] -= fee.units
+        net[_paid_in(fee)] -= fee.debited_units
     for fee in new:
-        net[fee.asset] += fee.units
+        net[_paid_in(fee)] += fee.debited_units
     answer = OutcomeSettled(
         booked.event.id,
         asked.outcome,
         fees,
-        tuple([ReversedFee(fee.id, fee.asset, fee.account_id, fee.units) for fee in gone]),
+        tuple([_reversed(fee) for fee in gone]),
         net,
         changes.balances(now),
         warnings,

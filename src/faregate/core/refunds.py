@@ -67,12 +67,12 @@ def give_back(
         problem = _check_paid(one, grants, changes)
         if problem is not None:
             return problem
-        if one.fee.units:
+        if one.fee.debited_units:
             by_account.setdefault(one.fee.account_id, []).append(one)
     said: list[str] = []
     for identifier, several in by_account.items():
         account = changes.advanced(identifier, now)
-        refusal = check_credit(account, sum([one.fee.units for one in several]))
+        refusal = check_credit(account, sum([one.fee.debited_units for one in several]))
         if refusal is not None:
             return refusal
         returning = _Returning(Draft(account), grants, now, ids)
@@ -104,10 +104,10 @@ def _check_paid(one: ChargedFee, grants: Mapping[str, Grant], changes: Changes) 
             detail = f"fee {fee.id} was paid by {name}, which is not found: {remedy}"
             return Problem(CONFLICT, detail, {"outcome": ["the grant is not found"]})
     found = sum([payment.units for payment in one.payments])
-    if found != fee.units:
+    if found != fee.debited_units:
         detail = (
             f"who paid fee {fee.id} is not known to the last unit "
-            f"({found} of {fee.units} units are found): {remedy}"
+            f"({found} of {fee.debited_units} units are found): {remedy}"
         )
         return Problem(CONFLICT, detail, {"outcome": ["who paid is not known"]})
     return None

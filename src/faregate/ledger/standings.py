@@ -87,7 +87,7 @@ async def _read_payments(
     return [
         (key, seq)
         for key, seq in charged
-        if any(total[fee.id] != fee.units for fee in found.events[key].result.fees)
+        if any(total[fee.id] != fee.debited_units for fee in found.events[key].result.fees)
     ]
 
 

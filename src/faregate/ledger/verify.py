@@ -286,7 +286,7 @@ class _LaneCheck:
             first = fees[0].asset if fees else None
             computed = sum(fee.units for fee in fees if fee.asset == first)
             paid = [sum(p.units for p in one.payments) for one in stands.fees if one.payments]
-            owed = [one.fee.units for one in stands.fees if one.payments]
+            owed = [one.fee.debited_units for one in stands.fees if one.payments]
             is_right = (
                 (stands.outcome, len(fees), first, computed) == (outcome, count, asset, units)
                 and paid == owed
