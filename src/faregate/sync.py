@@ -139,6 +139,7 @@ class SyncEngine:
     set_subscription_status = _sync(Engine.set_subscription_status)
     set_subscription_version = _sync(Engine.set_subscription_version)
     record_events = _sync(Engine.record_events)
+    settle_outcome = _sync(Engine.settle_outcome)
     get_event = _sync(Engine.get_event)
     list_events = _sync(Engine.list_events)
     authorize = _sync(Engine.authorize)

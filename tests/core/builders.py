@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from faregate.core.accounts import Transfer
+from faregate.core.accounts import REVENUE, Transfer
 from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.compiled import CompiledPrice, compile_price
@@ -30,6 +30,13 @@ from faregate.core.holds import Hold
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Notice
 from faregate.core.limits import NOTHING_COUNTED, Counter, CounterKey
+from faregate.core.outcomes import (
+    NO_STANDING,
+    EventOutcome,
+    OutcomeRequest,
+    SettleOutcome,
+    Standing,
+)
 from faregate.core.prices import (
     AssetPricing,
     BalanceCollection,
@@ -40,6 +47,7 @@ from faregate.core.prices import (
     UsageCalculation,
 )
 from faregate.core.problems import Problem
+from faregate.core.refunds import payments_of
 from faregate.core.subscriptions import (
     Binding,
     CatalogView,
@@ -265,6 +273,14 @@ def update(
     return UpdateHold(CUSTOMER, hold_id, request)
 
 
+def outcome(
+    event_id: str, said: str, transaction_id: str | None = None, **data: object
+) -> SettleOutcome:
+    """Say what became of an event; further keywords are its data."""
+    name = transaction_id or f"{event_id} {said} {data}"
+    return SettleOutcome(CUSTOMER, event_id, OutcomeRequest(name, said, data or None))  # type: ignore[arg-type]
+
+
 class Book:
     """A customer's ledger in memory: every command is decided on what the ones before left."""
 
@@ -279,12 +295,19 @@ class Book:
         self.counters: defaultdict[CounterKey, Counter] = defaultdict(lambda: NOTHING_COUNTED)
         self.notices: list[Notice] = []
         self.tiers: defaultdict[TierKey, Counted] = defaultdict(dict)
+        self.outcomes: dict[str, EventOutcome] = {}
+        self.grants: dict[str, Grant] = {}
 
     def decide(self, command: Command, now: datetime = T0) -> Decision:
         """Decide a command and remember it."""
         asked = {hold.transaction_id: hold for hold in self.holds.values()}
         known = Known(
-            self.events, self.transactions, {**self.holds, **asked}, self.counters, self.tiers
+            self.events,
+            self.transactions,
+            {**self.holds, **asked},
+            self.counters,
+            self.tiers,
+            self._standing(command),
         )
         decision = decide(self.state, known, command, self.catalog, now, self.ids)
         self.state = decision.state
@@ -293,11 +316,24 @@ class Book:
         self.counters.update(decision.counters)
         self.notices += decision.notices
         self.tiers.update(decision.tiers)
+        self.outcomes |= decision.outcomes
+        self.grants |= {name: grant for name, (_, grant) in decision.grants.items()}
         self.events |= {one.event.id: one for one in decision.events}
         if decision.transaction is not None:
             booked = decision.transaction
             self.transactions[booked.request.transaction_id] = booked
         return decision
+
+    def _standing(self, command: Command) -> Standing:
+        """Return what a store would find of the event that a command settles."""
+        if not isinstance(command, SettleOutcome) or command.event_id not in self.events:
+            return NO_STANDING
+        booked = self.events[command.event_id].result.fees
+        paid = {
+            one.fee.id: one.payments
+            for one in payments_of(booked, [t for t in self.transfers if t.to_account == REVENUE])
+        }
+        return Standing(self.outcomes.get(command.event_id), paid, self.grants)
 
     def do(self, command: Command, now: datetime = T0) -> Any:
         """Decide a command that must succeed, and return its answer."""
@@ -320,6 +356,8 @@ class Book:
         assert not decision.counters
         assert not decision.tiers
         assert not decision.notices
+        assert not decision.outcomes
+        assert not decision.fees
         assert decision.rules is None
         return decision.answer
 

@@ -17,6 +17,7 @@ from faregate.catalog.types import CreateAsset, CreateProduct
 from faregate.core.amounts import Number, to_decimal
 from faregate.core.codec import decode, encode
 from faregate.core.events import EventResult, UsageEvent
+from faregate.core.outcomes import OutcomeRequest, OutcomeSettled
 from faregate.core.transactions import AdjustmentRequest
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.platform.clocks import AdvanceTestClock, CreateTestClock
@@ -81,6 +82,25 @@ class Year:
         event = UsageEvent(f"use {self._made}", event_type, self.now, data=data or None)
         booked = await self.engine.record_events(customer_id, [event], context=self.context)
         return booked.results[0]
+
+    async def case(self, customer_id: str, event_type: str, **data: Any) -> str:
+        """Let a customer use something now whose outcome is not known; returns the event's id."""
+        self._made += 1
+        event_id = f"case {self._made}"
+        event = UsageEvent(event_id, event_type, self.now, data=data or None, outcome="pending")
+        await self.engine.record_events(customer_id, [event], context=self.context)
+        return event_id
+
+    async def settle(
+        self, customer_id: str, event_id: str, outcome: Any, **data: Any
+    ) -> OutcomeSettled:
+        """Say what became of a case."""
+        self._made += 1
+        request = OutcomeRequest(f"outcome {self._made}", outcome, data or None)
+        settled = await self.engine.settle_outcome(
+            event_id, request, customer_id, context=self.context
+        )
+        return settled[1]
 
     async def go(self, to: str) -> None:
         """Let time pass."""

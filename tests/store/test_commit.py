@@ -19,7 +19,7 @@ TRANSFER = (2, "cust_1", "USD", "grt_1", "revenue", 5, "fee_1", 7, "0a" * 32)
 def event(event_id: str, seq: int = 1) -> tuple[Any, ...]:
     """A row of `events` with one fee."""
     plain = (event_id, "cust_1", seq, 1, "llm", 7, 7, None, None, None, None, None, "{}")
-    return (*plain, "fee_1", 1, 5, "USD")
+    return (*plain, "fee_1", 1, 5, "USD", None, None)
 
 
 @asynccontextmanager

@@ -18,6 +18,9 @@ from faregate.core.costs import Cost
 from faregate.store.schema import COSTS, names
 
 BEFORE = (
+    "DROP TABLE outcomes",
+    "ALTER TABLE events DROP COLUMN counted",
+    "ALTER TABLE events DROP COLUMN outcome",
     "DROP TABLE costs",
     "ALTER TABLE fees DROP COLUMN paid_units",
     "ALTER TABLE fees DROP COLUMN exchange_rate",

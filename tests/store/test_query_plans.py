@@ -7,9 +7,10 @@ import pytest
 
 from faregate.ledger.profits import read_facts
 from faregate.ledger.questions import Asked, lane_parts
+from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS
 from faregate.ledger.split_events import split_events
 from faregate.store.open import open_store
-from faregate.store.protocol import Queries, Rows
+from faregate.store.protocol import PAYMENT, Queries, Rows
 
 NEWEST = "SELECT customer_id, seq FROM events WHERE lane = 0 AND seq > 5 AND seq <= 9"
 ONE_CUSTOMERS = (
@@ -34,6 +35,17 @@ ONE_CUSTOMERS = (
             "SELECT 1 FROM tier_counters WHERE lane = 0 AND customer_id = 'c' AND price_id = 'p' "
             "AND from_us = 0",
             id="what tiers have counted in a period",
+        ),
+        pytest.param(
+            f"SELECT {PAYMENT} FROM transfers WHERE lane = 0 AND seq > 5 AND seq < 9 "
+            "AND customer_id = 'c' AND to_account = 'revenue' AND reference >= 'f' "
+            "AND reference <= 'g' ORDER BY seq",
+            id="who paid the fees of an event",
+        ),
+        pytest.param(
+            f"SELECT {EVENT_COLUMNS} FROM {AS_THEY_STAND} WHERE e.lane = 0 AND e.seq > 5 "
+            "ORDER BY e.seq DESC LIMIT 9",
+            id="a page of events as they stand",
         ),
     ],
 )

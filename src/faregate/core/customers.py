@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from faregate.core.accounts import Account, Movement, Transfer, open_account
-from faregate.core.amounts import to_decimal
+from faregate.core.amounts import scaled, to_decimal
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
@@ -177,6 +177,16 @@ class Changes:
             to_decimal(parts, VOLUME_DECIMALS) for parts in (match.counted, match.quantity)
         ]
         return TierCount(from_us, match.entry, before, quantity)
+
+    def uncount(self, price_id: str, asset: str, counted: TierCount) -> None:
+        """Take back what a price's tiers have counted of a fee that is given back."""
+        key, entry = (price_id, counted.from_us), (asset, counted.entry)
+        before = self.tiers.get(key)
+        if before is None:
+            before = self.tier_counts[key]
+        now = before.get(entry, 0) - (scaled(counted.quantity, VOLUME_DECIMALS) or 0)
+        self.tiers[key] = {**before, entry: now}
+        self.tier_changes[*key, *entry] = now
 
     def advanced_accounts(self, now: datetime) -> list[Account]:
         """Return all accounts brought forward to `now`."""

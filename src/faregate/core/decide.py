@@ -18,7 +18,7 @@ from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
 from faregate.core.customers import NO_TIER_COUNTS, CarryKey, Changes, CustomerState, TierRowKey
-from faregate.core.events import BookedEvent, EventsBooked, RecordEvents, decide_events
+from faregate.core.events import BookedEvent, EventsBooked, Fee, RecordEvents, decide_events
 from faregate.core.gate import (
     Authorize,
     Capture,
@@ -34,6 +34,15 @@ from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Limiting, Notice
 from faregate.core.limits import Counter, Counters, Limit, limits_for
+from faregate.core.outcomes import (
+    NO_STANDING,
+    EventOutcome,
+    OutcomeSettled,
+    SettledOutcome,
+    SettleOutcome,
+    Standing,
+    settle_outcome,
+)
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import Problem, invalid
 from faregate.core.renewing import catch_up
@@ -79,6 +88,7 @@ Command = (
     | GateCommand
     | Adjust
     | Charge
+    | SettleOutcome
     | SubscriptionCommand
     | CatchUp
     | SetOverdraft
@@ -88,32 +98,35 @@ Answer = (
     EventsBooked
     | HoldAnswer
     | BookedTransaction
+    | OutcomeSettled
     | SubscriptionsChanged
     | Account
     | RulesAnswer
     | None
 )
-Transaction = BookedTransaction | SettledHold | BookedPlanFee
+Transaction = BookedTransaction | SettledHold | BookedPlanFee | SettledOutcome
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
     """What is booked already under the keys that a command carries. Holds are those that no longer
     count as open, by their id; for `Authorize` all, by their transaction id. `counters` has what
     the customer's limits have counted, `tiers` what the tiers of prices have: they are asked for
-    what the command touches, and no more."""
+    what the command touches, and no more. `standing` is of the event that the command settles."""
 
     events: Mapping[str, BookedEvent] = {}
     transactions: Mapping[str, Transaction] = {}
     holds: Mapping[str, Hold] = {}
     counters: Counters = {}
     tiers: TierCounts = NO_TIER_COUNTS
+    standing: Standing = NO_STANDING
 
 
 NOTHING_KNOWN = Known()
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """What a command does: the customer's new state, the rows to write, and the answer.
+    """What a command does: the customer's new state, the rows to write, and the answer. `outcomes`
+    has where events stand now, by their ids, `fees` what they were charged by that.
 
     A refused command's answer is a `Problem`; it and a repeat have no rows, and leave the state
     as it was.
@@ -137,6 +150,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     tiers: Mapping[TierKey, Counted] = {}
     tier_changes: Mapping[TierRowKey, int] = {}
     plan_fees: list[BookedPlanFee] = []
+    outcomes: Mapping[str, EventOutcome] = {}
+    fees: list[tuple[str, Fee]] = []
 
 
 def decide(
@@ -157,9 +172,15 @@ def decide(
         catch_up(changes, catalog, now)
         decision = _decide(changes.new_state(), known, command, catalog, now, ids)
         decision = _after(_decision(changes, None), decision)
-    if type(decision.answer) is BookedTransaction and decision.answer.units > 0:
+    if _brings_credit(decision.answer):
         return _with_credit(decision, catalog, now)
     return decision
+
+
+def _brings_credit(answer: Answer | Problem) -> bool:
+    if type(answer) is BookedTransaction:
+        return answer.units > 0
+    return type(answer) is OutcomeSettled and any(u < 0 for u in answer.net_units.values())
 
 
 def _decide(
@@ -192,6 +213,8 @@ def _decide(
         if not is_new:
             return Decision(state, transaction)
         return _decision(changes, transaction, transaction=transaction)
+    if isinstance(command, SettleOutcome):
+        return _settle(state, known, command, catalog, now, ids)
     if isinstance(command, SubscriptionCommand):
         changes = Changes(state)
         changed = decide_subscription(changes, command, catalog, now, ids)
@@ -206,6 +229,30 @@ def _decide(
     if isinstance(command, SetOverdraft):
         return _set_overdraft(state, command, now)
     return _change_rules(state, command)
+
+
+def _settle(
+    state: CustomerState,
+    known: Known,
+    command: SettleOutcome,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Decision:
+    changes = _changes(state, known, catalog, now)
+    prior = known.transactions.get(command.request.transaction_id)
+    booked = known.events.get(command.event_id)
+    settled = settle_outcome(changes, prior, booked, known.standing, command, catalog, now, ids)
+    if isinstance(settled, Problem):
+        return Decision(state, settled)
+    if settled.booked is None or settled.outcome is None:
+        return Decision(state, settled.answer)
+    decision = _decision(changes, settled.answer, transaction=settled.booked)
+    return msgspec.structs.replace(
+        decision,
+        outcomes={command.event_id: settled.outcome},
+        fees=[(command.event_id, fee) for fee in settled.fees],
+    )
 
 
 def _with_credit(decision: Decision, catalog: CatalogView, now: datetime) -> Decision:
@@ -242,6 +289,8 @@ def _after(first: Decision, second: Decision) -> Decision:
         {**first.tiers, **second.tiers},
         {**first.tier_changes, **second.tier_changes},
         first.plan_fees + second.plan_fees,
+        {**first.outcomes, **second.outcomes},
+        first.fees + second.fees,
     )
 
 

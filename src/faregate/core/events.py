@@ -5,6 +5,9 @@ a conflict that names the differing fields. A new event is priced under every pr
 force when it occurred, its fees are debited, and what rounding left over is carried. An event
 that nothing prices is booked all the same, with a warning, because a customer's product must not
 break. A batch is all or nothing unless the caller asks for `lenient` handling.
+
+An event may be reported as pending: it is booked without a fee, and priced when its outcome is
+known (`outcomes`).
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from faregate.core.customers import Changes
 from faregate.core.given import FreeData, Id, Instant, ShortText, check_free
 from faregate.core.grants import Purpose
 from faregate.core.ids import IdSource
-from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
+from faregate.core.limiting import NOTHING_FREE, Counts, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
@@ -47,6 +50,7 @@ from faregate.core.wallet import debit, debit_hold
 GRACE_PERIOD: Final = timedelta(days=34)
 """How old an event may be."""
 MAX_EVENTS: Final = 1_000
+PENDING_WARNING: Final = "pending: no fee until its outcome is known"
 
 
 class UsageEvent(
@@ -61,6 +65,7 @@ class UsageEvent(
     description: ShortText | None = None
     data: FreeData | None = None
     costs: Annotated[list[Cost], Meta(max_length=100)] | None = None
+    outcome: Literal["pending"] | None = None
 
 
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -105,11 +110,17 @@ class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class BookedEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event that is in the ledger, with its first answer."""
+    """An event that is in the ledger, with its first answer, and what limits have counted of it.
+
+    Where it is looked at, `outcome` says what became of it since (None: it was charged as it came),
+    and event and result are as they stand.
+    """
 
     event: UsageEvent
     result: EventResult
     created_at: datetime
+    counts: Counts = ()
+    outcome: str | None = None
 
 
 class RecordEvents(msgspec.Struct, frozen=True, gc=False):
@@ -168,6 +179,7 @@ def book_events(
             outcome = _book_alone(changes, event, received_at, catalog, now, ids)
         else:
             outcome = _book(changes, event, received_at, catalog, now, ids)
+        counts = () if changes.limits is None else changes.limits.take_counts()
         if isinstance(outcome, Problem):
             outcome = outcome.under(f"events[{index}]")
             if not command.is_lenient:
@@ -176,7 +188,7 @@ def book_events(
             continue
         results.append(outcome)
         if prior is None:
-            booked[event.id] = BookedEvent(event, outcome, now)
+            booked[event.id] = BookedEvent(event, outcome, now, counts)
     return EventsBooked(tuple(results)), list(booked.values())
 
 
@@ -222,7 +234,7 @@ def _book(
     now: datetime,
     ids: IdSource,
 ) -> EventResult | Problem:
-    """Price one new event and debit its fees."""
+    """Price one new event and debit its fees, unless its outcome is pending."""
     at = event.occurred_at
     if at < received_at - GRACE_PERIOD:
         return invalid(
@@ -239,6 +251,17 @@ def _book(
         refusal = check_costs(event.costs, catalog.assets)
     if refusal is not None:
         return refusal
+    if event.outcome is not None:
+        balances = changes.balances(now)
+        return EventResult(event.id, "booked", (), (PENDING_WARNING,), balances)
+    return charge_event(changes, event, catalog, now, ids)
+
+
+def charge_event(
+    changes: Changes, event: UsageEvent, catalog: CatalogView, now: datetime, ids: IdSource
+) -> EventResult | Problem:
+    """Price an event by what was in force when it occurred, debit its fees and count it."""
+    at = event.occurred_at
     fees: list[Fee] = []
     warnings: list[str] = []
     data = event.data or {}

@@ -28,13 +28,15 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 class GrantTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a grant comes from, what the seller earns per whole unit that is used of it
-    (`revenue_basis`, of a currency), and what it is limited to."""
+    (`revenue_basis`, of a currency), and what it is limited to. `instead_of` names the grant that
+    had expired when something was given back to it, which is here now."""
 
     entitlement_id: str | None = None
     subscription_id: str | None = None
     revenue_basis: Decimal | None = None
     revenue_currency: str | None = None
     limited_to: GrantScope | None = None
+    instead_of: str | None = None
 
 
 class Purpose(msgspec.Struct, frozen=True, gc=False):

@@ -26,6 +26,10 @@ from faregate.core.limits import Counter, Counters, Limit
 from faregate.core.problems import LIMIT_EXCEEDED, Problem
 from faregate.core.volumes import VOLUME_DECIMALS, measure_volume
 
+Counts = tuple[tuple[str, str, int], ...]
+"""What limits have counted of an event: the limit's id, the subject ('' if it counts none by
+itself), and units."""
+
 
 class Use(msgspec.Struct, frozen=True, gc=False):
     """What is used, or is about to be: by whom, of which type, with which data."""
@@ -113,6 +117,7 @@ class Limiting:
     __slots__ = (
         "_changed",
         "_counters",
+        "_counts",
         "_customer_id",
         "_limits",
         "_now",
@@ -137,6 +142,7 @@ class Limiting:
         self._now = now
         self._windows: dict[str, tuple[int, datetime | None]] = {}
         self._changed: dict[CounterKey, Counter] = {}
+        self._counts: dict[CounterKey, int] = {}
         self.notices: list[Notice] = []
         self.has_happened = False
         self.subject: str | None = None
@@ -156,6 +162,20 @@ class Limiting:
         """Forget everything since that snapshot."""
         self._changed = before[0]
         del self.notices[before[1] :]
+
+    def take_counts(self) -> Counts:
+        """Return what was counted since this was last asked."""
+        counts = tuple([(*key, units) for key, units in self._counts.items()])
+        self._counts = {}
+        return counts
+
+    def give_back(self, counts: Counts, counted_at: datetime) -> None:
+        """Count no longer what was counted then, where the window is still open."""
+        by_id = {limit.id: limit for limit in self._limits}
+        for limit_id, subject, units in counts:
+            limit, key = by_id.get(limit_id), (limit_id, subject)
+            if limit is not None:
+                self._changed[key] = self._counter(key).minus(limit, self._now, counted_at, units)
 
     def _counter(self, key: CounterKey) -> Counter:
         found = self._changed.get(key)
@@ -324,6 +344,7 @@ class Limiting:
         if not units:
             return []
         self._changed[key] = self._counter(key).plus(limit, self._now, units)
+        self._counts[key] = self._counts.get(key, 0) + units
         used = self._used(limit, key)
         if limit.mode == "free" or used < limit.amount_units:
             return []

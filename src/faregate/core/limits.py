@@ -162,6 +162,17 @@ class Counter(msgspec.Struct, frozen=True, gc=False):
         kept[at] = kept.get(at, 0) + units
         return Counter(tuple(sorted(kept.items())), self.reached_us)
 
+    def minus(self, limit: Limit, now: datetime, counted_at: datetime, units: int) -> Counter:
+        """Return it without units that were counted then, as far as they still count."""
+        begins_us, _ = limit.window_at(now)
+        if limit.window == "calendar" or limit.period == "lifetime":
+            then, _ = limit.window_at(counted_at)
+        else:
+            step = rolling_step_us(limit.period)
+            then = to_us(counted_at) // step * step
+        left = [(at, n - units if at == then else n) for at, n in self.counts if at >= begins_us]
+        return Counter(tuple([count for count in left if count[1] > 0]), self.reached_us)
+
     def is_told(self, begins_us: int) -> bool:
         """Tell whether it was said in this window that the limit is reached."""
         return self.reached_us is not None and self.reached_us >= begins_us

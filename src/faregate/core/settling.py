@@ -32,7 +32,7 @@ from faregate.core.gate import (
 from faregate.core.hold_requests import Want
 from faregate.core.holds import Hold, HoldCount
 from faregate.core.ids import IdSource
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem
+from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import debit, debit_hold
@@ -142,6 +142,10 @@ class Settling:
     ) -> Problem | None:
         """Book events whose fees are paid out of the hold first."""
         changes = self.changes
+        for index, event in enumerate(events):
+            if event.outcome is not None:
+                remedy = "record what has no outcome yet with POST /events"
+                return invalid(f"events[{index}].outcome", f"has no place in a capture: {remedy}")
         changes.hold = self.payer
         command = RecordEvents(customer_id, tuple(events), False, received_at)
         booked = book_events(changes, known, command, self.catalog, self.now, self.ids)

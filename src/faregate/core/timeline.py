@@ -110,16 +110,21 @@ class Draft:
                 self.move(hold_id, BREAKAGE, units, grant.id, at)
                 continue
             self.move(hold_id, grant.id, units, hold_id, at)
-            for index, present in enumerate(self.grants):
-                if present.id == grant.id:
-                    units += present.remaining_units
-                    del self.grants[index]
-                    break
-            else:
-                self.step.revived.add(grant.id)
-            grant = with_remaining(grant, units)
-            self.step.grants[grant.id] = grant
-            self.begin(grant, at)
+            self.put_back(grant, units, at)
+
+    def put_back(self, grant: Grant, units: int, at: datetime) -> None:
+        """Let a grant that is in force have units again, in its old place; it may be used up, and
+        what it says itself that is left of it may be out of date."""
+        for index, present in enumerate(self.grants):
+            if present.id == grant.id:
+                units += present.remaining_units
+                del self.grants[index]
+                break
+        else:
+            self.step.revived.add(grant.id)
+        grant = with_remaining(grant, units)
+        self.step.grants[grant.id] = grant
+        self.begin(grant, at)
 
     def release(self, hold: Hold, parts: tuple[HoldPart, ...], at: datetime) -> None:
         """Let parts that a hold no longer has go back to its parent, or where they came from."""

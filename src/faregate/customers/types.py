@@ -375,3 +375,4 @@ class ShownGrant(msgspec.Struct, frozen=True):
     revenue_basis: Decimal | None = None
     revenue_currency: str | None = None
     limited_to: GrantScope | None = None
+    instead_of: str | None = None

@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.events import MAX_EVENTS, UsageEvent
-from faregate.core.given import Id
+from faregate.core.given import FreeData, Id, ShortText
 from faregate.core.hold_requests import MAX_HOLDS, HoldRequest
 from faregate.core.holds import FinalAction
+from faregate.core.outcomes import Outcome
 from faregate.customers.types import Hold, LimitInTheWay
 
 Events = Annotated[tuple[UsageEvent, ...], Meta(min_length=1, max_length=MAX_EVENTS)]
@@ -92,6 +93,42 @@ class UsageBooked(msgspec.Struct, frozen=True):
     """The answer to `Prefer: return=representation`."""
 
     events: list[BookedResult]
+
+
+class ReversedFee(msgspec.Struct, frozen=True):
+    """A fee that was given back whole."""
+
+    id: str
+    currency: str
+    account_id: str
+    amount: Decimal
+
+
+class SettleOutcome(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What became of an event. `data` replaces the keys of the event's own that it has; name the
+    customer, in one of the two ways, if several have used the event's id."""
+
+    transaction_id: Id
+    outcome: Outcome
+    data: FreeData | None = None
+    description: ShortText | None = None
+    customer_id: Id | None = None
+    customer_external_id: Id | None = None
+
+
+class OutcomeSettled(msgspec.Struct, frozen=True):
+    """The answer to it: what the event costs now, what was given back, and what both come to per
+    asset (above 0: charged, below: given back). `balances` has what every account of the wallet had
+    available after it."""
+
+    event_id: str
+    customer_id: str
+    outcome: Outcome
+    fees: list[EventFee]
+    reversed: list[ReversedFee]
+    net_amounts: dict[str, Decimal]
+    balances: dict[str, Decimal]
+    warnings: list[str]
 
 
 class TransactionCreated(msgspec.Struct, omit_defaults=True, frozen=True):

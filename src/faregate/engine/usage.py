@@ -19,6 +19,7 @@ from faregate.core.events import (
     UsageEvent,
 )
 from faregate.core.instants import is_in_range
+from faregate.core.outcomes import OutcomeRequest, OutcomeSettled, SettleOutcome
 from faregate.core.problems import (
     CONFLICT,
     NOT_FOUND,
@@ -124,22 +125,51 @@ class UsageOperations(EngineBase):
         *,
         context: AccountContext | None = None,
     ) -> tuple[str, BookedEvent]:
-        """Return (customer id, event). Raises 409 if several customers have used the id."""
+        """Return (customer id, event as it stands now). Raises 409 if several customers have used
+        the id."""
         environment = await self._look(context)
-        if customer_id is None:
-            owners = await reading.owners_of_event(self._store, environment, event_id)
-            if len(owners) > 1:
-                detail = f"several customers have an event {event_id!r}: add ?customer_id="
-                raise FaregateError(Problem(CONFLICT, detail, {"customer_id": ["is needed"]}))
-            customer_id = owners[0] if owners else ""
-        else:
-            await self._lane_of(environment, customer_id)
-        if customer_id:
-            lane = await self._lane_of(environment, customer_id)
-            booked = await reading.read_event(self._store, lane.number, (event_id, customer_id))
-            if booked is not None:
-                return customer_id, booked
-        raise FaregateError(Problem(NOT_FOUND, f"there is no event {event_id!r}"))
+        customer_id = await self._owner_of(environment, event_id, customer_id, "add ?customer_id=")
+        lane = await self._lane_of(environment, customer_id)
+        booked = await reading.read_event(self._store, lane.number, (event_id, customer_id))
+        if booked is None:
+            raise FaregateError(Problem(NOT_FOUND, f"there is no event {event_id!r}"))
+        return customer_id, booked
+
+    async def _owner_of(
+        self, environment: int, event_id: str, customer_id: str | None, remedy: str
+    ) -> str:
+        """Return whose event is meant. Raises 404, and 409 if several customers have used the id
+        and none is named."""
+        if customer_id is not None:
+            return customer_id
+        owners = await reading.owners_of_event(self._store, environment, event_id)
+        if len(owners) > 1:
+            detail = f"several customers have an event {event_id!r}: {remedy}"
+            raise FaregateError(Problem(CONFLICT, detail, {"customer_id": ["is needed"]}))
+        if not owners:
+            raise FaregateError(Problem(NOT_FOUND, f"there is no event {event_id!r}"))
+        return owners[0]
+
+    async def settle_outcome(
+        self,
+        event_id: str,
+        request: OutcomeRequest,
+        customer_id: str | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> tuple[str, OutcomeSettled]:
+        """Say what became of an event: charge it, change what it costs, or give it back.
+
+        Returns (customer id, answer). Raises 404, and 409 if several customers have used the id
+        and none is named, or if it contradicts what was said before.
+        """
+        request = checked(request)
+        environment = self._environment(context)
+        remedy = "send customer_id as well"
+        customer_id = await self._owner_of(environment, event_id, customer_id, remedy)
+        lane = await self._lane_of(environment, customer_id)
+        command = SettleOutcome(customer_id, event_id, request)
+        return customer_id, cast(OutcomeSettled, await lane.submit(command, environment))
 
     async def list_events(
         self,

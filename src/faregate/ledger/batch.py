@@ -32,6 +32,7 @@ from faregate.core.holds import CounterKey, Hold
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.limits import NOTHING_COUNTED, Counter, Limit, limits_for
+from faregate.core.outcomes import EventOutcome, SettleOutcome, Standing
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.rules import DescribeCustomer
 from faregate.core.subscriptions import CatalogView
@@ -40,6 +41,7 @@ from faregate.core.tiers import Counted
 from faregate.core.transactions import Adjust, Charge
 from faregate.ledger import rows
 from faregate.ledger.memory import CounterName, Key, Memory, Name, TierName
+from faregate.ledger.standings import ReadStandings, read_standings, standing_in
 from faregate.store.protocol import Store, Wanted
 
 T = TypeVar("T")
@@ -87,6 +89,9 @@ class Pending:
             self.transaction = (command.request.transaction_id, customer_id)
             used = command.request if isinstance(command, Capture) else command.request.used
             self.events = [(event.id, customer_id) for event in used.events or ()]
+        elif isinstance(command, SettleOutcome):
+            self.transaction = (command.request.transaction_id, customer_id)
+            self.events = [(command.event_id, customer_id)]
         elif isinstance(command, (Adjust, Charge)):
             self.transaction = (command.request.transaction_id, customer_id)
         elif isinstance(command, (ExtendHold, VoidHold)):
@@ -108,12 +113,15 @@ def _is_refusal(command: Command, answer: Answer | Problem) -> bool:
 
 
 class Booked(msgspec.Struct):
-    """What is booked, by (the caller's id, customer); holds also by (their own id, customer)."""
+    """What is booked, by (the caller's id, customer); holds also by (their own id, customer).
+    `outcomes` says where events stand, `standings` what was read for those that are settled."""
 
     events: dict[Key, BookedEvent] = {}
     transactions: dict[Key, Transaction] = {}
     holds: dict[Key, Hold] = {}
     holds_asked: dict[Key, Hold] = {}
+    outcomes: dict[Key, EventOutcome] = {}
+    standings: ReadStandings = msgspec.field(default_factory=ReadStandings)
 
     def names(self) -> Iterator[Name]:
         """Walk the callers' ids, each with what it is the id of."""
@@ -236,6 +244,11 @@ class Batch:
         `reads_ids` as in `_load_booked`.
         """
         loaded = await self._load_booked(store, lane, pendings, reads_ids=reads_ids)
+        settled = [p.events[0] for p in pendings if isinstance(p.command, SettleOutcome)]
+        if settled:
+            read = loaded.standings = await read_standings(store, lane, settled)
+            loaded.events.update(read.events)
+            loaded.outcomes.update(read.outcomes)
         wanted, self._missing_counters = self._missing_counters, {}
         tiers, self._missing_tiers = self._missing_tiers, {}
         for pending in pendings:
@@ -387,7 +400,11 @@ class Batch:
                 raise AssertionError(f"the state of {command.customer_id} was not loaded")
             known = self._known(pending, loaded)
             catalog = moment.catalogs[pending.environment_id]
-            if catalog.limits or state.rules.limits or catalog.has_tiers:
+            is_settled = isinstance(command, SettleOutcome)
+            if is_settled:
+                standing = self._standing(pending.events[0], known, loaded)
+                known = msgspec.structs.replace(known, standing=standing)
+            if catalog.limits or state.rules.limits or catalog.has_tiers or is_settled:
                 known = msgspec.structs.replace(
                     known,
                     counters=_CountsOf(command.customer_id, self._find_counter),
@@ -441,6 +458,15 @@ class Batch:
             Known(events, transactions, holds) if events or transactions or holds else NOTHING_KNOWN
         )
 
+    def _standing(self, key: Key, known: Known, loaded: Booked) -> Standing:
+        """Find where an event stands whose outcome is reported."""
+        outcome: EventOutcome | None = None
+        for source in self._booked(loaded):
+            outcome = source.outcomes.get(key, outcome)
+        before = () if self.before is None else (self.before.rows,)
+        batches = (*before, self.rows)
+        return standing_in(loaded.standings, outcome, known.events.get(key[0]), batches)
+
     def _booked(self, loaded: Booked) -> tuple[Booked, ...]:
         if self.before is None:
             return (loaded, self.booked)
@@ -459,6 +485,8 @@ class Batch:
             self.tiers[customer_id, *tier_key] = counted
         for event in decision.events:
             self.booked.events[event.event.id, customer_id] = event
+        for event_id, outcome in decision.outcomes.items():
+            self.booked.outcomes[event_id, customer_id] = outcome
         for hold in decision.holds.values():
             self.booked.holds[hold.id, customer_id] = hold
             self.booked.holds_asked[hold.transaction_id, customer_id] = hold

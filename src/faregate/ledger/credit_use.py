@@ -127,7 +127,8 @@ async def _add_lane(
             if expires_at is not None and from_us(expires_at) <= clocks.get(clock_id, now):
                 lapsed, remaining = lapsed + remaining, 0
             key = (account_id.rpartition(":")[2], terms.revenue_currency)
-            granted = amount - returned.get(grant_id, 0)
+            # What came in place of an expired grant was granted with that one already.
+            granted = (0 if terms.instead_of else amount) - returned.get(grant_id, 0)
             left = remaining + held.get(grant_id, 0)
             sums[key].add(granted, left, lapsed, Fraction(terms.revenue_basis))
         if len(rows) < CHUNK:

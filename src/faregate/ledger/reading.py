@@ -38,6 +38,7 @@ class ListedEvent(msgspec.Struct, frozen=True):
     fee_units: int
     fee_asset: str | None
     fee_count: int
+    outcome: str | None
 
 
 async def read_customer(store: Store, lane: int, customer_id: str) -> CustomerState:
@@ -153,10 +154,20 @@ async def list_holds(
 
 
 async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
-    """Find an event by (event id, customer id)."""
-    loaded = await store.load(lane, Wanted(events=[key]))
+    """Find an event by (event id, customer id), as it stands now."""
+    loaded = await store.load(lane, Wanted(events=[key], outcomes=[(key[1], key[0])]))
     found = rows.read_events(loaded.events, loaded.fees)
-    return found[0][1] if found else None
+    if not found:
+        return None
+    booked = found[0][1]
+    if not loaded.outcomes:
+        return msgspec.structs.replace(booked, outcome=booked.event.outcome)
+    _, stands = rows.read_outcome(loaded.outcomes[0])
+    result = msgspec.structs.replace(
+        booked.result, fees=tuple([one.fee for one in stands.fees]), warnings=stands.warnings
+    )
+    event = msgspec.structs.replace(booked.event, data=stands.data)
+    return msgspec.structs.replace(booked, event=event, result=result, outcome=stands.outcome)
 
 
 async def read_events(store: Store, lane: int, keys: Sequence[Pair]) -> dict[Pair, BookedEvent]:
@@ -232,9 +243,16 @@ async def list_grants(
 
 EVENT_COLUMNS: Final = (
     "e.event_id, e.customer_id, e.event_type, e.subject, e.description, "
-    "e.occurred_at, e.created_at, e.fee_units, e.fee_asset, e.fee_count"
+    "e.occurred_at, e.created_at, coalesce(o.fee_units, e.fee_units), "
+    "CASE WHEN o.outcome IS NULL THEN e.fee_asset ELSE o.fee_asset END, "
+    "coalesce(o.fee_count, e.fee_count), coalesce(o.outcome, e.outcome)"
 )
 """What a list shows of an event, in the order of `ListedEvent`."""
+AS_THEY_STAND: Final = (
+    "events e LEFT JOIN outcomes o ON o.lane = e.lane AND o.customer_id = e.customer_id "
+    "AND o.event_id = e.event_id"
+)
+"""From where `EVENT_COLUMNS` are read."""
 _EVENT_FILTERS: Final = {
     "event_id": "e.event_id = ${n}",
     "subject": "e.subject = ${n}",
@@ -296,7 +314,7 @@ async def _list_lane(
         where.append(f"e.event_type IN ({', '.join(marks)})")
     has_fees = filters.get("has_fees")
     if has_fees is not None:
-        where.append("e.fee_count > 0" if has_fees else "e.fee_count = 0")
+        where.append(f"coalesce(o.fee_count, e.fee_count) {'>' if has_fees else '='} 0")
     customer_id = filters.get("customer_id")
     if customer_id is not None:
         values.append(customer_id)
@@ -310,9 +328,10 @@ async def _list_lane(
         )
     condition = " AND ".join(where)
     async with store.snapshot() as snapshot:
-        total = await snapshot.fetch(f"SELECT count(*) FROM events e WHERE {condition}", *values)
+        counted = "events e" if has_fees is None else AS_THEY_STAND
+        total = await snapshot.fetch(f"SELECT count(*) FROM {counted} WHERE {condition}", *values)
         found = await snapshot.fetch(
-            f"SELECT {EVENT_COLUMNS} FROM events e WHERE {condition} "
+            f"SELECT {EVENT_COLUMNS} FROM {AS_THEY_STAND} WHERE {condition} "
             f"ORDER BY e.seq DESC LIMIT {int(limit)} OFFSET {int(offset)}",
             *values,
         )

@@ -5,7 +5,7 @@ made here: what `decide` returned is written as it is, and what was written is r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from faregate.core.accounts import Account, Transfer, restore_account
+from faregate.core.accounts import REVENUE, Account, Transfer, restore_account
 from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
@@ -36,8 +36,9 @@ from faregate.core.holds import (
     Meter,
 )
 from faregate.core.instants import LATEST, from_us, to_us
-from faregate.core.limiting import Notice
+from faregate.core.limiting import Counts, Notice
 from faregate.core.limits import Counter
+from faregate.core.outcomes import AskedOutcome, EventOutcome, OutcomeSettled, SettledOutcome
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
@@ -106,6 +107,7 @@ class BatchRows:
         "_grants",
         "_hold_changes",
         "_holds",
+        "_outcomes",
         "_rules",
         "_seq",
         "_subscribers",
@@ -139,6 +141,7 @@ class BatchRows:
         self._tiers: dict[tuple[str, str, int, str, int], int] = {}
         self._due: dict[str, tuple[Any, ...]] = {}
         self._subscribers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._outcomes: dict[tuple[str, str], tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
 
     @property
@@ -156,8 +159,8 @@ class BatchRows:
             self._add_event(customer_id, booked, environment_id, now_us)
         if decision.transfers:
             head = self._add_transfers(customer_id, decision.transfers, head, now, now_us)
-        # Only adjustments and what comes with products make grants.
-        may_be_new = isinstance(decision.transaction, BookedTransaction) or bool(
+        # Only adjustments, outcomes and what comes with products make grants.
+        may_be_new = isinstance(decision.transaction, (BookedTransaction, SettledOutcome)) or bool(
             decision.subscriptions
         )
         grants = self._grants
@@ -192,6 +195,12 @@ class BatchRows:
             self._counters[customer_id, limit_id, subject] = counter
         for row_key, quantity in decision.tier_changes.items():
             self._tiers[customer_id, *row_key] = quantity
+        for event_id, outcome in decision.outcomes.items():
+            self._outcomes[customer_id, event_id] = _outcome_row(
+                customer_id, event_id, outcome, now_us
+            )
+        for event_id, fee in decision.fees:
+            self.fees.append(_fee_row(customer_id, event_id, fee, now_us))
         for notice in decision.notices:
             self._add_notice(customer_id, notice, environment_id, now_us)
         return head
@@ -251,24 +260,7 @@ class BatchRows:
             asset = asset or fee.asset
             if fee.asset == asset:
                 total += fee.units
-            self.fees.append(
-                (
-                    fee.id,
-                    customer_id,
-                    event.id,
-                    fee.price_id,
-                    fee.value_index,
-                    fee.asset,
-                    fee.account_id,
-                    fee.units,
-                    None if fee.volume is None else str(fee.volume),
-                    now_us,
-                    None if fee.counted is None else encode(fee.counted).decode(),
-                    fee.paid_units,
-                    None if fee.exchange_rate is None else plain(fee.exchange_rate),
-                    None if fee.reduced is None else encode(fee.reduced).decode(),
-                )
-            )
+            self.fees.append(_fee_row(customer_id, event.id, fee, now_us))
         self._seq += 1
         self.events.append(
             (
@@ -289,10 +281,23 @@ class BatchRows:
                 len(fees),
                 total,
                 asset,
+                encode(booked.counts).decode() if booked.counts else None,
+                event.outcome,
             )
         )
         if event.costs:
             self.costs += cost_rows(self.events[-1], event.costs)
+
+    def payments_of(self, fee_ids: Collection[str]) -> Iterator[tuple[int, str, str, int]]:
+        """Walk what has paid these fees: the transfer's number, the fee, from where, and units."""
+        for row in self.transfers:
+            if row[6] in fee_ids and row[4] == REVENUE:
+                yield row[0], row[6], row[3], row[5]
+
+    def grants_named(self, names: Collection[str]) -> dict[str, Grant]:
+        """Return those of these grants that the batch has made or changed, by id."""
+        kept = (self._uses, self._grants)
+        return {name: rows[name][2] for rows in kept for name in names if name in rows}
 
     @property
     def numbered_events(self) -> list[tuple[str, int]]:
@@ -310,6 +315,7 @@ class BatchRows:
             "events": self.events,
             "fees": self.fees,
             "costs": self.costs,
+            "outcomes": list(self._outcomes.values()),
             "transfers": self.transfers,
             "transactions": self.transactions,
             "grants": [_grant_row(*row) for row in self._grants.values()],
@@ -359,6 +365,47 @@ def cost_rows(event: Row, costs: Sequence[Cost]) -> list[tuple[Any, ...]]:
         )
         for number, cost in enumerate(costs)
     ]
+
+
+def _fee_row(customer_id: str, event_id: str, fee: Fee, now_us: int) -> tuple[Any, ...]:
+    return (
+        fee.id,
+        customer_id,
+        event_id,
+        fee.price_id,
+        fee.value_index,
+        fee.asset,
+        fee.account_id,
+        fee.units,
+        None if fee.volume is None else str(fee.volume),
+        now_us,
+        None if fee.counted is None else encode(fee.counted).decode(),
+        fee.paid_units,
+        None if fee.exchange_rate is None else plain(fee.exchange_rate),
+        None if fee.reduced is None else encode(fee.reduced).decode(),
+    )
+
+
+def _outcome_row(
+    customer_id: str, event_id: str, outcome: EventOutcome, now_us: int
+) -> tuple[Any, ...]:
+    fees = [one.fee for one in outcome.fees]
+    asset = fees[0].asset if fees else None
+    return (
+        customer_id,
+        event_id,
+        outcome.outcome,
+        len(fees),
+        sum([fee.units for fee in fees if fee.asset == asset]),
+        asset,
+        encode(outcome).decode(),
+        now_us,
+    )
+
+
+def read_outcome(row: Row) -> tuple[tuple[str, str], EventOutcome]:
+    """Read a row of `outcomes`: of which event, by (event id, customer id), and where it stands."""
+    return (row[1], row[0]), decode(EventOutcome, row[6])
 
 
 def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ...]:
@@ -477,8 +524,8 @@ def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:
 
 
 def _transaction_row(customer_id: str, booked: Transaction) -> tuple[Any, ...]:
-    answer = None
-    if isinstance(booked, SettledHold):
+    answer: str | None = None
+    if isinstance(booked, (SettledHold, SettledOutcome)):
         answer = encode(booked.answer).decode()
     elif isinstance(booked, BookedTransaction) and booked.converted is not None:
         answer = encode(booked.converted).decode()
@@ -566,6 +613,10 @@ def read_subscription(row: Row) -> Subscription:
 def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
     _, _, identifier, kind, account_id, units, request, created, answer = row
+    if kind == "outcome":
+        settled = decode(OutcomeSettled, answer)
+        asked = decode(AskedOutcome, request)
+        return SettledOutcome(identifier, asked, account_id, units, from_us(created), settled)
     if kind in ("capture", "update"):
         kept: Any = HoldCaptured if kind == "capture" else HoldUpdated
         return SettledHold(
@@ -626,10 +677,12 @@ def read_event(row: Row, fees: tuple[Fee, ...]) -> BookedEvent:
         description=row[8],
         data=None if row[9] is None else decode(dict[str, Any], row[9]),
         costs=None if row[10] is None else decode(list[Cost], row[10]),
+        outcome=row[18],
     )
     warnings = () if row[11] is None else decode(tuple[str, ...], row[11])
     result = EventResult(event.id, "booked", fees, warnings, decode(dict[str, int], row[12]))
-    return BookedEvent(event, result, from_us(row[6]))
+    counts = () if row[17] is None else decode(Counts, row[17])
+    return BookedEvent(event, result, from_us(row[6]), counts)
 
 
 def read_events(events: Rows, fees: Rows) -> list[tuple[str, BookedEvent]]:

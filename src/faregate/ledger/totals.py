@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from faregate.core.accounts import REVENUE
-from faregate.ledger.reading import EVENT_COLUMNS, ListedEvent, read_listed
+from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS, ListedEvent, read_listed
 from faregate.store.protocol import Store
 from faregate.store.schema import first_seq
 
@@ -21,7 +21,8 @@ _BILLION: Final = 1_000_000_000
 
 
 class Charged(msgspec.Struct, frozen=True):
-    """Events booked, and units earned from (customer, asset), since a look before.
+    """Events booked, and units earned from (customer, asset), less what was given back, since a
+    look before.
 
     `upto` is for the next look. `is_whole` is false if older rows had to be left out.
     """
@@ -56,11 +57,13 @@ async def charged_since(store: Store, environment_id: int, before: Mapping[int, 
             )
             events += int(booked[0][0])
             # Two sums, because one may be larger than what the database keeps exactly.
+            sign = "CASE WHEN t.to_account = $4 THEN 1 ELSE -1 END"
             earned = await snapshot.fetch(
-                f"SELECT t.customer_id, t.asset, sum(t.units / {_BILLION}), "
-                f"sum(t.units % {_BILLION}) FROM transfers t "
+                f"SELECT t.customer_id, t.asset, sum({sign} * (t.units / {_BILLION})), "
+                f"sum({sign} * (t.units % {_BILLION})) FROM transfers t "
                 "JOIN customers c ON c.id = t.customer_id "
-                "WHERE t.lane = $1 AND t.seq > $2 AND t.seq <= $3 AND t.to_account = $4 "
+                "WHERE t.lane = $1 AND t.seq > $2 AND t.seq <= $3 "
+                "AND (t.to_account = $4 OR t.from_account = $4) "
                 "AND c.environment_id = $5 GROUP BY t.customer_id, t.asset",
                 lane,
                 after,
@@ -79,7 +82,7 @@ async def latest_events(store: Store, environment_id: int, limit: int) -> list[L
     found = []
     for lease in await store.leases():
         rows = await store.fetch(
-            f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.lane = $1 AND e.seq > $2 "
+            f"SELECT {EVENT_COLUMNS} FROM {AS_THEY_STAND} WHERE e.lane = $1 AND e.seq > $2 "
             f"AND e.environment_id = $3 ORDER BY e.seq DESC LIMIT {int(limit)}",
             lease.lane,
             lease.last_seq - MAX_ROWS,

@@ -1,9 +1,9 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
-each fee and transaction moved and in which account, what each event says that it cost, and what
-tiers have counted. Rows of costs are compared with the events that they are of. That the transfers
-themselves were not edited is proved by their chains (`chains`), and by heads that were kept
-elsewhere (`heads`).
+each fee and transaction moved and in which account (a fee that was given back: nothing), what each
+event says that it cost and what it costs by its outcome, and what tiers have counted. Rows of costs
+are compared with the events that they are of. That the transfers themselves were not edited is
+proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -22,6 +22,7 @@ from faregate.core.amounts import AmountError, scaled
 from faregate.core.codec import decode
 from faregate.core.costs import Cost
 from faregate.core.instants import from_us
+from faregate.core.outcomes import EventOutcome
 from faregate.core.tiers import TierCount
 from faregate.core.volumes import VOLUME_DECIMALS
 from faregate.ledger.chains import (
@@ -71,6 +72,7 @@ class Report(msgspec.Struct):
     events: int = 0
     transactions: int = 0
     holds: int = 0
+    outcomes: int = 0
     chains: int = 0
     differences: list[Difference] = msgspec.field(default_factory=list)
     breaks: list[Break] = msgspec.field(default_factory=list)
@@ -141,7 +143,8 @@ class _LaneCheck:
 
     `balances` has what transfers leave in each ledger account, by (customer, ledger account,
     asset); `moved` what each reference moved, by (customer, reference, wallet account), positive
-    where the wallet gained; `counted` what fees counted in tiers.
+    where the wallet gained; `counted` what fees counted in tiers. `outcomes` says which of the fees
+    of an event, by (customer, event), it costs now.
     """
 
     def __init__(
@@ -156,6 +159,7 @@ class _LaneCheck:
         self._balances: dict[tuple[str, str, str], int] = defaultdict(int)
         self._moved: dict[tuple[str, str, str], int] = defaultdict(int)
         self._counted: dict[tuple[str, str, int, str, int], int] = defaultdict(int)
+        self._outcomes: dict[tuple[str, str], dict[str, int]] = {}
 
     async def run(self, progress: Callable[[int], None]) -> None:
         async for row in self._pages("grants", "customer_id", "grant_id", "account_id"):
@@ -169,6 +173,7 @@ class _LaneCheck:
         await self._check_grants()
         await self._check_overdrafts()
         await self._check_holds()
+        await self._check_outcomes()
         await self._check_fees(lambda done: progress(count + done))
         await self._check_tiers()
         await self._check_transactions()
@@ -273,6 +278,27 @@ class _LaneCheck:
             if name.startswith(prefix):
                 self._report.differ(kind, customer_id, name, 0, sign * computed)
 
+    async def _check_outcomes(self) -> None:
+        """Look at how events stand whose outcome was reported, and remember their fees."""
+        columns = "outcome, fee_count, fee_units, fee_asset, standing"
+        async for row in self._pages("outcomes", "customer_id", "event_id", columns):
+            customer_id, event_id, outcome, count, units, asset, text = row
+            self._report.outcomes += 1
+            stands = decode(EventOutcome, text)
+            fees = [one.fee for one in stands.fees]
+            first = fees[0].asset if fees else None
+            computed = sum(fee.units for fee in fees if fee.asset == first)
+            paid = [sum(p.units for p in one.payments) for one in stands.fees if one.payments]
+            owed = [one.fee.debited_units for one in stands.fees if one.payments]
+            is_right = (
+                (stands.outcome, len(fees), first, computed) == (outcome, count, asset, units)
+                and paid == owed
+                and not (fees and outcome == "withdrawn")
+            )
+            if not is_right:
+                self._report.differ("outcome", customer_id, event_id, units, computed)
+            self._outcomes[customer_id, event_id] = {fee.id: fee.debited_units for fee in fees}
+
     async def _check_fees(self, progress: Callable[[int], None]) -> None:
         """Compare fees with what they moved, then events with their fees."""
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
@@ -280,19 +306,30 @@ class _LaneCheck:
         async for row in self._pages("fees", "fee_id", "customer_id", columns):
             fee_id, customer_id, event_id, asset, account_id, units, price_id, counted, paid = row
             self._report.fees += 1
-            if counted is not None:
+            standing = self._outcomes.get((customer_id, event_id))
+            is_given_back = standing is not None and fee_id not in standing
+            owed = units if standing is None else standing.pop(fee_id, 0)
+            if counted is not None and not is_given_back:
                 tier = decode(TierCount, counted)
                 key = (customer_id, price_id, tier.from_us, asset, tier.entry)
                 self._counted[key] += scaled(tier.quantity, VOLUME_DECIMALS) or 0
             by_event[customer_id, event_id].append((fee_id, asset, units))
             computed = -self._moved.pop((customer_id, fee_id, account_id), 0)
             debited = units if paid is None else paid
+            expected = 0 if is_given_back else debited
+            is_known = is_given_back or owed == debited
             is_right = paid is not None or asset == _asset_of(account_id)
-            if computed != debited or not is_right:
-                self._report.differ("fee", customer_id, fee_id, debited, computed)
+            if computed != expected or not (is_known and is_right):
+                self._report.differ("fee", customer_id, fee_id, expected, computed)
+        for (customer_id, event_id), standing in self._outcomes.items():
+            for fee_id, units in standing.items():
+                name = f"{fee_id} of {event_id}"
+                self._report.differ("outcome without its fee", customer_id, name, units, 0)
         async for start, end in self._ranges():
             await self._check_events(start, end, by_event)
             progress(min(end, self._last_seq) - first_seq(self._lane))
+        for customer_id, event_id in self._outcomes:
+            self._report.differ("outcome without an event", customer_id, event_id, 0, 0)
         for (customer_id, event_id), fees in by_event.items():
             units = sum(fee[2] for fee in fees)
             self._report.differ("fees without an event", customer_id, event_id, 0, units)
@@ -311,6 +348,10 @@ class _LaneCheck:
         for seq, event_id, customer_id, first_fee_id, count, units, asset in rows:
             self._report.events += 1
             fees = by_event.pop((customer_id, event_id), [])
+            if self._outcomes.pop((customer_id, event_id), None) is not None:
+                # The others were charged later, by its outcome. Ids of one event follow each other.
+                place = next((n for n, fee in enumerate(fees) if fee[0] == first_fee_id), 0)
+                fees = fees[place : place + count]
             first = (fees[0][0], fees[0][1]) if fees else (None, None)
             computed = sum(fee[2] for fee in fees if fee[1] == first[1])
             stands = (len(fees), computed, first) == (count, units, (first_fee_id, asset))

@@ -34,7 +34,8 @@ MAX_TYPES: Final = 100
 
 
 class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
-    """An event with its fees."""
+    """An event with what it costs now. `outcome` is `pending`, or what became of it since (none: it
+    was charged as it came)."""
 
     id: str
     customer_id: str
@@ -48,6 +49,7 @@ class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     data: dict[str, Any] | None = None
     costs: list[Cost] | None = None
     stats: Profitability | None = None
+    outcome: str | None = None
 
 
 class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -65,6 +67,7 @@ class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     subject: str | None = None
     description: str | None = None
     stats: Profitability | None = None
+    outcome: str | None = None
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -168,6 +171,7 @@ async def _get(call: Call) -> ShownEvent:
         data=event.data,
         costs=event.costs,
         stats=stats,
+        outcome=booked.outcome,
     )
 
 
@@ -213,6 +217,7 @@ async def _list(call: Call) -> EventPage:
                 subject=event.subject,
                 description=event.description,
                 stats=brings,
+                outcome=event.outcome,
             )
         )
     return EventPage(items, page.total_count, page.limit, page.offset)

@@ -12,6 +12,7 @@ from faregate.core.amounts import to_decimal
 from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
 from faregate.core.grants import Grant
+from faregate.core.outcomes import SettledOutcome
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.subscribing import show_plan_fee
@@ -162,6 +163,12 @@ async def _transaction(call: Call) -> Transaction:
             found.created_at,
             lines=shown.lines,
         )
+    if isinstance(found, SettledOutcome):
+        asset, at = found.account_id.rpartition(":")[2], found.created_at
+        net = found.answer.net_units.get(asset, 0)
+        amount = to_decimal(net, assets[asset].scale) if asset else Decimal(0)
+        said = found.request.description
+        return Transaction(found.id, "fee", found.account_id, asset, amount, at, at, said)
     request, is_adjustment = found.request, found.kind == "adjustment"
     units = found.units if is_adjustment else -found.units
     asset = found.account_id.rpartition(":")[2]

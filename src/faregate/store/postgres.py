@@ -17,12 +17,14 @@ import msgspec
 from faregate.store import schema
 from faregate.store.columns import join_columns, split_sql, used_columns
 from faregate.store.protocol import (
+    PAYMENT,
     BadRows,
     DuplicateKey,
     FenceFailed,
     LaneCommit,
     LaneRows,
     Lease,
+    Paid,
     Pair,
     Queries,
     Rows,
@@ -274,7 +276,43 @@ class PostgresStore:
             loaded.counters = await self._counters(queries, lane, wanted.counters)
         if wanted.tiers:
             loaded.tiers = await self._tiers(queries, lane, wanted.tiers)
+        if wanted.outcomes:
+            loaded.outcomes = await self._of_customers(
+                queries, schema.OUTCOMES, lane, wanted.outcomes
+            )
+        if wanted.payments:
+            loaded.payments = await self._payments(queries, lane, wanted.payments)
+        if wanted.grants:
+            loaded.grants_by_id = await self._of_customers(
+                queries, schema.GRANTS, lane, wanted.grants
+            )
         return loaded
+
+    async def _of_customers(
+        self, queries: Queries, table: schema.HotTable, lane: int, pairs: Sequence[Pair]
+    ) -> Rows:
+        # One look-up per pair in the order of the primary key, as in `_by_pair`.
+        second = table.key[1]
+        order = f"lane, customer_id, {second}"
+        sql = (
+            f"SELECT {schema.names(table)} FROM unnest($2::text[], $3::text[]) AS k (a, b), "
+            f"LATERAL (SELECT * FROM {table.name} WHERE ({order}) >= ($1, k.a, k.b) "
+            f"ORDER BY {order} LIMIT 1) AS t "
+            f"WHERE t.lane = $1 AND t.customer_id = k.a AND t.{second} = k.b"
+        )
+        return await queries.fetch(sql, lane, *map(list, zip(*pairs, strict=True)))
+
+    async def _payments(self, queries: Queries, lane: int, payments: Sequence[Paid]) -> Rows:
+        # Each range in the order of the primary key, as in `_by_pair`.
+        sql = (
+            f"SELECT {PAYMENT} FROM transfers WHERE (lane, seq) > ($1, $2) "
+            "AND (lane, seq) < ($1, $3) AND customer_id = $4 AND to_account = 'revenue' "
+            "AND reference >= $5 AND reference <= $6 ORDER BY lane, seq"
+        )
+        found: list[Any] = []
+        for customer_id, after, before, *fees in payments:
+            found += await queries.fetch(sql, lane, after, before, customer_id, *fees)
+        return found
 
     async def _by_pair(
         self, queries: Queries, table: schema.HotTable, key: str, lane: int, pairs: Sequence[Pair]
@@ -322,7 +360,7 @@ class PostgresStore:
         return await queries.fetch(sql, lane, *map(list, zip(*keys, strict=True)))
 
     async def _fees(self, queries: Queries, lane: int, events: Rows) -> Rows:
-        ranges = [(row[-4], row[-3]) for row in events if row[-3]]
+        ranges = [row[13:15] for row in events if row[14]]
         if not ranges:
             return ()
         sql = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -95,15 +95,33 @@ class LaneRows(msgspec.Struct):
     fees: Rows = ()
     transactions: Rows = ()
     holds: Rows = ()
+    outcomes: Rows = ()
+    payments: Rows = ()
+    grants_by_id: Rows = ()
 
 
 Pair = tuple[str, str]
 
 
+class Paid(NamedTuple):
+    """Which transfers to read: those that paid fees of an event, from the first to the last of
+    them, between these two numbers."""
+
+    customer_id: str
+    after_seq: int
+    before_seq: int
+    first_fee_id: str
+    last_fee_id: str
+
+
+PAYMENT: Final = "seq, reference, from_account, units"
+"""What is read of a transfer that paid a fee."""
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """What to read of a lane: the states of customers, and what is kept under keys, each with its
     customer: events by their ids, transactions by the caller's ids, holds by their own and by the
-    caller's."""
+    caller's. `outcomes` and `grants` are (customer, id)."""
 
     customers: Sequence[str] = ()
     events: Sequence[Pair] = ()
@@ -112,6 +130,9 @@ class Wanted(msgspec.Struct, frozen=True):
     holds_asked: Sequence[Pair] = ()
     counters: Sequence[tuple[str, str, str]] = ()
     tiers: Sequence[tuple[str, str, int]] = ()
+    outcomes: Sequence[Pair] = ()
+    payments: Sequence[Paid] = ()
+    grants: Sequence[Pair] = ()
 
 
 class Queries(Protocol):

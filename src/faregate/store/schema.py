@@ -45,6 +45,8 @@ EVENTS: Final = HotTable(
         ("fee_count", "bigint"),
         ("fee_units", "bigint"),
         ("fee_asset", "text"),
+        ("counted", "text"),
+        ("outcome", "text"),
     ),
 )
 FEES: Final = HotTable(
@@ -84,6 +86,22 @@ COSTS: Final = HotTable(
         ("occurred_at", "bigint"),
         ("created_at", "bigint"),
     ),
+)
+OUTCOMES: Final = HotTable(
+    # Where events stand whose outcome was reported after they were booked.
+    "outcomes",
+    (
+        ("customer_id", "text"),
+        ("event_id", "text"),
+        ("outcome", "text"),
+        ("fee_count", "bigint"),
+        ("fee_units", "bigint"),
+        ("fee_asset", "text"),
+        ("standing", "text"),
+        ("updated_at", "bigint"),
+    ),
+    key=("customer_id", "event_id"),
+    update=("outcome", "fee_count", "fee_units", "fee_asset", "standing", "updated_at"),
 )
 TRANSFERS: Final = HotTable(
     "transfers",
@@ -322,6 +340,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     EVENTS,
     FEES,
     COSTS,
+    OUTCOMES,
     TRANSFERS,
     TRANSACTIONS,
     GRANTS,

@@ -22,12 +22,14 @@ from typing import Any, Final, TypeVar
 from faregate.store import schema
 from faregate.store.columns import used_columns
 from faregate.store.protocol import (
+    PAYMENT,
     BadRows,
     DuplicateKey,
     FenceFailed,
     LaneCommit,
     LaneRows,
     Lease,
+    Paid,
     Queries,
     Rows,
     StoreUnavailable,
@@ -311,9 +313,30 @@ class SqliteStore:
                 loaded.tiers = self._by_key(
                     schema.TIER_COUNTERS, ("customer_id", "price_id", "from_us"), lane, wanted.tiers
                 )
+            if wanted.outcomes:
+                loaded.outcomes = self._by_key(
+                    schema.OUTCOMES, schema.OUTCOMES.key, lane, wanted.outcomes
+                )
+            if wanted.payments:
+                loaded.payments = self._payments(lane, wanted.payments)
+            if wanted.grants:
+                loaded.grants_by_id = self._by_key(
+                    schema.GRANTS, schema.GRANTS.key, lane, wanted.grants
+                )
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
         return loaded
+
+    def _payments(self, lane: int, payments: Sequence[Paid]) -> Rows:
+        sql = (
+            f"SELECT {PAYMENT} FROM transfers WHERE lane = ? AND seq > ? AND seq < ? "
+            "AND customer_id = ? AND to_account = 'revenue' AND reference >= ? AND reference <= ? "
+            "ORDER BY seq"
+        )
+        found: list[Any] = []
+        for customer_id, after, before, *fees in payments:
+            found += self._reader.execute(sql, (lane, after, before, customer_id, *fees))
+        return found
 
     def _states(self, lane: int, customers: Sequence[str]) -> list[Rows]:
         """Read customers' states of one instant: a commit may land between two statements."""
@@ -362,7 +385,7 @@ class SqliteStore:
         )
         fees: list[Any] = []
         for event in events:
-            *_, first_fee_id, count, _units, _asset = event
+            first_fee_id, count = event[13:15]
             if count:
                 fees += self._reader.execute(sql, (lane, first_fee_id, count))
         return fees
