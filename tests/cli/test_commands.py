@@ -16,7 +16,7 @@ def test_a_key_is_made_listed_and_revoked(database: str):
     secret = made.stdout.strip()
     assert secret.startswith("fg_live_")
     listed = run("keys", "list", FAREGATE_DATABASE_URL=database).stdout
-    key_id, mode, role, hint, name, _, revoked = listed.rstrip("\n").split("\t")
+    key_id, mode, role, hint, name, _, revoked, _ = listed.rstrip("\n").split("\t")
     assert (mode, role, name, revoked) == ("live", "admin", "app", "")
     assert secret not in listed
     assert secret.startswith(hint.rstrip("…"))

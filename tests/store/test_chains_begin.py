@@ -22,6 +22,10 @@ from faregate.store.migrate import newest_version
 from faregate.store.protocol import StoreError
 
 BEFORE = (
+    "DROP INDEX environments_by_external_id",
+    "ALTER TABLE environments DROP COLUMN parent_id",
+    "ALTER TABLE environments DROP COLUMN external_id",
+    "ALTER TABLE environments DROP COLUMN metadata",
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
     "DROP INDEX transfers_unused",

@@ -26,12 +26,21 @@ def create(
         Role, typer.Option(help="ingest: report use, read its customer; read: only reads.")
     ] = "admin",
     name: Annotated[str, typer.Option(help="What the key is for.")] = "made on the command line",
+    account: Annotated[
+        str | None,
+        typer.Option(
+            help="A connected account's id, acc_…: the key is its own, and opens no other."
+        ),
+    ] = None,
 ) -> None:
     """Make a key and print it, this once."""
 
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
-            key, secret = await engine.create_key(mode, role, name)
+            try:
+                key, secret = await engine.create_key(mode, role, name, account_id=account)
+            except FaregateError as error:
+                fail(error)
         print(secret)
         print(f"{key.id}: keep it now, it is not shown again.", file=sys.stderr)
 
@@ -45,7 +54,7 @@ def list_keys(database: Database) -> None:
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
             keys = await engine.list_keys()
-        columns = ("id", "mode", "role", "begins with", "name", "created", "revoked")
+        columns = ("id", "mode", "role", "begins with", "name", "created", "revoked", "account")
         rows = [
             (
                 key.id,
@@ -55,6 +64,7 @@ def list_keys(database: Database) -> None:
                 key.name,
                 f"{key.created_at:%Y-%m-%d %H:%M}",
                 f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "",
+                f"{key.context.account_id} {key.context.name}",
             )
             for key in keys
         ]

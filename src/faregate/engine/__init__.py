@@ -9,6 +9,7 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 """
 
 from faregate.engine.access import AccessOperations
+from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.clocks import ClockOperations
@@ -25,6 +26,7 @@ from faregate.engine.work import WorkOperations
 
 class Engine(
     AccessOperations,
+    AccountOperations,
     CatalogOperations,
     ClockOperations,
     CustomerOperations,

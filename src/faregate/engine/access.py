@@ -16,11 +16,20 @@ class AccessOperations(EngineBase):
     """API keys, and `verify`."""
 
     async def create_key(
-        self, mode: Mode, role: Role, name: str, secret: str | None = None
+        self,
+        mode: Mode,
+        role: Role,
+        name: str,
+        secret: str | None = None,
+        account_id: str | None = None,
     ) -> tuple[ApiKey, str]:
-        """Make an API key; returns it with its secret, which is shown this once."""
+        """Make an API key of an account (None: the platform's own); returns it with its secret,
+        which is shown this once. Raises 404 if there is no such account."""
         secret = secret or keys.new_secret(mode)
-        context = self.context_of(keys.mode_of(secret))
+        mode = keys.mode_of(secret)
+        context = self.context_of(mode)
+        if account_id is not None:
+            context = await self.account_context(account_id, mode)
         async with self._store.transaction() as transaction:
             key = await keys.store_key(
                 transaction, context, secret, role, name, self._ticked(), self._clock()
@@ -29,7 +38,13 @@ class AccessOperations(EngineBase):
 
     async def find_key(self, secret: str) -> ApiKey | None:
         """Return the key with this secret, None if there is none in force."""
-        return await keys.find_key(self._store, secret) if keys.KEY.fullmatch(secret) else None
+        if not keys.KEY.fullmatch(secret):
+            return None
+        key = await keys.find_key(self._store, secret)
+        if key is not None:
+            # Of an account that another process has made, this one hears here.
+            await self.account_context(key.context.account_id, key.context.environment)
+        return key
 
     async def list_keys(self) -> list[ApiKey]:
         """Return all keys, revoked ones too."""

@@ -32,6 +32,7 @@ from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
 from faregate.platform import environments
+from faregate.platform.accounts import no_account
 from faregate.platform.environments import AccountContext, Mode
 from faregate.store.idempotency import first_answer, remember_answer
 from faregate.store.migrate import is_known, newest_version
@@ -81,7 +82,7 @@ class EngineBase:
         self._ids = IdSource(secrets.randbits)
         self._catalog = CatalogMemory(store)
         self._lanes: list[Lane] = []
-        self._contexts: list[AccountContext] = []
+        self._contexts: dict[tuple[str, Mode], AccountContext] = {}
         self._lane_by_customer: dict[tuple[int, str], int] = {}
         self._serves = False
 
@@ -137,7 +138,8 @@ class EngineBase:
                 detail = f"the schema is {version}, needed is {newest_version()}: run migrate"
                 raise FaregateError(Problem(UNAVAILABLE, detail))
         await environments.ensure_first_account(self._store, self._ticked(), self._clock())
-        self._contexts = await environments.list_contexts(self._store)
+        for context in await environments.list_contexts(self._store):
+            self._contexts[context.account_id, context.environment] = context
         self._context = self.context_of(self._mode)
         await self._catalog.refresh()
         self._serves = wait_seconds is not None
@@ -171,12 +173,27 @@ class EngineBase:
 
     @property
     def contexts(self) -> Sequence[AccountContext]:
-        """Every account in each of its modes."""
-        return self._contexts
+        """Every account in each of its modes that this process knows: all that there were when it
+        began, and those that it has heard of since."""
+        return list(self._contexts.values())
 
     def context_of(self, mode: Mode) -> AccountContext:
-        """Return the first account's context in this mode."""
-        return next(c for c in self._contexts if c.environment == mode)
+        """Return the platform's own account in this mode."""
+        return next(c for c in self._contexts.values() if c.is_platform and c.environment == mode)
+
+    async def account_context(self, account_id: str, mode: Mode) -> AccountContext:
+        """Return any account in this mode. Raises 404.
+
+        One that this process does not know is looked up, and the catalog with it: another process
+        may have made both.
+        """
+        if (account_id, mode) not in self._contexts:
+            for context in await environments.contexts_of(self._store, account_id):
+                self._contexts[account_id, context.environment] = context
+            if (account_id, mode) not in self._contexts:
+                raise FaregateError(no_account(account_id))
+            await self._catalog.refresh()
+        return self._contexts[account_id, mode]
 
     def now(self) -> datetime:
         """Return the engine's present instant."""

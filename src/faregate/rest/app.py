@@ -11,9 +11,16 @@ from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faregate.core.codec import encode
-from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
+from faregate.core.problems import (
+    FORBIDDEN,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    FaregateError,
+    Problem,
+)
 from faregate.engine import Engine
 from faregate.rest import (
+    accounts,
     catalog,
     clocks,
     customers,
@@ -39,6 +46,7 @@ VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
     *customers.OPERATIONS,
+    *accounts.OPERATIONS,
     *subscriptions.OPERATIONS,
     *clocks.OPERATIONS,
     *recording.OPERATIONS,
@@ -146,10 +154,14 @@ class Pages:
         await self._send(scope, send, status, [(b"content-type", b"text/plain")], body)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
-        """Any key may read the metrics: they tell how much is sold."""
+        """Any key of the platform's own account may read the metrics: they tell how much all
+        accounts sell."""
         asked = RequestHeaders(scope["headers"])
         try:
-            await self._server.authenticator.authenticate(asked.secret, time.monotonic())
+            key = await self._server.authenticator.authenticate(asked.secret, time.monotonic())
+            if not key.context.is_platform:
+                detail = "metrics tell of all accounts together: use a key of the platform"
+                raise FaregateError(Problem(FORBIDDEN, detail))
         except FaregateError as error:
             await self._server.refuse(error, scope, send, asked.request_id)
             return

@@ -29,9 +29,10 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.engine import Engine
+from faregate.platform.environments import AccountContext
 from faregate.platform.keys import ApiKey
 from faregate.rest.auth import Authenticator
-from faregate.rest.headers import RequestHeaders
+from faregate.rest.headers import ACCOUNT, RequestHeaders
 from faregate.rest.operations import LENIENT, Answer, Call, Operation
 from faregate.rest.problems import problem_body, problem_headers
 
@@ -95,6 +96,24 @@ class Server:
             raise FaregateError(Problem(FORBIDDEN, detail))
         return key
 
+    async def acting(self, key: ApiKey, headers: RequestHeaders) -> AccountContext:
+        """Return in whose name a request is: the key's account, or the one that it acts for.
+        Raises `FaregateError` (403, 404)."""
+        if headers.account is None:
+            return key.context
+        try:
+            return await self.engine.act_for(key.context, headers.account)
+        except FaregateError as error:
+            raise FaregateError(error.problem.under(ACCOUNT)) from None
+
+    def acting_at_once(self, key: ApiKey, account: str) -> AccountContext | None:
+        """Return the account that a request acts for; None if it is to be looked up. Raises
+        `FaregateError` (403)."""
+        try:
+            return self.engine.acting_for(key.context, account)
+        except FaregateError as error:
+            raise FaregateError(error.problem.under(ACCOUNT)) from None
+
     async def _call(
         self,
         operation: Operation,
@@ -104,6 +123,7 @@ class Server:
         receive: Receive,
     ) -> Call:
         key = await self.caller(headers, operation)
+        context = await self.acting(key, headers)
         if "\x00" in scope["path"]:
             raise FaregateError(Problem(NOT_FOUND, "no id has a NUL character in it"))
         idempotency_key = headers.idempotency_key
@@ -121,7 +141,7 @@ class Server:
             query = _query(operation.query, scope["query_string"])
         return Call(
             self.engine,
-            key.context,
+            context,
             path,
             query,
             body,
