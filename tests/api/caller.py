@@ -121,9 +121,13 @@ def world(me: Caller, customer_id: str) -> list[Any]:
 
 
 @contextmanager
-def calling(server: RunningServer, key: str | None = TEST_KEY) -> Iterator[Caller]:
-    """A caller with this key (None: without any)."""
+def calling(
+    server: RunningServer, key: str | None = TEST_KEY, account: str | None = None
+) -> Iterator[Caller]:
+    """A caller with this key (None: without any), who acts for this connected account, if any."""
     headers = {} if key is None else {"x-credyt-api-key": key}
+    if account is not None:
+        headers["x-credyt-account"] = account
     with httpx.Client(base_url=server.url, headers=headers, timeout=30) as http:
         yield Caller(http)
 
