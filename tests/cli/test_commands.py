@@ -1,8 +1,12 @@
+import asyncio
 import sqlite3
 from pathlib import Path
 
 import pytest
 from tests.cli.running import run
+
+from faregate import Engine
+from faregate.platform.accounts import CreateAccount
 
 
 @pytest.fixture
@@ -23,6 +27,31 @@ def test_a_key_is_made_listed_and_revoked(database: str):
 
     assert run("keys", "revoke", key_id, "--database", database).returncode == 0
     assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[6]
+
+
+def test_a_key_of_a_connected_account_opens_that_account_and_the_list_says_so(database: str):
+    async def connect() -> str:
+        async with Engine.open(database) as engine:
+            return (await engine.create_connected_account(CreateAccount("Seller"))).id
+
+    account_id = asyncio.run(connect())
+    made = run("keys", "create", "--account", account_id, "--database", database)
+    assert made.returncode == 0, made.stderr
+    (listed,) = run("keys", "list", "--database", database).stdout.splitlines()
+    assert listed.split("\t")[1] == "test"
+    assert listed.split("\t")[7] == f"{account_id} Seller"
+
+    async def opens() -> str:
+        async with Engine.open(database) as engine:
+            key = await engine.find_key(made.stdout.strip())
+            assert key is not None
+            return key.context.account_id
+
+    assert asyncio.run(opens()) == account_id
+    unknown = run("keys", "create", "--account", "acc_nobody", "--database", database)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "acc_nobody" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
 
 
 def test_revoking_an_unknown_key_says_so(database: str):
