@@ -4,8 +4,9 @@ command line and a program that embeds Faregate all call the same methods, so th
     async with Engine.open("sqlite:///faregate.db") as engine:
         await engine.record_events("cust_…", [UsageEvent(id="1", event_type="call", …)])
 
-Every method takes an optional `context` (account and mode; `act_for` returns a connected account's);
-without one, it acts for the platform's own account, in the mode that `open` was given. Every refusal is a `FaregateError` and has changed nothing.
+Every method takes an optional `context` (account and mode; `act_for` returns that of a connected
+account); without one, it acts for the platform's own account, in the mode that `open` was given.
+Every refusal is a `FaregateError` and has changed nothing.
 """
 
 from faregate.engine.access import AccessOperations
