@@ -17,7 +17,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import costs, embedded, gate, growth, http, latency, peers, rules
+from benchmarks import costs, embedded, gate, growth, http, latency, peers, renewals, rules
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
 from benchmarks.report import (
     Table,
@@ -28,6 +28,7 @@ from benchmarks.report import (
     http_table,
     latency_table,
     peers_table,
+    renewals_table,
     rules_table,
 )
 from benchmarks.shop import verify
@@ -36,7 +37,17 @@ from faregate.cli.server import tune_garbage_collection
 MARK = "<!-- what follows is written by the benchmark -->"
 """In a page that has this line, what stands before it is kept."""
 
-LEVELS: Final = ["engine", "gate", "rules", "http", "latency", "costs", "growth", "peers"]
+LEVELS: Final = [
+    "engine",
+    "gate",
+    "rules",
+    "renewals",
+    "http",
+    "latency",
+    "costs",
+    "growth",
+    "peers",
+]
 
 console = Console(stderr=True)
 
@@ -68,6 +79,8 @@ def main(
             tables.append(_gate(kind, plan))
         if "rules" in levels:
             tables.append(_rules(kind, plan))
+        if "renewals" in levels:
+            tables.append(_renewals(kind, plan))
         if "http" in levels:
             tables.append(_http(kind, seconds, rounds, customers))
         if "latency" in levels:
@@ -116,6 +129,13 @@ def _rules(kind: str, plan: embedded.Plan) -> Table:
     with fresh_database(kind) as url:
         rates, charges = uvloop.run(rules.measure_rules(url, plan, _say(kind)))
     return rules_table(kind, rates, charges)
+
+
+def _renewals(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    with fresh_database(kind) as url:
+        found = uvloop.run(renewals.measure_renewals(url, plan, _say(kind)))
+    return renewals_table(kind, found)
 
 
 def _latency(kind: str, plan: embedded.Plan) -> Table:

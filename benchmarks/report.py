@@ -12,6 +12,7 @@ from benchmarks.costs import Cost, Start
 from benchmarks.growth import Step
 from benchmarks.latency import Latency
 from benchmarks.measuring import Rate
+from benchmarks.renewals import Renewals
 
 
 class Table:
@@ -111,6 +112,20 @@ def rules_table(kind: str, rates: Mapping[rules.Cell, Rate], charges: int) -> Ta
             ruled = rates["ruled", callers, wallets]
             costs = f"{plain.per_second / ruled.per_second:.2f} x"
             table.rows.append([str(callers), wallets, *_rate(plain), *_rate(ruled), costs])
+    return table
+
+
+def renewals_table(kind: str, found: Renewals) -> Table:
+    """Tabulate renewals done, beside plain charges."""
+    table = Table(
+        f"{kind}: {found.members:,} renewals that are due at once, each with a fee and new credit "
+        f"({found.fees:,} fees and charges, verified)",
+        ("plain charges/s", "p50 ms", "p99 ms", "renewals", "seconds", "renewals/s", "of charges"),
+    )
+    per_second = found.renewed / found.seconds
+    share = f"{per_second / found.plain.per_second:.0%}"
+    cells = [f"{found.renewed:,}", f"{found.seconds:.1f}", f"{per_second:,.0f}", share]
+    table.rows.append([*_rate(found.plain), *cells])
     return table
 
 

@@ -16,7 +16,7 @@ from tests.api.conftest import TEST_KEY, RunningServer
 
 USD = "default:USD"
 SOLD = "products/tokens"
-LISTS = ("products", "customers", "events", "assets", "limits", "vendors")
+LISTS = ("products", "customers", "events", "assets", "limits", "vendors", "coupons")
 
 
 class Answer(NamedTuple):
@@ -124,7 +124,7 @@ def world(me: Caller, customer_id: str) -> list[Any]:
 def calling(
     server: RunningServer, key: str | None = TEST_KEY, account: str | None = None
 ) -> Iterator[Caller]:
-    """A caller with this key (None: without any), who acts for this connected account, if any."""
+    """A caller with this key (None: without any), acting for an account."""
     headers = {} if key is None else {"x-credyt-api-key": key}
     if account is not None:
         headers["x-credyt-account"] = account

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from tests.api.caller import USD, Caller, adjustment, adjustments, event, product, usage
 from tests.api.conftest import RunningServer
 
+from faregate.insights.types import DIMENSIONS
 from faregate.rest.app import OPERATIONS
 
 Key = tuple[str, str]
@@ -17,6 +18,8 @@ SUBSCRIPTIONS = f"{CUSTOMER}/subscriptions"
 SUBSCRIPTION = f"{SUBSCRIPTIONS}/{{subscription_id}}"
 WALLET = f"{CUSTOMER}/wallet"
 HOLDS = f"{WALLET}/holds"
+PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
+"""The days of the story: whoever asks does so on the last of them."""
 OWN_LIMITS = f"{CUSTOMER}/limits"
 
 
@@ -45,9 +48,7 @@ class Things(NamedTuple):
 
     def path(self, key: Key) -> str:
         """The path of an operation on these things."""
-        names = dict(self.names)
-        if key[1] == "/accounts/{account_id}":
-            names["account_id"] = self.account_id
+        names = {**self.names, "connected_account_id": self.account_id}
         if key[1].startswith(OWN_LIMITS):
             names["limit_id"] = self.own_limit_id
         return f"/v1{key[1].format(**names)}"
@@ -90,7 +91,9 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     me.made(adjustments(customer), gift)
     me.made(f"customers/{customer}/subscriptions", {"products": [{"code": plan}]})
     at = server.engine.now().isoformat()
-    assert me.post("events", usage(customer, event(f"e-{mark}", occurred_at=at))).status == 204
+    cost = {"id": f"c-{mark}", "vendor_id": vendor["id"], "amount": 0.5, "category": mark}
+    used = event(f"e-{mark}", occurred_at=at, costs=[cost])
+    assert me.post("events", usage(customer, used)).status == 204
     hold = {"transaction_id": f"hold-{mark}", "max_amount": 3, "asset": "USD"}
     held = me.post(f"customers/{customer}/wallet/holds", {**hold, "expires_in_seconds": 86_400})
     limit = {"amount": 1_000_000, "asset": "USD", "period": "day", "name": f"Limit of {mark}"}
@@ -110,6 +113,7 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "limit_id": me.made("limits", limit)["id"],
         "clock_id": clock["id"],
         "vendor_id": vendor["id"],
+        "coupon_code": me.made("coupons", {"code": f"HALF{mark}", "percent": 50})["code"],
     }
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD)]
@@ -173,7 +177,7 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("POST", "/accounts"): [Try("forbidden", {"name": "Eve's"})],
         ("GET", "/accounts"): [Try("forbidden")],
-        ("GET", "/accounts/{account_id}"): [Try("forbidden")],
+        ("GET", "/accounts/{connected_account_id}"): [Try("forbidden")],
         ("POST", SUBSCRIPTIONS): [Try("refused", bought)],
         ("GET", SUBSCRIPTIONS): refused,
         ("GET", SUBSCRIPTION): refused,
@@ -235,6 +239,25 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
             Try("refused", {"transaction_id": "x", "asset": "USD", "amount": 1})
         ],
         ("GET", f"{WALLET}/transactions/{{transaction_id}}"): refused,
+        ("GET", "/customers/stats"): [Try("empty", query=PERIOD)],
+        ("GET", f"{CUSTOMER}/stats"): [Try("refused", query=PERIOD)],
+        ("GET", "/vendors/{vendor_id}/stats"): [Try("refused", query=PERIOD)],
+        ("GET", "/stats"): [
+            *[Try("empty", query=f"{PERIOD}&group_by={by}") for by in DIMENSIONS],
+            Try("refused", query=f"{PERIOD}&customer_id={customer}"),
+        ],
+        ("POST", "/coupons"): [
+            Try("refused", {"code": "OFF", "percent": 10, "products": [of["product_id"]]}),
+            Try("refused", {"code": "OFF", "amount": 1, "asset": gems}),
+        ],
+        ("GET", "/coupons"): empty,
+        ("GET", "/coupons/{coupon_code}"): refused,
+        ("POST", f"{SUBSCRIPTION}/discounts"): [Try("refused", {"coupon": of["coupon_code"]})],
+        ("DELETE", f"{SUBSCRIPTION}/discounts/{{coupon_code}}"): refused,
+        ("DELETE", "/coupons/{coupon_code}"): refused,
+        ("GET", "/products/{product_id}/subscribers"): refused,
+        ("DELETE", "/products/{product_id}/{version}"): refused,
+        ("DELETE", "/products/{product_id}"): refused,
         ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],
         ("GET", "/credit-revenue"): [*empty, Try("refused", query=f"?customer_id={customer}")],
     }

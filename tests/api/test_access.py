@@ -35,12 +35,25 @@ OPERATIONS = {
     ("POST", "/v1/vendors"): ADMIN,
     ("GET", "/v1/vendors"): READ_ALL,
     ("GET", "/v1/vendors/{vendor_id}"): READ_ALL,
+    ("GET", "/v1/vendors/{vendor_id}/stats"): READ_ALL,
+    ("GET", "/v1/customers/stats"): READ_ALL,
+    ("GET", "/v1/customers/{customer_id}/stats"): READ_ALL,
+    ("GET", "/v1/stats"): READ_ALL,
+    ("POST", "/v1/coupons"): ADMIN,
+    ("GET", "/v1/coupons"): READ_ALL,
+    ("GET", "/v1/coupons/{coupon_code}"): READ_ALL,
+    ("DELETE", "/v1/coupons/{coupon_code}"): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/discounts"): ADMIN,
+    ("DELETE", f"{SUBSCRIPTION}/discounts/{{coupon_code}}"): ADMIN,
     ("POST", "/v1/products"): ADMIN,
     ("GET", "/v1/products"): EVERYBODY,
     ("GET", "/v1/products/{product_id}"): EVERYBODY,
     ("POST", "/v1/products/{product_id}"): ADMIN,
     ("GET", "/v1/products/{product_id}/{version}"): EVERYBODY,
     ("PATCH", "/v1/products/{product_id}/{version}"): ADMIN,
+    ("DELETE", "/v1/products/{product_id}/{version}"): ADMIN,
+    ("DELETE", "/v1/products/{product_id}"): ADMIN,
+    ("GET", "/v1/products/{product_id}/subscribers"): READ_ALL,
     ("POST", "/v1/products/{product_id}/{version}/simulate-usage"): EVERYBODY,
     ("POST", "/v1/customers"): ADMIN,
     ("GET", "/v1/customers"): READ_ALL,
@@ -59,13 +72,13 @@ OPERATIONS = {
     ("GET", "/v1/test-clocks/{clock_id}"): READ_ALL,
     ("POST", "/v1/test-clocks/{clock_id}/advance"): ADMIN,
     ("GET", "/v1/due-work"): READ_ALL,
+    ("POST", "/v1/accounts"): ADMIN,
+    ("GET", "/v1/accounts"): READ_ALL,
+    ("GET", "/v1/accounts/{connected_account_id}"): READ_ALL,
     ("GET", "/v1/credit-revenue"): READ_ALL,
     ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): ADMIN,
     ("GET", "/v1/accounts/self"): EVERYBODY,
     ("PATCH", "/v1/accounts/self"): ADMIN,
-    ("POST", "/v1/accounts"): ADMIN,
-    ("GET", "/v1/accounts"): READ_ALL,
-    ("GET", "/v1/accounts/{account_id}"): READ_ALL,
     ("POST", "/v1/customers/{customer_id}/block"): ADMIN,
     ("POST", "/v1/customers/{customer_id}/unblock"): ADMIN,
     ("POST", "/v1/limits"): ADMIN,
@@ -190,9 +203,24 @@ def test_a_key_is_taken_from_either_header(shared_server: RunningServer) -> None
             assert (answer.status, answer.body["environment"]) == (200, "test")
 
 
-def test_a_live_key_sees_nothing_of_the_test_environment(
-    shared_server: RunningServer, me: Caller, ada: str
+@pytest.fixture(scope="module")
+def other_account(me: Caller) -> str:
+    """Another account of the platform."""
+    return str(me.made("accounts", {"name": "Bob's shop"})["id"])
+
+
+@pytest.mark.parametrize("stranger", ["live key", "platform for another", "key of another"])
+def test_a_stranger_sees_nothing_of_another_account_or_environment(
+    shared_server: RunningServer, me: Caller, ada: str, other_account: str, stranger: str
 ) -> None:
+    key, account = LIVE_KEY, None
+    if stranger == "platform for another":
+        key, account = TEST_KEY, other_account
+    elif stranger == "key of another":
+        created = shared_server.engine.create_key(
+            "test", "admin", "Bob's", account_id=other_account
+        )
+        key = shared_server.wait(created)[1]
     shown = me.get(f"customers/{ada}").body
     bought = me.get("products/tokens").body["id"]
     names = {
@@ -211,6 +239,9 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
     clock = {"now": "2026-01-01T00:00:00Z"}
     names["clock_id"] = me.made("test-clocks", clock)["id"]
     names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
+    names["connected_account_id"] = "acc_nobody"
+    coupon = {"code": f"HALF_{stranger.replace(' ', '_').upper()}"[:20], "percent": 50}
+    names["coupon_code"] = me.made("coupons", coupon)["code"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -232,6 +263,7 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "resume": {},
         "cancel": {},
         "reactivate": {},
+        "discounts": {"coupon": names["coupon_code"]},
         "advance": {"to": "2026-02-01T00:00:00Z"},
         "block": {},
         "unblock": {},
@@ -241,9 +273,13 @@ def test_a_live_key_sees_nothing_of_the_test_environment(
         "quote": {"source": "USD", "amount": 1},
     }
     before = world(me, ada)
-    with calling(shared_server, LIVE_KEY) as live:
+    with calling(shared_server, key, account) as live:
         for method, path in OPERATIONS:
             if "{" not in path:
+                continue
+            if "connected_account_id" in path and stranger != "live key":
+                # What is connected has no accounts to look at.
+                assert is_problem(live.get(path.format(**names)), 403)
                 continue
             body = None if method in ("GET", "DELETE") else bodies[path.rpartition("/")[2]]
             if body == bodies["{product_id}"]:

@@ -141,7 +141,7 @@ def test_accounts_that_are_made_at_the_same_time_do_not_get_in_each_others_way(
     async def make() -> list[Any]:
         names = [f"shop {number}" for number in range(8)]
         requests = [CreateAccount("Shop", external_id=name) for name in [*names, *names]]
-        made = [server.engine.create_connected_account(request) for request in requests]
+        made = [server.engine.create_account(request) for request in requests]
         return await asyncio.gather(*made, return_exceptions=True)
 
     answers = server.wait(make())
@@ -369,7 +369,7 @@ def test_an_account_that_another_process_has_made_is_known(
 ) -> None:
     async def elsewhere() -> tuple[str, str]:
         async with Engine.open(database_url, serves=False) as desk:
-            made = await desk.create_connected_account(CreateAccount("Seller"))
+            made = await desk.create_account(CreateAccount("Seller"))
             _, secret = await desk.create_key("test", "admin", "own", account_id=made.id)
             return made.id, secret
 
@@ -390,7 +390,7 @@ def test_a_server_that_begins_again_knows_its_accounts(
 
     async def beside() -> str:
         async with Engine.open(database_url, serves=False) as desk:
-            context = await desk.act_for(desk.context, account_id)
+            context = await desk.acting_for(account_id, "test")
             return context.name
 
     assert asyncio.run(beside()) == "Seller"

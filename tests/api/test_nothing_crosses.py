@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
-from tests.api.caller import Caller, calling, is_problem
+from tests.api.caller import Caller, calling, event, is_problem, usage
 from tests.api.conftest import TEST_KEY, RunningServer, running_server
-from tests.api.crossing import Key, Things, attempts, every_operation, fill
+from tests.api.crossing import PERIOD, Key, Things, attempts, every_operation, fill
 from tests.ledger.shop import Clock
 
 from faregate.platform.accounts import CreateAccount
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     def new_account(self) -> str:
         """Make a connected account that has nothing yet; returns its id."""
         engine = self.server.engine
-        return self.server.wait(engine.create_connected_account(CreateAccount("Eve"))).id
+        return self.server.wait(engine.create_account(CreateAccount("Eve"))).id
 
     def other(self, how: str) -> AbstractContextManager[Caller]:
         """Somebody else."""
@@ -77,7 +77,7 @@ def everything(place: Place, whose: str) -> dict[tuple[Key, str], Any]:
                 continue
             for one in tries:
                 answer = me.get(things.path(key) + one.query)
-                if key == ("GET", "/accounts/{account_id}"):
+                if key == ("GET", "/accounts/{connected_account_id}"):
                     assert answer.status == 404  # It has itself, and is not connected to itself.
                     continue
                 assert answer.status == 200, (key, answer.body)
@@ -147,3 +147,18 @@ def test_the_same_requests_are_not_refused_to_whom_the_things_belong(
                 if one.ends == "refused":
                     answer = me.send(key[0], things.path(key) + one.query, one.body)
                     assert answer.status in (200, 201, 204, 409), (key, one, answer.body)
+
+
+def test_a_cost_that_names_another_accounts_vendor_is_no_cost_of_theirs(place: Place) -> None:
+    whose = "the seller's things"
+    things = place.things[whose]
+    before = everything(place, whose)
+    with place.other("acting for another account") as other:
+        customer = other.made("customers", {"name": "Eve"})["id"]
+        cost = {"id": "c", "vendor_id": things.names["vendor_id"], "amount": 7}
+        at = place.server.engine.now().isoformat()
+        sent = other.post("events", usage(customer, event("e", occurred_at=at, costs=[cost])))
+        assert sent.status in (204, 422)
+        shown = other.get(f"stats{PERIOD}&group_by=vendor").body
+        assert things.mark not in str(shown)
+    assert everything(place, whose) == before

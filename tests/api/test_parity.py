@@ -16,12 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs/api-parity.md"
 NUMBER = 987654
 NOT_YET = {
     "billing_portal": "there is no portal yet",
-    "customers": "statistics are yet to come",
-    "products.archive_version": "make another version the default instead",
-    "products.delete": "products cannot be deleted yet",
-    "products.get_subscribers": "yet to come; customers show their subscriptions",
     "top_ups": "payments are yet to come: credit wallets by adjustments",
-    "vendors_vendors_ops": "statistics are yet to come",
     "webhooks_webhooks": "webhooks are yet to come",
 }
 """Why an operation, or all that is missing of a group, is not there."""

@@ -20,26 +20,28 @@ def test_a_key_is_made_listed_and_revoked(database: str):
     secret = made.stdout.strip()
     assert secret.startswith("fg_live_")
     listed = run("keys", "list", FAREGATE_DATABASE_URL=database).stdout
-    key_id, mode, role, hint, name, _, revoked, _ = listed.rstrip("\n").split("\t")
-    assert (mode, role, name, revoked) == ("live", "admin", "app", "")
+    key_id, account, mode, role, hint, name, _, revoked = listed.rstrip("\n").split("\t")
+    assert account.startswith("acc_")
+    assert account.endswith(" Default account")
+    assert (mode, role) == ("live", "admin")
+    assert (name, revoked) == ("app", "")
     assert secret not in listed
     assert secret.startswith(hint.rstrip("…"))
 
     assert run("keys", "revoke", key_id, "--database", database).returncode == 0
-    assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[6]
+    assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[7]
 
 
 def test_a_key_of_a_connected_account_opens_that_account_and_the_list_says_so(database: str):
     async def connect() -> str:
         async with Engine.open(database) as engine:
-            return (await engine.create_connected_account(CreateAccount("Seller"))).id
+            return (await engine.create_account(CreateAccount("Seller"))).id
 
     account_id = asyncio.run(connect())
     made = run("keys", "create", "--account", account_id, "--database", database)
     assert made.returncode == 0, made.stderr
     (listed,) = run("keys", "list", "--database", database).stdout.splitlines()
-    assert listed.split("\t")[1] == "test"
-    assert listed.split("\t")[7] == f"{account_id} Seller"
+    assert listed.split("\t")[1:3] == [f"{account_id} Seller", "test"]
 
     async def opens() -> str:
         async with Engine.open(database) as engine:

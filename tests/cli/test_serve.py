@@ -116,7 +116,7 @@ def test_a_port_that_is_taken_is_refused_by_name(database: str):
 def test_a_bootstrap_key_is_made_although_a_connected_account_has_a_key(database: str):
     async def connect() -> None:
         async with Engine.open(database) as engine:
-            made = await engine.create_connected_account(CreateAccount("Seller"))
+            made = await engine.create_account(CreateAccount("Seller"))
             await engine.create_key("test", "admin", "theirs", account_id=made.id)
 
     asyncio.run(connect())

@@ -48,16 +48,14 @@ def test_a_reseller_lives_a_year_with_two_connected_accounts(database_url: str):
             engine, own = platform.engine, platform.context
 
             # The platform acts for the seller of calls; the seller of images has a key.
-            made = await engine.create_connected_account(CreateAccount("Calls", "seller-1"))
-            calls = await begin_year(engine, database_url, await engine.act_for(own, made.id))
-            made = await engine.create_connected_account(CreateAccount("Images", "seller-2"))
+            made = await engine.create_account(CreateAccount("Calls", "seller-1"))
+            calls = await begin_year(engine, database_url, await engine.acting_for(made.id, "test"))
+            made = await engine.create_account(CreateAccount("Images", "seller-2"))
             _, secret = await engine.create_key("test", "admin", "app", account_id=made.id)
             key = await engine.find_key(secret)
             assert key is not None
             images = await begin_year(engine, database_url, key.context)
-            assert key.context == await engine.act_for(own, made.id)
-            with pytest.raises(FaregateError, match="acts for itself alone"):
-                await engine.act_for(key.context, calls.context.account_id)
+            assert key.context == await engine.acting_for(made.id, "test")
 
             # Each has a product of the same code; what it costs is each one's own affair.
             await platform.sell("calls", fixed("15"))
@@ -153,8 +151,8 @@ def test_what_is_due_for_a_connected_account_is_found_and_done(database_url: str
     async def story() -> None:
         clock = Clock(at("2026-01-01"))
         async with Engine.open(database_url, clock=clock) as engine:
-            made = await engine.create_connected_account(CreateAccount("Seller"))
-            context = await engine.act_for(engine.context, made.id)
+            made = await engine.create_account(CreateAccount("Seller"))
+            context = await engine.acting_for(made.id, "test")
             shop = Year(engine, database_url, context)
             await shop.sell("seats", fixed("15"))
             customer = await engine.create_customer(CreateCustomer("Ada"), context=context)

@@ -4,10 +4,14 @@ deferred and what broke, worked out by hand, and with books that balance."""
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from tests.ledger.shop import tell
-from tests.scenarios.year import a_year, fixed, included, usage
+from tests.scenarios.year import Year, a_year, fixed, included, usage
 
+from faregate.core.problems import FaregateError
 from faregate.customers.types import UpdateSubscribedProduct
+from faregate.platform.accounts import CreateAccount
+from faregate.platform.clocks import CreateTestClock
 
 MONTHS = [f"2026-{month:02}-01" for month in range(2, 13)] + ["2027-01-01"]
 
@@ -125,6 +129,46 @@ def test_a_hybrid_of_a_plan_with_credit_and_use_beyond_it(database_url: str):
             revenue = (credit.earned_revenue, credit.deferred_revenue, credit.broken_revenue)
             assert revenue == (165, 0, 15)
             assert sum(revenue) == credit.granted * Decimal("0.015")
+
+    tell(story())
+
+
+def test_a_reseller_with_connected_accounts(database_url: str):
+    """A platform and two shops on it: each sells for itself, and nothing crosses."""
+
+    async def story() -> None:
+        async with a_year(database_url) as platform:
+            engine = platform.engine
+            shops = []
+            for name, price in (("Bob", "10"), ("Eve", "25")):
+                made = await engine.create_account(CreateAccount(name))
+                context = await engine.acting_for(made.id, "test")
+                shop = Year(engine, database_url, context)
+                clock = await engine.create_test_clock(CreateTestClock(shop.now), context=context)
+                shop.clock_id = clock.id
+                await shop.sell("plan", fixed(price))
+                shops.append(shop)
+            bob, eve = shops
+            adas = []
+            for shop in shops:
+                ada = await shop.customer("Ada")
+                await shop.pay(ada, "400")
+                await shop.subscribe(ada, "plan")
+                adas.append(ada)
+            await bob.go("2026-12-31")
+            # Eve's year has not begun to pass.
+            assert (await bob.balance(adas[0]), await eve.balance(adas[1])) == (280, 375)
+            await eve.go("2026-07-15")
+            assert await eve.balance(adas[1]) == 400 - 7 * 25
+            for shop, others in ((bob, adas[1]), (eve, adas[0])):
+                with pytest.raises(FaregateError, match="no customer"):
+                    await shop.balance(others)
+                assert (await engine.list_customers(context=shop.context)).total_count == 1
+            # The platform itself has sold nothing.
+            assert (await engine.list_customers()).total_count == 0
+            assert await platform.books() == {}
+            revenues = [(await shop.books())["USD revenue"] for shop in shops]
+            assert revenues == [120, 175]
 
     tell(story())
 

@@ -22,14 +22,11 @@ from faregate.store.migrate import newest_version
 from faregate.store.protocol import StoreError
 
 BEFORE = (
-    "DROP INDEX environments_by_external_id",
-    "ALTER TABLE environments DROP COLUMN parent_id",
-    "ALTER TABLE environments DROP COLUMN external_id",
-    "ALTER TABLE environments DROP COLUMN metadata",
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
     "DROP INDEX transfers_unused",
     "DROP TABLE due_work",
+    "DROP TABLE product_subscribers",
     "DROP TABLE test_clocks",
     "ALTER TABLE subscriptions DROP COLUMN terms",
     "ALTER TABLE subscriptions DROP COLUMN cycles",
@@ -37,9 +34,18 @@ BEFORE = (
     "DROP INDEX customers_by_clock",
     "ALTER TABLE customers DROP COLUMN test_clock_id",
     "ALTER TABLE environments DROP COLUMN renewals",
+    "DROP INDEX accounts_by_external_id",
+    "ALTER TABLE environments DROP COLUMN external_id",
+    "ALTER TABLE environments DROP COLUMN metadata",
+    "DROP TABLE costs",
     "DROP TABLE vendors",
+    "DROP TABLE coupons",
+    "ALTER TABLE product_versions DROP COLUMN commitments",
+    "ALTER TABLE fees DROP COLUMN reduced",
     "DROP TABLE tier_counters",
     "ALTER TABLE fees DROP COLUMN counted",
+    "ALTER TABLE fees DROP COLUMN paid_units",
+    "ALTER TABLE fees DROP COLUMN exchange_rate",
     "UPDATE alembic_version SET version_num = '0003'",
 )
 COLUMNS = "lane, seq, customer_id, asset, from_account, to_account, units, reference, at"

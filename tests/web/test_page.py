@@ -78,8 +78,8 @@ def test_live_data_is_not_shown_on_the_test_page(client: httpx.Client, server: L
 def test_a_customer_of_a_connected_account_finds_what_their_subscription_waits_for(
     client: httpx.Client, server: LiveServer
 ):
-    made = server.run(lambda engine: engine.create_connected_account(CreateAccount("Seller")))
-    seller = server.run(lambda engine: engine.act_for(engine.context, made.id))
+    made = server.run(lambda engine: engine.create_account(CreateAccount("Seller")))
+    seller = server.run(lambda engine: engine.acting_for(made.id, "test"))
     product = {
         "name": "Studio of the seller",
         "code": "studio",

@@ -4,6 +4,7 @@ after that; the first one published becomes the default. A later version is a ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -16,11 +17,13 @@ from faregate.catalog.types import (
     DefaultVersion,
     Product,
     ProductVersion,
+    Status,
     UpdateVersion,
     VersionCreated,
     VersionReference,
 )
 from faregate.core.codec import encode
+from faregate.core.commitments import validate_commitments
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.plan_checks import validate_entitlements
@@ -41,10 +44,11 @@ VersionName = int | Literal["default"]
 def check_version(
     catalog: CatalogMemory, environment_id: int, request: CreateProduct | CreateVersion
 ) -> None:
-    """Raise `FaregateError` (422) naming what is wrong with prices and entitlements."""
+    """Raise `FaregateError` (422) naming what is wrong with a version."""
     assets = dict(catalog.view(environment_id).assets)
     errors = validate_prices(request.prices, assets)
     errors |= validate_entitlements(request.entitlements, assets)
+    errors |= validate_commitments(request.commitments, request.prices, assets)
     if errors:
         raise FaregateError(invalid_fields(errors))
 
@@ -109,16 +113,18 @@ async def _write_version(
     named = msgspec.structs.replace
     prices = tuple(named(price, id=ids.next("prc")) for price in request.prices)
     entitlements = tuple(named(e, id=ids.next("ent")) for e in request.entitlements or ())
+    commitments = tuple(named(c, id=ids.next("cmt")) for c in request.commitments or ())
     await queries.fetch(
         "INSERT INTO product_versions "
-        "(product_id, version, status, prices, entitlements, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6)",
+        "(product_id, version, status, prices, entitlements, created_at, commitments) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
         product_id,
         version,
         "published" if publish else "draft",
         encode(prices).decode(),
         encode(entitlements).decode(),
         to_us(now),
+        encode(commitments).decode() if commitments else None,
     )
 
 
@@ -181,6 +187,48 @@ async def update_version(
         await _write_default(queries, product.id, row.version, now)
 
 
+async def set_status(
+    queries: Queries, product_id: str, versions: Sequence[int], status: Status
+) -> None:
+    """Archive versions, or take that back (inside a change of the catalog)."""
+    for version in versions:
+        await queries.fetch(
+            "UPDATE product_versions SET status = $3 WHERE product_id = $1 AND version = $2",
+            product_id,
+            version,
+            status,
+        )
+
+
+async def delete_version(queries: Queries, product_id: str, version: int) -> None:
+    """Take a draft away for good (inside a change of the catalog)."""
+    await queries.fetch(
+        "DELETE FROM product_versions WHERE product_id = $1 AND version = $2 "
+        "AND status = 'draft' RETURNING version",
+        product_id,
+        version,
+    )
+
+
+async def delete_product(queries: Queries, product_id: str) -> None:
+    """Take a product that nobody ever had away for good (inside a change of the catalog)."""
+    for table in ("product_defaults", "product_versions"):
+        await queries.fetch(f"DELETE FROM {table} WHERE product_id = $1", product_id)
+    await queries.fetch("DELETE FROM products WHERE id = $1", product_id)
+
+
+def check_archive(product: ProductRow, row: VersionRow) -> None:
+    """Raise 409 if a version cannot be archived, or a draft not be taken away, whoever has it."""
+    others = [v for v in product.versions.values() if v.version != row.version]
+    if row.status == "draft" and not others:
+        detail = f"version {row.version} is the only one of {product.code!r}: delete the product"
+        raise FaregateError(Problem(CONFLICT, detail))
+    is_default = product.default_version == row.version
+    if is_default and any(other.status == "published" for other in others):
+        detail = f"version {row.version} is the default: make another one the default first"
+        raise FaregateError(Problem(CONFLICT, detail))
+
+
 def find_product(catalog: CatalogMemory, environment_id: int, product: str) -> ProductRow:
     """Find a product by id or code. Raises 404."""
     products = catalog.products(environment_id)
@@ -210,7 +258,7 @@ def show_product(product: ProductRow) -> Product:
         product.id,
         product.code,
         product.name,
-        DefaultVersion(shown.version, shown.entitlements, shown.prices),
+        DefaultVersion(shown.version, shown.entitlements, shown.prices, shown.commitments),
         [VersionReference(row.version, row.created_at, row.status) for row in newest_first],
     )
 
@@ -226,4 +274,5 @@ def show_version(product: ProductRow, row: VersionRow) -> ProductVersion:
         row.entitlements,
         row.status,
         product.default_version == row.version,
+        row.commitments,
     )

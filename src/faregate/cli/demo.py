@@ -26,6 +26,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from faregate.cli import shop
+from faregate.cli.business import MONTHS, live_a_year
 from faregate.cli.logs import configure_logs
 from faregate.cli.server import Serving, address_of, listen, serving
 from faregate.cli.settings import open_database
@@ -102,6 +103,7 @@ class _Demo:
                 ends_at = engine.now()
                 began_at = ends_at - timedelta(milliseconds=trace[-1].offset_ms)
                 await self._open_shop(engine, began_at)
+                await self._live_a_year(engine)
                 done = await self._replay(engine, trace, began_at, server)
                 if server.stopping.is_set():
                     return
@@ -137,6 +139,30 @@ class _Demo:
             )
             self._customers.append(created.id)
         self._say(f"Made {len(codes)} products and {shop.CUSTOMERS} customers with credit.")
+
+    async def _live_a_year(self, engine: Engine) -> None:
+        """Show one customer of each business model, after a year by a test clock."""
+        begun = time.perf_counter()
+        with Progress(
+            TextColumn("Living a year"),
+            BarColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        ) as progress:
+            task = progress.add_task("", total=MONTHS)
+            lived = await live_a_year(
+                engine, lambda done, total: progress.update(task, completed=done, total=total)
+            )
+        seconds = time.perf_counter() - begun
+        table = Table(box=None, pad_edge=False)
+        for title in ("Business model", "customer", "the year before now", "left"):
+            table.add_column(title)
+        for one in lived:
+            table.add_row(one.model, one.name, one.story, one.left)
+        self._say(f"One customer of each business model lived a year in {seconds:.1f} seconds:\n")
+        self._console.print(table)
+        self._say("")
 
     async def _replay(
         self, engine: Engine, trace: Sequence[TraceRequest], began_at: datetime, server: Serving

@@ -27,10 +27,7 @@ def create(
     ] = "admin",
     name: Annotated[str, typer.Option(help="What the key is for.")] = "made on the command line",
     account: Annotated[
-        str | None,
-        typer.Option(
-            help="A connected account's id, acc_…: the key is its own, and opens no other."
-        ),
+        str | None, typer.Option(help="The connected account that it opens (default: your own).")
     ] = None,
 ) -> None:
     """Make a key and print it, this once."""
@@ -38,7 +35,7 @@ def create(
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
             try:
-                key, secret = await engine.create_key(mode, role, name, account_id=account)
+                key, secret = await engine.create_key(mode, role, name, None, account)
             except FaregateError as error:
                 fail(error)
         print(secret)
@@ -54,17 +51,17 @@ def list_keys(database: Database) -> None:
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
             keys = await engine.list_keys()
-        columns = ("id", "mode", "role", "begins with", "name", "created", "revoked", "account")
+        columns = ("id", "account", "mode", "role", "begins with", "name", "created", "revoked")
         rows = [
             (
                 key.id,
+                f"{key.context.account_id} {key.context.name}",
                 key.context.environment,
                 key.role,
                 key.hint,
                 key.name,
                 f"{key.created_at:%Y-%m-%d %H:%M}",
                 f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "",
-                f"{key.context.account_id} {key.context.name}",
             )
             for key in keys
         ]

@@ -92,7 +92,7 @@ def _check_entitlement(entitlement: Entitlement, assets: dict[str, Asset]) -> It
     accounting = entitlement.accounting
     if accounting is not None:
         yield from check_number("accounting.revenue_basis", accounting.revenue_basis)
-        currency = assets.get(accounting.currency or "USD")
+        currency = assets.get(accounting.currency)
         if currency is None or not currency.is_currency:
             shown = f"{accounting.currency!r} is not an ISO 4217 currency"
             yield "accounting.currency", f"{shown}: send one, e.g. USD"

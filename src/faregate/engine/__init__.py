@@ -4,9 +4,8 @@ command line and a program that embeds Faregate all call the same methods, so th
     async with Engine.open("sqlite:///faregate.db") as engine:
         await engine.record_events("cust_…", [UsageEvent(id="1", event_type="call", …)])
 
-Every method takes an optional `context` (account and mode; `act_for` returns that of a connected
-account); without one, it acts for the platform's own account, in the mode that `open` was given.
-Every refusal is a `FaregateError` and has changed nothing.
+Every method takes an optional `context` (account and mode); without one, it acts in the first
+account's mode that `open` was given. Every refusal is a `FaregateError` and has changed nothing.
 """
 
 from faregate.engine.access import AccessOperations
@@ -14,10 +13,13 @@ from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.clocks import ClockOperations
+from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
+from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.revenue import RevenueOperations
+from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
@@ -30,11 +32,14 @@ class Engine(
     AccountOperations,
     CatalogOperations,
     ClockOperations,
+    CouponOperations,
     CustomerOperations,
     RevenueOperations,
+    SubscriberOperations,
     SubscriptionOperations,
     UsageOperations,
     HoldOperations,
+    InsightOperations,
     LimitOperations,
     VendorOperations,
     WalletOperations,
@@ -43,4 +48,4 @@ class Engine(
     """Faregate in this process. Make one with `Engine.open`."""
 
 
-__all__ = ["BookedFee", "Engine", "LimitState", "Page", "system_clock"]
+__all__ = ["BookedFee", "Engine", "LimitState", "Page", "ProductSubscriber", "system_clock"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faregate.engine.base import EngineBase
+from faregate.engine.accounts import AccountOperations
 from faregate.ledger.heads import LedgerHead
 from faregate.ledger.verify import Progress, Report, no_progress, verify
 from faregate.platform import keys
@@ -12,7 +12,7 @@ from faregate.platform.environments import Mode
 from faregate.platform.keys import ApiKey, Role
 
 
-class AccessOperations(EngineBase):
+class AccessOperations(AccountOperations):
     """API keys, and `verify`."""
 
     async def create_key(
@@ -23,13 +23,12 @@ class AccessOperations(EngineBase):
         secret: str | None = None,
         account_id: str | None = None,
     ) -> tuple[ApiKey, str]:
-        """Make an API key of an account (None: the platform's own); returns it with its secret,
-        which is shown this once. Raises 404 if there is no such account."""
+        """Make an API key, of the platform or of a connected account; returns it with its secret,
+        which is shown this once. Raises 404."""
         secret = secret or keys.new_secret(mode)
-        mode = keys.mode_of(secret)
-        context = self.context_of(mode)
+        context = self.context_of(keys.mode_of(secret))
         if account_id is not None:
-            context = await self.account_context(account_id, mode)
+            context = await self.acting_for(account_id, context.environment)
         async with self._store.transaction() as transaction:
             key = await keys.store_key(
                 transaction, context, secret, role, name, self._ticked(), self._clock()
@@ -43,7 +42,7 @@ class AccessOperations(EngineBase):
         key = await keys.find_key(self._store, secret)
         if key is not None:
             # Of an account that another process has made, this one hears here.
-            await self.account_context(key.context.account_id, key.context.environment)
+            await self.acting_for(key.context.account_id, key.context.environment)
         return key
 
     async def list_keys(self) -> list[ApiKey]:

@@ -32,7 +32,6 @@ from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
 from faregate.platform import environments
-from faregate.platform.accounts import no_account
 from faregate.platform.environments import AccountContext, Mode
 from faregate.store.idempotency import first_answer, remember_answer
 from faregate.store.migrate import is_known, newest_version
@@ -180,20 +179,6 @@ class EngineBase:
     def context_of(self, mode: Mode) -> AccountContext:
         """Return the platform's own account in this mode."""
         return next(c for c in self._contexts.values() if c.is_platform and c.environment == mode)
-
-    async def account_context(self, account_id: str, mode: Mode) -> AccountContext:
-        """Return any account in this mode. Raises 404.
-
-        One that this process does not know is looked up, and the catalog with it: another process
-        may have made both.
-        """
-        if (account_id, mode) not in self._contexts:
-            for context in await environments.contexts_of(self._store, account_id):
-                self._contexts[account_id, context.environment] = context
-            if (account_id, mode) not in self._contexts:
-                raise FaregateError(no_account(account_id))
-            await self._catalog.refresh()
-        return self._contexts[account_id, mode]
 
     def now(self) -> datetime:
         """Return the engine's present instant."""

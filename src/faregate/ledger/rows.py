@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from faregate.core.accounts import Account, Transfer, restore_account
+from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
-from faregate.core.costs import Cost
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.customers import CustomerState, first_due
 from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
@@ -38,10 +39,23 @@ from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
+from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
-from faregate.core.subscriptions import Binding, Cycle, Stretch, Subscription, Terms
+from faregate.core.subscriptions import (
+    Binding,
+    Cycle,
+    Stretch,
+    Subscription,
+    Terms,
+    in_force,
+)
 from faregate.core.tiers import TierCount
-from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
+from faregate.core.transactions import (
+    AdjustmentRequest,
+    BookedTransaction,
+    ChargeRequest,
+    Converted,
+)
 from faregate.store.protocol import LaneRows, Row, Rows
 from faregate.store.schema import GRANT_USES, HOLD_CHANGES
 
@@ -94,8 +108,10 @@ class BatchRows:
         "_holds",
         "_rules",
         "_seq",
+        "_subscribers",
         "_tiers",
         "_uses",
+        "costs",
         "events",
         "fees",
         "outbox",
@@ -108,6 +124,7 @@ class BatchRows:
         self._seq = last_seq
         self.events: list[tuple[Any, ...]] = []
         self.fees: list[tuple[Any, ...]] = []
+        self.costs: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
         self.transactions: list[tuple[Any, ...]] = []
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
@@ -121,6 +138,7 @@ class BatchRows:
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._tiers: dict[tuple[str, str, int, str, int], int] = {}
         self._due: dict[str, tuple[Any, ...]] = {}
+        self._subscribers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
 
     @property
@@ -159,6 +177,8 @@ class BatchRows:
         if decision.subscriptions:
             for subscription in decision.subscriptions.values():
                 self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
+                for row in _subscriber_rows(customer_id, subscription, now):
+                    self._subscribers[row[:3]] = row
             self._due[customer_id] = _due_row(decision.state, environment_id)
         for plan_fee in decision.plan_fees:
             self.transactions.append(_transaction_row(customer_id, plan_fee))
@@ -244,6 +264,9 @@ class BatchRows:
                     None if fee.volume is None else str(fee.volume),
                     now_us,
                     None if fee.counted is None else encode(fee.counted).decode(),
+                    fee.paid_units,
+                    None if fee.exchange_rate is None else plain(fee.exchange_rate),
+                    None if fee.reduced is None else encode(fee.reduced).decode(),
                 )
             )
         self._seq += 1
@@ -268,6 +291,8 @@ class BatchRows:
                 asset,
             )
         )
+        if event.costs:
+            self.costs += cost_rows(self.events[-1], event.costs)
 
     @property
     def numbered_events(self) -> list[tuple[str, int]]:
@@ -284,6 +309,7 @@ class BatchRows:
         return {
             "events": self.events,
             "fees": self.fees,
+            "costs": self.costs,
             "transfers": self.transfers,
             "transactions": self.transactions,
             "grants": [_grant_row(*row) for row in self._grants.values()],
@@ -300,9 +326,39 @@ class BatchRows:
             "limit_counters": [
                 (*key, encode(counter).decode()) for key, counter in self._counters.items()
             ],
+            "product_subscribers": list(self._subscribers.values()),
             "due_work": list(self._due.values()),
             "outbox": self.outbox,
         }
+
+
+EVENT_OF_COSTS: Final = (
+    "event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at"
+)
+"""What rows of `costs` take from their event, as `cost_rows` reads it."""
+
+
+def cost_rows(event: Row, costs: Sequence[Cost]) -> list[tuple[Any, ...]]:
+    """Return the rows of `costs` that a row of `events` has."""
+    event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at, *_ = event
+    return [
+        (
+            seq,
+            number,
+            customer_id,
+            event_id,
+            environment_id,
+            event_type,
+            cost.vendor_id,
+            cost.vendor_external_id,
+            cost.category,
+            cost.currency or DEFAULT_COST_CURRENCY,
+            to_units(cost.amount, FIAT_SCALE),
+            occurred_at,
+            created_at,
+        )
+        for number, cost in enumerate(costs)
+    ]
 
 
 def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ...]:
@@ -358,6 +414,26 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
     )
 
 
+def _subscriber_rows(
+    customer_id: str, subscription: Subscription, now: datetime
+) -> list[tuple[Any, ...]]:
+    """Say of each product which version is in force, which one comes next, and until when."""
+    terms, stretches = subscription.terms, subscription.stretches
+    ends_at: int | None = 0
+    if terms.needs is not None or terms.paused_at is not None:
+        ends_at = None
+    elif stretches:
+        last = stretches[-1].to_at
+        ends_at = None if last is None else to_us(last)
+    newest = {b.product_id: b.version or 0 for b in subscription.bindings}
+    rows = []
+    for binding in in_force(subscription.bindings, now):
+        version, coming = binding.version or 0, newest[binding.product_id]
+        planned = None if coming == version else coming
+        rows.append((binding.product_id, customer_id, subscription.id, version, planned, ends_at))
+    return rows
+
+
 def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:
     return (
         hold.id,
@@ -401,7 +477,11 @@ def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:
 
 
 def _transaction_row(customer_id: str, booked: Transaction) -> tuple[Any, ...]:
-    answer = encode(booked.answer).decode() if isinstance(booked, SettledHold) else None
+    answer = None
+    if isinstance(booked, SettledHold):
+        answer = encode(booked.answer).decode()
+    elif isinstance(booked, BookedTransaction) and booked.converted is not None:
+        answer = encode(booked.converted).decode()
     return (
         booked.request.transaction_id,
         customer_id,
@@ -486,7 +566,7 @@ def read_subscription(row: Row) -> Subscription:
 def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
     _, _, identifier, kind, account_id, units, request, created, answer = row
-    if answer is not None:
+    if kind in ("capture", "update"):
         kept: Any = HoldCaptured if kind == "capture" else HoldUpdated
         return SettledHold(
             identifier,
@@ -494,7 +574,7 @@ def read_transaction(row: Row) -> Transaction:
             account_id,
             units,
             from_us(created),
-            decode(kept, answer),
+            decode(kept, answer or ""),
         )
     if kind == "fee":
         return BookedPlanFee(
@@ -502,13 +582,19 @@ def read_transaction(row: Row) -> Transaction:
         )
     shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
     return BookedTransaction(
-        identifier, decode(shape, request), account_id, units, from_us(created)
+        identifier,
+        decode(shape, request),
+        account_id,
+        units,
+        from_us(created),
+        None if answer is None else decode(Converted, answer),
     )
 
 
 def read_fee(row: Row) -> Fee:
     """Read a row of `fees`."""
-    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted = row
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, *more = row
+    counted, paid_units, exchange_rate, reduced = more
     return Fee(
         fee_id,
         price_id,
@@ -518,6 +604,9 @@ def read_fee(row: Row) -> Fee:
         units,
         _read_volume(volume),
         None if counted is None else decode(TierCount, counted),
+        paid_units,
+        None if exchange_rate is None else Decimal(exchange_rate),
+        None if reduced is None else decode(Reduced, reduced),
     )
 
 

@@ -1,5 +1,8 @@
 """Accounts and their two environments, test and live. Everything else belongs to one environment,
-and nothing is ever looked up without it, so test and live data cannot mix.
+and nothing is ever looked up without it, so test and live data cannot mix, nor can accounts.
+
+The first account is the *platform*; others are *connected* to it: it makes them, and may act for
+them.
 """
 
 from __future__ import annotations
@@ -21,23 +24,20 @@ MODES: Final[tuple[Mode, ...]] = ("test", "live")
 
 
 class AccountContext(msgspec.Struct, frozen=True):
-    """In whose name something is done: an account, in one mode. `parent_id` is the platform that a
-    connected account belongs to."""
+    """In whose name something is done: an account, in one mode."""
 
     environment_id: int
     account_id: str
     environment: Mode
     name: str
-    parent_id: str | None = None
 
     @property
     def is_platform(self) -> bool:
-        """Whether this is the platform's own account, which belongs to no other."""
-        return self.parent_id is None
+        """Tell whether it is the account that came with the database."""
+        return self.environment_id <= len(MODES)
 
 
-COLUMNS: Final = "e.id, e.account_id, e.mode, e.account_name, e.parent_id"
-"""What a context is read from, of `environments e`."""
+_COLUMNS: Final = "e.id, e.account_id, e.mode, e.account_name"
 
 
 def _read(rows: Iterable[Row]) -> list[AccountContext]:
@@ -46,19 +46,19 @@ def _read(rows: Iterable[Row]) -> list[AccountContext]:
 
 async def list_contexts(queries: Queries) -> list[AccountContext]:
     """Return every account's environments, the oldest account first."""
-    return _read(await queries.fetch(f"SELECT {COLUMNS} FROM environments e ORDER BY e.id"))
+    return _read(await queries.fetch(f"SELECT {_COLUMNS} FROM environments e ORDER BY e.id"))
 
 
 async def contexts_of(queries: Queries, account_id: str) -> list[AccountContext]:
     """Return an account's environments; none if there is no such account."""
-    sql = f"SELECT {COLUMNS} FROM environments e WHERE e.account_id = $1 ORDER BY e.id"
+    sql = f"SELECT {_COLUMNS} FROM environments e WHERE e.account_id = $1 ORDER BY e.id"
     return _read(await queries.fetch(sql, account_id))
 
 
 async def context_of_customer(queries: Queries, customer_id: str) -> AccountContext | None:
     """Return the account and mode that a customer belongs to: for links that name nothing else."""
     sql = (
-        f"SELECT {COLUMNS} FROM customers c JOIN environments e ON e.id = c.environment_id "
+        f"SELECT {_COLUMNS} FROM customers c JOIN environments e ON e.id = c.environment_id "
         "WHERE c.id = $1"
     )
     found = _read(await queries.fetch(sql, customer_id))

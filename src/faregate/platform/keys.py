@@ -16,7 +16,7 @@ import msgspec
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
-from faregate.platform.environments import COLUMNS, AccountContext, Mode
+from faregate.platform.environments import AccountContext, Mode
 from faregate.store.protocol import DuplicateKey, Queries
 
 Role = Literal["admin", "ingest", "read"]
@@ -86,8 +86,9 @@ async def store_key(
     return ApiKey(key_id, hint, role, name, now, None, context)
 
 
-_SELECT: Final = f"""
-    SELECT k.id, k.hint, k.role, k.name, k.created_at, k.revoked_at, {COLUMNS}
+_SELECT: Final = """
+    SELECT k.id, k.hint, k.role, k.name, k.created_at, k.revoked_at,
+           e.id, e.account_id, e.mode, e.account_name
     FROM api_keys k JOIN environments e ON e.id = k.environment_id
 """
 

@@ -1,4 +1,4 @@
-"""Connected accounts over REST. The caller's own account is in `customers`."""
+"""Connected accounts over REST."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Opera
 
 
 class AccountPage(msgspec.Struct, frozen=True):
-    """A page of connected accounts."""
+    """A page of connected accounts, the newest first."""
 
     items: list[ConnectedAccount]
     total_count: int
@@ -28,20 +28,22 @@ class AccountsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 async def _create(call: Call) -> AccountCreated:
-    return await call.engine.create_connected_account(
+    return await call.engine.create_account(
         call.body, idempotency_key=call.idempotency_key, context=call.context
     )
 
 
 async def _list(call: Call) -> Page:
     query = call.query
-    return await call.engine.list_connected_accounts(
+    return await call.engine.list_accounts(
         query.limit, query.offset, query.external_id, context=call.context
     )
 
 
 async def _get(call: Call) -> ConnectedAccount:
-    return await call.engine.get_connected_account(call.path["account_id"], context=call.context)
+    return await call.engine.get_account_details(
+        call.path["connected_account_id"], context=call.context
+    )
 
 
 OPERATIONS = (
@@ -50,7 +52,7 @@ OPERATIONS = (
         "/accounts",
         _create,
         "Accounts",
-        "Create a connected account, for which the platform can act",
+        "Make a connected account; act for it with the header X-Credyt-Account",
         ADMIN,
         201,
         body=CreateAccount,
@@ -62,14 +64,14 @@ OPERATIONS = (
         "/accounts",
         _list,
         "Accounts",
-        "List connected accounts, the newest first",
+        "List connected accounts",
         READ_ALL,
         query=AccountsQuery,
         answer=AccountPage,
     ),
     Operation(
         "GET",
-        "/accounts/{account_id}",
+        "/accounts/{connected_account_id}",
         _get,
         "Accounts",
         "Get a connected account",

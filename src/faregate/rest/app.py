@@ -23,8 +23,10 @@ from faregate.rest import (
     accounts,
     catalog,
     clocks,
+    coupons,
     customers,
     holds,
+    insights,
     limits,
     recording,
     revenue,
@@ -45,8 +47,9 @@ from faregate.rest.server import Server
 VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
+    # Before those of one customer: `stats` is no id.
+    *insights.OPERATIONS,
     *customers.OPERATIONS,
-    *accounts.OPERATIONS,
     *subscriptions.OPERATIONS,
     *clocks.OPERATIONS,
     *recording.OPERATIONS,
@@ -54,8 +57,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *holds.OPERATIONS,
     *limits.OPERATIONS,
     *vendors.OPERATIONS,
+    *coupons.OPERATIONS,
     *wallets.OPERATIONS,
     *work.OPERATIONS,
+    *accounts.OPERATIONS,
     *revenue.OPERATIONS,
 )
 

@@ -27,8 +27,17 @@ from faregate.core.amounts import to_decimal
 from faregate.core.prices import Key
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem
 from faregate.customers.wire import Events
-from faregate.engine import Page
-from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation, PageQuery
+from faregate.engine import Page, ProductSubscriber
+from faregate.rest.operations import (
+    ADMIN,
+    READ,
+    READ_ALL,
+    Call,
+    Limit,
+    Offset,
+    Operation,
+    PageQuery,
+)
 
 
 class AssetPage(msgspec.Struct, frozen=True):
@@ -190,6 +199,30 @@ async def _simulate(call: Call) -> SimulatedUsage:
     return SimulatedUsage(shown, warnings)
 
 
+class SubscriberPage(msgspec.Struct, frozen=True):
+    """A page of subscriptions to a product, by customer."""
+
+    items: list[ProductSubscriber]
+    total_count: int
+    limit: int
+    offset: int
+
+
+async def _subscribers(call: Call) -> Page:
+    query = call.query
+    return await call.engine.list_subscribers(
+        call.path["product_id"], query.limit, query.offset, context=call.context
+    )
+
+
+async def _archive(call: Call) -> None:
+    await call.engine.archive_version(call.path["product_id"], _version(call), context=call.context)
+
+
+async def _delete(call: Call) -> None:
+    await call.engine.delete_product(call.path["product_id"], context=call.context)
+
+
 OPERATIONS = (
     Operation(
         "POST",
@@ -290,6 +323,37 @@ OPERATIONS = (
         errors=(404, 409),
     ),
     Operation(
+        "DELETE",
+        "/products/{product_id}",
+        _delete,
+        "Products",
+        "Delete a product that nobody ever had, or archive one that is not used any more",
+        ADMIN,
+        204,
+        errors=(404, 409),
+    ),
+    Operation(
+        "GET",
+        "/products/{product_id}/subscribers",
+        _subscribers,
+        "Products",
+        "List who is subscribed to a product",
+        READ_ALL,
+        query=PageQuery,
+        answer=SubscriberPage,
+        errors=(404,),
+    ),
+    Operation(
+        "DELETE",
+        "/products/{product_id}/{version}",
+        _archive,
+        "Products",
+        "Archive a version that nobody has any more, or delete a draft",
+        ADMIN,
+        204,
+        errors=(404, 409),
+    ),
+    Operation(
         "GET",
         "/products/{product_id}/{version}",
         _get_version,
@@ -315,7 +379,7 @@ OPERATIONS = (
         "/products/{product_id}/{version}/simulate-usage",
         _simulate,
         "Products",
-        "Price made-up events; changes nothing",
+        "Price made-up events as a new customer's, without coupons; changes nothing",
         READ,
         body=SimulateUsage,
         answer=SimulatedUsage,

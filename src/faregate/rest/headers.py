@@ -49,12 +49,12 @@ class RequestHeaders:
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.secret = b""
+        self.account: str | None = None
         self.prefers: frozenset[str] = frozenset()
         self.length: bytes | None = None
         self.content_type = b"application/json"
         self.idempotency_key: str | None = None
         self.request_id = b""
-        self.account: str | None = None
         self.body_bytes = 0
         for name, value in headers:
             if name == b"x-credyt-api-key":

@@ -65,7 +65,7 @@ class HotRoutes:
             return None
         context: AccountContext | None = key.context
         if headers.account is not None:
-            context = server.acting_at_once(key, headers.account)
+            context = server.known_context(key, headers.account)
             if context is None:
                 return None
         server.engine.refuse_if_overloaded()

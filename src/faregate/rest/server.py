@@ -96,21 +96,25 @@ class Server:
             raise FaregateError(Problem(FORBIDDEN, detail))
         return key
 
-    async def acting(self, key: ApiKey, headers: RequestHeaders) -> AccountContext:
-        """Return in whose name a request is: the key's account, or the one that it acts for.
-        Raises `FaregateError` (403, 404)."""
-        if headers.account is None:
-            return key.context
-        try:
-            return await self.engine.act_for(key.context, headers.account)
-        except FaregateError as error:
-            raise FaregateError(error.problem.under(ACCOUNT)) from None
+    def known_context(self, key: ApiKey, named: str | None) -> AccountContext | None:
+        """Return in whose name a request acts: its key's account, or the one that it names; None
+        if that one is to be looked up. Raises `FaregateError` (403)."""
+        own = key.context
+        if named is None or named == own.account_id:
+            return own
+        if not own.is_platform:
+            detail = f"{ACCOUNT}: the key is not the platform's, but {own.account_id}'s"
+            raise FaregateError(Problem(FORBIDDEN, f"{detail}: leave the header out"))
+        return self.engine.known_account(named, own.environment)
 
-    def acting_at_once(self, key: ApiKey, account: str) -> AccountContext | None:
-        """Return the account that a request acts for; None if it is to be looked up. Raises
-        `FaregateError` (403)."""
+    async def context_of(self, key: ApiKey, named: str | None) -> AccountContext:
+        """Return in whose name a request acts: its key's account, or the one that it names. Raises
+        `FaregateError` (403, 404)."""
+        found = self.known_context(key, named)
+        if found is not None:
+            return found
         try:
-            return self.engine.acting_for(key.context, account)
+            return await self.engine.acting_for(named or "", key.context.environment)
         except FaregateError as error:
             raise FaregateError(error.problem.under(ACCOUNT)) from None
 
@@ -123,7 +127,7 @@ class Server:
         receive: Receive,
     ) -> Call:
         key = await self.caller(headers, operation)
-        context = await self.acting(key, headers)
+        context = await self.context_of(key, headers.account)
         if "\x00" in scope["path"]:
             raise FaregateError(Problem(NOT_FOUND, "no id has a NUL character in it"))
         idempotency_key = headers.idempotency_key

@@ -61,6 +61,28 @@ FEES: Final = HotTable(
         ("volume", "text"),
         ("created_at", "bigint"),
         ("counted", "text"),
+        ("paid_units", "bigint"),
+        ("exchange_rate", "text"),
+        ("reduced", "text"),
+    ),
+)
+COSTS: Final = HotTable(
+    # Only for events that have any: `seq` is the event's, `number` counts its costs from 0.
+    "costs",
+    (
+        ("seq", "bigint"),
+        ("number", "bigint"),
+        ("customer_id", "text"),
+        ("event_id", "text"),
+        ("environment_id", "bigint"),
+        ("event_type", "text"),
+        ("vendor_id", "text"),
+        ("vendor_external_id", "text"),
+        ("category", "text"),
+        ("currency", "text"),
+        ("units", "bigint"),
+        ("occurred_at", "bigint"),
+        ("created_at", "bigint"),
     ),
 )
 TRANSFERS: Final = HotTable(
@@ -204,6 +226,20 @@ SUBSCRIPTIONS: Final = HotTable(
         "cycles",
     ),
 )
+PRODUCT_SUBSCRIBERS: Final = HotTable(
+    # `version` 0 follows the default; `ends_at` None: nobody knows when it ends.
+    "product_subscribers",
+    (
+        ("product_id", "text"),
+        ("customer_id", "text"),
+        ("subscription_id", "text"),
+        ("version", "bigint"),
+        ("next_version", "bigint"),
+        ("ends_at", "bigint"),
+    ),
+    key=("product_id", "customer_id", "subscription_id"),
+    update=("version", "next_version", "ends_at"),
+)
 DUE_WORK: Final = HotTable(
     # When a customer's subscriptions bring something next; what else it says is the workers'.
     "due_work",
@@ -285,6 +321,7 @@ CUSTOMER_STATE: Final = (
 HOT_TABLES: Final[tuple[HotTable, ...]] = (
     EVENTS,
     FEES,
+    COSTS,
     TRANSFERS,
     TRANSACTIONS,
     GRANTS,
@@ -295,6 +332,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     CUSTOMER_RULES,
     LIMIT_COUNTERS,
     TIER_COUNTERS,
+    PRODUCT_SUBSCRIBERS,
     DUE_WORK,
     OUTBOX,
     CHAINS,

@@ -1,0 +1,135 @@
+"""Operations on who has a product: its subscribers, and taking away what nobody has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from faregate.catalog import products
+from faregate.catalog.memory import ProductRow
+from faregate.catalog.products import VersionName
+from faregate.core.problems import CONFLICT, FaregateError, Problem
+from faregate.core.subscriptions import in_force
+from faregate.customers import directory
+from faregate.engine.base import EngineBase, Page
+from faregate.ledger import reading, subscribers
+from faregate.platform.environments import AccountContext
+
+
+class ProductSubscriber(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A customer's subscription to a product; `version` is the one in force now."""
+
+    customer_id: str
+    customer_name: str
+    subscription_id: str
+    subscription_status: str
+    started_at: datetime | None
+    product_rate_plan_id: str
+    version: int
+    external_id: str | None = None
+    email: str | None = None
+    renews_at: datetime | None = None
+
+
+class SubscriberOperations(EngineBase):
+    """A product's subscribers."""
+
+    async def list_subscribers(
+        self,
+        product: str,
+        limit: int = 20,
+        offset: int = 0,
+        *,
+        context: AccountContext | None = None,
+    ) -> Page:
+        """List the subscriptions to a product that are not over, by customer. Raises 404."""
+        environment = await self._look(context)
+        found = products.find_product(self._catalog, environment, product)
+        rows, total = await subscribers.list_subscribers(
+            self._store, found.id, self._clock(), limit, offset
+        )
+        view = self._catalog.view(environment)
+        states = await reading.read_customers(
+            self._store, [(row.lane, row.customer_id) for row in rows]
+        )
+        items = []
+        for row in rows:
+            present = reading.as_of(states[row.customer_id], view, self._lanes[row.lane].now())
+            subscription = next(s for s in present.subscriptions if s.id == row.subscription_id)
+            binding = next(
+                b for b in in_force(subscription.bindings, present.now) if b.product_id == found.id
+            )
+            version = view.version_at(found.id, binding.version, present.now).version
+            customer = await directory.find_customer(self._store, environment, row.customer_id)
+            started = [stretch.from_at for stretch in subscription.stretches]
+            items.append(
+                ProductSubscriber(
+                    customer.id,
+                    customer.name,
+                    subscription.id,
+                    subscription.status(present.now),
+                    started[0] if started else None,
+                    f"{found.id}:{version}",
+                    version,
+                    customer.external_id,
+                    customer.email,
+                    subscription.next_renewal_at,
+                )
+            )
+        return Page(items, total, limit, offset)
+
+    async def archive_version(
+        self, product: str, version: VersionName, *, context: AccountContext | None = None
+    ) -> None:
+        """Archive a version that nobody has any more, or take a draft away for good.
+
+        Raises 404, or 409 if somebody has it, or if it is the default beside other versions.
+        """
+        environment = self._environment(context)
+        found = products.find_product(self._catalog, environment, product)
+        row = products.find_version(found, version)
+        if row.status == "archived":
+            return
+        products.check_archive(found, row)
+        if row.status == "draft":
+            async with self._catalog_change() as change:
+                await products.delete_version(change, found.id, row.version)
+            return
+        # Those who follow the default have this version while it is the default.
+        numbers = (row.version, 0) if found.default_version == row.version else (row.version,)
+        await self._archive(found, [row.version], numbers)
+
+    async def delete_product(self, product: str, *, context: AccountContext | None = None) -> None:
+        """Take a product away for good that nobody ever had; archive one that is not used any more.
+
+        Raises 404, or 409 if somebody has it.
+        """
+        environment = self._environment(context)
+        found = products.find_product(self._catalog, environment, product)
+        published = [v.version for v in found.versions.values() if v.status == "published"]
+        await self._archive(found, published, (0, *found.versions))
+        if await subscribers.was_subscribed_to(self._store, found.id):
+            return
+        async with self._catalog_change() as change:
+            await products.delete_product(change, found.id)
+
+    async def _archive(
+        self, product: ProductRow, versions: Sequence[int], numbers: tuple[int, ...]
+    ) -> None:
+        """Archive versions, unless somebody has one of these.
+
+        First nobody can subscribe any more: a lane's commit that was decided before fails, because
+        the catalog has moved. Whoever is there then was there before, and it is taken back.
+        """
+        async with self._catalog_change() as change:
+            await products.set_status(change, product.id, versions, "archived")
+        count = await subscribers.count_subscribers(self._store, product.id, self._clock(), numbers)
+        if not count:
+            return
+        async with self._catalog_change() as change:
+            await products.set_status(change, product.id, versions, "published")
+        have = "subscription has" if count == 1 else "subscriptions have"
+        detail = f"{count} {have} it: move or cancel them first (GET …/subscribers lists them)"
+        raise FaregateError(Problem(CONFLICT, detail))
