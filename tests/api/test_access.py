@@ -241,7 +241,8 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     names["clock_id"] = me.made("test-clocks", clock)["id"]
     names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
     names["connected_account_id"] = "acc_nobody"
-    names["coupon_code"] = me.made("coupons", {"code": "HALF", "percent": 50})["code"]
+    coupon = {"code": f"HALF_{stranger.replace(' ', '_').upper()}"[:20], "percent": 50}
+    names["coupon_code"] = me.made("coupons", coupon)["code"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -264,7 +265,7 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
         "resume": {},
         "cancel": {},
         "reactivate": {},
-        "discounts": {"coupon": "HALF"},
+        "discounts": {"coupon": names["coupon_code"]},
         "advance": {"to": "2026-02-01T00:00:00Z"},
         "block": {},
         "unblock": {},

@@ -1,8 +1,12 @@
+import asyncio
 import sqlite3
 from pathlib import Path
 
 import pytest
 from tests.cli.running import run
+
+from faregate import Engine
+from faregate.platform.accounts import CreateAccount
 
 
 @pytest.fixture
@@ -17,13 +21,39 @@ def test_a_key_is_made_listed_and_revoked(database: str):
     assert secret.startswith("fg_live_")
     listed = run("keys", "list", FAREGATE_DATABASE_URL=database).stdout
     key_id, account, mode, role, hint, name, _, revoked = listed.rstrip("\n").split("\t")
-    assert (account, mode, role) == ("Default account", "live", "admin")
+    assert account.startswith("acc_")
+    assert account.endswith(" Default account")
+    assert (mode, role) == ("live", "admin")
     assert (name, revoked) == ("app", "")
     assert secret not in listed
     assert secret.startswith(hint.rstrip("…"))
 
     assert run("keys", "revoke", key_id, "--database", database).returncode == 0
     assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[7]
+
+
+def test_a_key_of_a_connected_account_opens_that_account_and_the_list_says_so(database: str):
+    async def connect() -> str:
+        async with Engine.open(database) as engine:
+            return (await engine.create_account(CreateAccount("Seller"))).id
+
+    account_id = asyncio.run(connect())
+    made = run("keys", "create", "--account", account_id, "--database", database)
+    assert made.returncode == 0, made.stderr
+    (listed,) = run("keys", "list", "--database", database).stdout.splitlines()
+    assert listed.split("\t")[1:3] == [f"{account_id} Seller", "test"]
+
+    async def opens() -> str:
+        async with Engine.open(database) as engine:
+            key = await engine.find_key(made.stdout.strip())
+            assert key is not None
+            return key.context.account_id
+
+    assert asyncio.run(opens()) == account_id
+    unknown = run("keys", "create", "--account", "acc_nobody", "--database", database)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "acc_nobody" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
 
 
 def test_revoking_an_unknown_key_says_so(database: str):

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import signal
 import socket
@@ -7,6 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.cli.running import run, running
+
+from faregate import Engine
+from faregate.platform.accounts import CreateAccount
 
 KEY = "fg_live_" + "k" * 32
 
@@ -106,6 +110,21 @@ def test_a_port_that_is_taken_is_refused_by_name(database: str):
     assert "FAREGATE_PORT" in done.stderr
     assert port in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_bootstrap_key_is_made_although_a_connected_account_has_a_key(database: str):
+    async def connect() -> None:
+        async with Engine.open(database) as engine:
+            made = await engine.create_account(CreateAccount("Seller"))
+            await engine.create_key("test", "admin", "theirs", account_id=made.id)
+
+    asyncio.run(connect())
+    key = "fg_test_" + "b" * 32
+    with running("serve", "--database", database, "--port", "0", "--bootstrap-key", key) as server:
+        api = printed(server, "API")
+        answer = httpx.get(f"{api}/accounts", headers={"X-CREDYT-API-KEY": key})
+        assert answer.json()["total_count"] == 1
 
 
 @pytest.mark.slow

@@ -115,14 +115,17 @@ class Year:
         return found.available
 
     async def books(self) -> dict[str, Decimal]:
-        """Return what the ledger's accounts have in the end, by asset and kind: `USD revenue`. What
-        customers have is `USD wallets`. All of an asset comes to zero."""
+        """Return what the ledger's accounts have in the end from this shop's customers, by asset
+        and kind: `USD revenue`. What customers have is `USD wallets`. All of an asset comes to
+        zero."""
         await assert_clean(self.engine)
         assets = self.engine.catalog_view(self.context).assets
         sums: Counter[tuple[str, str]] = Counter()
         async with by_hand(self.url) as queries:
             rows = await queries.fetch(
-                "SELECT asset, from_account, to_account, units FROM transfers"
+                "SELECT asset, from_account, to_account, units FROM transfers WHERE customer_id IN "
+                "(SELECT id FROM customers WHERE environment_id = $1)",
+                self.context.environment_id,
             )
         for asset, source, target, units in rows:
             for account, sign in ((source, -1), (target, 1)):
@@ -138,14 +141,19 @@ class Year:
         }
 
 
+async def begin_year(engine: Engine, url: str, context: AccountContext) -> Year:
+    """Begin a year of one account's shop, with a clock of its own."""
+    year = Year(engine, url, context)
+    made = await engine.create_test_clock(CreateTestClock(year.now), context=context)
+    year.clock_id = made.id
+    return year
+
+
 @asynccontextmanager
 async def a_year(url: str) -> AsyncIterator[Year]:
     """Open a shop for a year."""
     async with Engine.open(url) as engine:
-        year = Year(engine, url, engine.context)
-        made = await engine.create_test_clock(CreateTestClock(year.now))
-        year.clock_id = made.id
-        yield year
+        yield await begin_year(engine, url, engine.context)
 
 
 def usage(

@@ -1,7 +1,13 @@
 import re
 
 import httpx
+from tests.scenarios.year import fixed
 from tests.web.live import LiveServer
+
+from faregate.catalog.types import CreateProduct
+from faregate.core.codec import decode, encode
+from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
+from faregate.platform.accounts import CreateAccount
 
 
 def text_of(html: str) -> str:
@@ -64,11 +70,33 @@ def test_a_name_cannot_bring_markup_into_the_page(client: httpx.Client, server: 
 
 
 def test_live_data_is_not_shown_on_the_test_page(client: httpx.Client, server: LiveServer):
-    from faregate.customers.types import CreateCustomer
-
     live = server.engine.context_of("live")
     server.run(lambda engine: engine.create_customer(CreateCustomer("Livia"), context=live))
     assert "Livia" not in client.get("/").text
+
+
+def test_a_customer_of_a_connected_account_finds_what_their_subscription_waits_for(
+    client: httpx.Client, server: LiveServer
+):
+    made = server.run(lambda engine: engine.create_account(CreateAccount("Seller")))
+    seller = server.run(lambda engine: engine.acting_for(made.id, "test"))
+    product = {
+        "name": "Studio of the seller",
+        "code": "studio",
+        "publish": True,
+        "prices": [fixed("20")],
+    }
+    request = decode(CreateProduct, encode(product))
+    server.run(lambda engine: engine.create_product(request, context=seller))
+    wanted = CreateSubscription([SubscribedProduct(code="studio")])
+    body = CreateCustomer("Ada", subscriptions=[wanted])
+    customer = server.run(lambda engine: engine.create_customer(body, context=seller))
+    answer = client.get(f"/pay/{customer.id}/{customer.subscriptions[0].id}")
+    assert answer.status_code == 200
+    assert "Studio of the seller" in answer.text
+    assert "top up your balance" in answer.text
+    for other in (f"/pay/{customer.id}/sub_none", f"/pay/cust_none/{customer.id}"):
+        assert client.get(other).status_code == 404
 
 
 def test_an_unknown_path_is_a_page_that_leads_back(client: httpx.Client):

@@ -55,7 +55,7 @@ def list_keys(database: Database) -> None:
         rows = [
             (
                 key.id,
-                key.context.name,
+                f"{key.context.account_id} {key.context.name}",
                 key.context.environment,
                 key.role,
                 key.hint,

@@ -95,7 +95,10 @@ async def _first_key(engine: Engine, bootstrap_key: str | None) -> None:
     try:
         given = await engine.find_key(bootstrap_key)
         if any(
-            key.role == "admin" and key.revoked_at is None and key.context.environment == mode
+            key.role == "admin"
+            and key.revoked_at is None
+            and key.context.environment == mode
+            and key.context.is_platform
             for key in keys
         ):
             if given is None:

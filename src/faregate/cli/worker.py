@@ -69,19 +69,12 @@ async def _work(database: str, *, once: bool) -> None:
     async with open_database(database, serves=False) as watcher:
         while True:
             done = 0
-            if await _has_work(watcher):
+            if await watcher.has_due_work():
                 done = await _do(database)
             if once:
                 print(f"Done for {done} customers." if done else "Nothing was done.")
                 return
             await asyncio.sleep(WATCH_SECONDS)
-
-
-async def _has_work(engine: Engine) -> bool:
-    for context in engine.contexts:
-        if (await engine.list_due_work(1, context=context)).total_count:
-            return True
-    return False
 
 
 async def _do(database: str) -> int:

@@ -47,7 +47,10 @@ LIMIT_EXCEEDED: Final = Kind(
     "The detail names the limit and when it resets. Nothing was booked and the id stays free.",
 )
 FORBIDDEN: Final = Kind(
-    "forbidden", 403, "The key's role does not allow this", "Use a key with a wider role."
+    "forbidden",
+    403,
+    "The key does not allow this",
+    "Use a key with a wider role, or of the account that may; the detail says which.",
 )
 NOT_FOUND: Final = Kind(
     "not-found", 404, "There is no such thing", "Check the id, and that the key's mode matches."

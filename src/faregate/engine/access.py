@@ -37,7 +37,13 @@ class AccessOperations(AccountOperations):
 
     async def find_key(self, secret: str) -> ApiKey | None:
         """Return the key with this secret, None if there is none in force."""
-        return await keys.find_key(self._store, secret) if keys.KEY.fullmatch(secret) else None
+        if not keys.KEY.fullmatch(secret):
+            return None
+        key = await keys.find_key(self._store, secret)
+        if key is not None:
+            # Of an account that another process has made, this one hears here.
+            await self.acting_for(key.context.account_id, key.context.environment)
+        return key
 
     async def list_keys(self) -> list[ApiKey]:
         """Return all keys, revoked ones too."""

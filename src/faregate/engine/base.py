@@ -81,7 +81,7 @@ class EngineBase:
         self._ids = IdSource(secrets.randbits)
         self._catalog = CatalogMemory(store)
         self._lanes: list[Lane] = []
-        self._contexts: list[AccountContext] = []
+        self._contexts: dict[tuple[str, Mode], AccountContext] = {}
         self._lane_by_customer: dict[tuple[int, str], int] = {}
         self._serves = False
 
@@ -137,7 +137,8 @@ class EngineBase:
                 detail = f"the schema is {version}, needed is {newest_version()}: run migrate"
                 raise FaregateError(Problem(UNAVAILABLE, detail))
         await environments.ensure_first_account(self._store, self._ticked(), self._clock())
-        self._contexts = await environments.list_contexts(self._store)
+        for context in await environments.list_contexts(self._store):
+            self._contexts[context.account_id, context.environment] = context
         self._context = self.context_of(self._mode)
         await self._catalog.refresh()
         self._serves = wait_seconds is not None
@@ -171,12 +172,13 @@ class EngineBase:
 
     @property
     def contexts(self) -> Sequence[AccountContext]:
-        """Every account in each of its modes."""
-        return self._contexts
+        """Every account in each of its modes that this process knows: all that there were when it
+        began, and those that it has heard of since."""
+        return list(self._contexts.values())
 
     def context_of(self, mode: Mode) -> AccountContext:
-        """Return the first account's context in this mode."""
-        return next(c for c in self._contexts if c.environment == mode)
+        """Return the platform's own account in this mode."""
+        return next(c for c in self._contexts.values() if c.is_platform and c.environment == mode)
 
     def now(self) -> datetime:
         """Return the engine's present instant."""

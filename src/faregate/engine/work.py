@@ -105,6 +105,11 @@ class WorkOperations(EngineBase):
         )
         return Page(items, total, limit, offset)
 
+    async def has_due_work(self) -> bool:
+        """Tell whether something is due now and not done yet, in any account."""
+        now = self._clock()
+        return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
+
     async def retry_due_work(self) -> int:
         """Let everything that is set aside be tried again; returns how much that is."""
         async with self._store.transaction() as transaction:

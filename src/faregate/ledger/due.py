@@ -144,6 +144,12 @@ async def list_due(
     return [_read(tuple(row)) for row in rows], int(total[0][0])
 
 
+async def is_any_due(queries: Queries, lane: int, now: datetime) -> bool:
+    """Tell whether some of a lane's work is due now, whoever's customers it is for."""
+    sql = f"SELECT 1 FROM due_work WHERE lane = $1 AND due_at <= $2 AND attempts < {MAX_ATTEMPTS}"
+    return bool(await queries.fetch(f"{sql} LIMIT 1", lane, to_us(now)))
+
+
 async def try_again(queries: Queries) -> int:
     """Let everything that is set aside be tried again; returns how much that is."""
     rows = await queries.fetch(

@@ -24,7 +24,8 @@ _CONNECTED: Final = f"mode = 'test' AND id > {len(MODES)}"
 
 
 class CreateAccount(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """A new connected account; `external_id` is the platform's own name for it."""
+    """A new connected account; `external_id` is the platform's own name for it, unique among all
+    accounts."""
 
     name: Text
     external_id: Id | None = None
@@ -91,12 +92,16 @@ async def find_account(queries: Queries, account_id: str) -> ConnectedAccount:
 
 
 async def list_accounts(
-    queries: Queries, limit: int, offset: int
+    queries: Queries, limit: int, offset: int, external_id: str | None
 ) -> tuple[list[ConnectedAccount], int]:
     """Return a page of connected accounts, the newest first, and how many there are in all."""
-    total = await queries.fetch(f"SELECT count(*) FROM environments WHERE {_CONNECTED}")
+    where, given = _CONNECTED, [] if external_id is None else [external_id]
+    if given:
+        where += " AND external_id = $1"
+    total = await queries.fetch(f"SELECT count(*) FROM environments WHERE {where}", *given)
     rows = await queries.fetch(
-        f"SELECT {_COLUMNS} FROM environments WHERE {_CONNECTED} ORDER BY id DESC "
-        f"LIMIT {int(limit)} OFFSET {int(offset)}"
+        f"SELECT {_COLUMNS} FROM environments WHERE {where} ORDER BY id DESC "
+        f"LIMIT {int(limit)} OFFSET {int(offset)}",
+        *given,
     )
     return [_read(row) for row in rows], int(total[0][0])

@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal
 
@@ -16,7 +17,7 @@ from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.subscriptions import RenewalRules
-from faregate.store.protocol import Queries, Store
+from faregate.store.protocol import Queries, Row, Store
 
 Mode = Literal["test", "live"]
 MODES: Final[tuple[Mode, ...]] = ("test", "live")
@@ -36,12 +37,32 @@ class AccountContext(msgspec.Struct, frozen=True):
         return self.environment_id <= len(MODES)
 
 
-async def list_contexts(store: Store) -> list[AccountContext]:
-    """Return every account's environments, the oldest account first."""
-    rows = await store.fetch(
-        "SELECT id, account_id, mode, account_name FROM environments ORDER BY id"
-    )
+_COLUMNS: Final = "e.id, e.account_id, e.mode, e.account_name"
+
+
+def _read(rows: Iterable[Row]) -> list[AccountContext]:
     return [AccountContext(*row) for row in rows]
+
+
+async def list_contexts(queries: Queries) -> list[AccountContext]:
+    """Return every account's environments, the oldest account first."""
+    return _read(await queries.fetch(f"SELECT {_COLUMNS} FROM environments e ORDER BY e.id"))
+
+
+async def contexts_of(queries: Queries, account_id: str) -> list[AccountContext]:
+    """Return an account's environments; none if there is no such account."""
+    sql = f"SELECT {_COLUMNS} FROM environments e WHERE e.account_id = $1 ORDER BY e.id"
+    return _read(await queries.fetch(sql, account_id))
+
+
+async def context_of_customer(queries: Queries, customer_id: str) -> AccountContext | None:
+    """Return the account and mode that a customer belongs to: for links that name nothing else."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM customers c JOIN environments e ON e.id = c.environment_id "
+        "WHERE c.id = $1"
+    )
+    found = _read(await queries.fetch(sql, customer_id))
+    return found[0] if found else None
 
 
 async def set_timezone(queries: Queries, account_id: str, timezone: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from faregate.core.given import Id
 from faregate.engine import Page
 from faregate.platform.accounts import AccountCreated, ConnectedAccount, CreateAccount
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Operation, PageQuery
+from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 
 
 class AccountPage(msgspec.Struct, frozen=True):
@@ -18,6 +19,14 @@ class AccountPage(msgspec.Struct, frozen=True):
     offset: int
 
 
+class AccountsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which connected accounts."""
+
+    limit: Limit = 20
+    offset: Offset = 0
+    external_id: Id | None = None
+
+
 async def _create(call: Call) -> AccountCreated:
     return await call.engine.create_account(
         call.body, idempotency_key=call.idempotency_key, context=call.context
@@ -26,7 +35,9 @@ async def _create(call: Call) -> AccountCreated:
 
 async def _list(call: Call) -> Page:
     query = call.query
-    return await call.engine.list_accounts(query.limit, query.offset, context=call.context)
+    return await call.engine.list_accounts(
+        query.limit, query.offset, query.external_id, context=call.context
+    )
 
 
 async def _get(call: Call) -> ConnectedAccount:
@@ -55,7 +66,7 @@ OPERATIONS = (
         "Accounts",
         "List connected accounts",
         READ_ALL,
-        query=PageQuery,
+        query=AccountsQuery,
         answer=AccountPage,
     ),
     Operation(

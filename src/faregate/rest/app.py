@@ -11,7 +11,13 @@ from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faregate.core.codec import encode
-from faregate.core.problems import METHOD_NOT_ALLOWED, NOT_FOUND, FaregateError, Problem
+from faregate.core.problems import (
+    FORBIDDEN,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    FaregateError,
+    Problem,
+)
 from faregate.engine import Engine
 from faregate.rest import (
     accounts,
@@ -155,10 +161,14 @@ class Pages:
         await self._send(scope, send, status, [(b"content-type", b"text/plain")], body)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
-        """Any key may read the metrics: they tell how much is sold."""
+        """Any key of the platform's own account may read the metrics: they tell how much all
+        accounts sell."""
         asked = RequestHeaders(scope["headers"])
         try:
-            await self._server.authenticator.authenticate(asked.secret, time.monotonic())
+            key = await self._server.authenticator.authenticate(asked.secret, time.monotonic())
+            if not key.context.is_platform:
+                detail = "metrics tell of all accounts together: use a key of the platform"
+                raise FaregateError(Problem(FORBIDDEN, detail))
         except FaregateError as error:
             await self._server.refuse(error, scope, send, asked.request_id)
             return

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
+ACCOUNT: Final = "X-Credyt-Account"
+"""Names the connected account that a platform's key acts for."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
 _PROCESS: Final = secrets.token_hex(6)
 _numbers: Final = count(1)
@@ -29,6 +31,8 @@ def preferences(text: str) -> frozenset[str]:
 class RequestHeaders:
     """The headers that matter here, as they were sent; empty or None where they were not.
 
+    `account` is the one to act for. Sent twice, it is both, which is none that there is: to choose
+    one of them would be to guess who pays.
     `body_bytes` is the size of the body, once it was read.
     """
 
@@ -69,7 +73,8 @@ class RequestHeaders:
             elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 self.request_id = value
             elif name == b"x-credyt-account":
-                self.account = value.decode("latin-1")
+                shown = value.decode("latin-1")
+                self.account = shown if self.account is None else f"{self.account}, {shown}"
         if not self.request_id:
             self.request_id = f"{_PROCESS}-{next(_numbers)}".encode()
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faregate.core.codec import decode_request
 from faregate.core.decide import Answer
 from faregate.customers.wire import UsageRequest
+from faregate.platform.environments import AccountContext
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.holds import AUTHORIZE, SETTLING
 from faregate.rest.operations import Operation
@@ -51,7 +52,7 @@ class HotRoutes:
 
     def begin(self, headers: RequestHeaders, body: bytes) -> asyncio.Future[Answer] | None:
         """Begin to book events that are sent the usual way: a key that is known, a customer named
-        by id, no `Prefer`, no other account.
+        by id, no `Prefer`, an account to act for that is known.
 
         None: something about the request is not so, and nothing has been done. Raises
         `FaregateError` as the usual way does.
@@ -60,16 +61,19 @@ class HotRoutes:
         key = server.authenticator.remembered(headers.secret, time.monotonic())
         if key is None or key.role not in RECORD.roles or not headers.is_json:
             return None
-        if headers.prefers or headers.idempotency_key is not None or headers.account is not None:
+        if headers.prefers or headers.idempotency_key is not None:
             return None
+        context: AccountContext | None = key.context
+        if headers.account is not None:
+            context = server.known_context(key, headers.account)
+            if context is None:
+                return None
         server.engine.refuse_if_overloaded()
         request = decode_request(UsageRequest, body)
         if request.customer_id is None or request.customer_external_id is not None:
             return None
         weight = max(queue_weight(len(body)), len(request.events))
-        return server.engine.try_record(
-            request.customer_id, request.events, False, weight, key.context
-        )
+        return server.engine.try_record(request.customer_id, request.events, False, weight, context)
 
 
 def _by_path(method: str, parts: list[str]) -> tuple[Operation, dict[str, str]] | None:

@@ -10,10 +10,11 @@ import msgspec
 from faregate.core.amounts import Number
 from faregate.core.problems import KINDS
 from faregate.customers.wire import ProblemDetails
+from faregate.rest.headers import ACCOUNT
 from faregate.rest.operations import Operation
 
 _NAMES: Final = "#/components/schemas/{name}"
-_ALWAYS: Final = (401, 403, 429, 503)
+_ALWAYS: Final = (401, 403, 404, 429, 503)
 _WITH_BODY: Final = (400, 413, 415, 422)
 
 
@@ -128,6 +129,15 @@ def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[s
                 },
             }
         )
+    found.append(
+        {
+            "name": ACCOUNT,
+            "in": "header",
+            "required": False,
+            "description": "With a key of the platform: act for this connected account.",
+            "schema": {"type": "string", "pattern": "^acc_[0-9a-z]{26}$"},
+        }
+    )
     return found
 
 
@@ -142,8 +152,6 @@ def _responses(operation: Operation, by_kind: dict[Any, Any]) -> dict[str, Any]:
     codes = {*_ALWAYS, *operation.errors, 422}
     if operation.body is not None:
         codes.update(_WITH_BODY)
-    if "{" in operation.path:
-        codes.add(404)
     titles = {kind.status: kind.title for kind in KINDS}
     for code in sorted(codes):
         responses[str(code)] = {

@@ -32,7 +32,7 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import ApiKey
 from faregate.rest.auth import Authenticator
-from faregate.rest.headers import RequestHeaders
+from faregate.rest.headers import ACCOUNT, RequestHeaders
 from faregate.rest.operations import LENIENT, Answer, Call, Operation
 from faregate.rest.problems import problem_body, problem_headers
 
@@ -96,16 +96,27 @@ class Server:
             raise FaregateError(Problem(FORBIDDEN, detail))
         return key
 
-    async def context_of(self, key: ApiKey, headers: RequestHeaders) -> AccountContext:
-        """Return in whose name a request acts: its key's account, or the one that it names. Raises
-        `FaregateError` (403, 404)."""
-        own, named = key.context, headers.account
+    def known_context(self, key: ApiKey, named: str | None) -> AccountContext | None:
+        """Return in whose name a request acts: its key's account, or the one that it names; None
+        if that one is to be looked up. Raises `FaregateError` (403)."""
+        own = key.context
         if named is None or named == own.account_id:
             return own
         if not own.is_platform:
-            detail = f"X-Credyt-Account: the key is not the platform's, but {own.account_id}'s"
+            detail = f"{ACCOUNT}: the key is not the platform's, but {own.account_id}'s"
             raise FaregateError(Problem(FORBIDDEN, f"{detail}: leave the header out"))
-        return await self.engine.acting_for(named, own.environment)
+        return self.engine.known_account(named, own.environment)
+
+    async def context_of(self, key: ApiKey, named: str | None) -> AccountContext:
+        """Return in whose name a request acts: its key's account, or the one that it names. Raises
+        `FaregateError` (403, 404)."""
+        found = self.known_context(key, named)
+        if found is not None:
+            return found
+        try:
+            return await self.engine.acting_for(named or "", key.context.environment)
+        except FaregateError as error:
+            raise FaregateError(error.problem.under(ACCOUNT)) from None
 
     async def _call(
         self,
@@ -116,6 +127,7 @@ class Server:
         receive: Receive,
     ) -> Call:
         key = await self.caller(headers, operation)
+        context = await self.context_of(key, headers.account)
         if "\x00" in scope["path"]:
             raise FaregateError(Problem(NOT_FOUND, "no id has a NUL character in it"))
         idempotency_key = headers.idempotency_key
@@ -133,7 +145,7 @@ class Server:
             query = _query(operation.query, scope["query_string"])
         return Call(
             self.engine,
-            await self.context_of(key, headers),
+            context,
             path,
             query,
             body,

@@ -133,19 +133,20 @@ class _LivePage:
     async def show_payment(self, request: Request) -> Response:
         """Tell a customer what their subscription waits for. Whoever has the link may see it."""
         given = request.path_params
-        for context in self._engine.contexts:
-            try:
-                shown = await self._engine.get_subscription(
-                    given["customer_id"], given["subscription_id"], context=context
-                )
-            except FaregateError:
-                continue
-            names = [
-                (await self._engine.get_product(p.id or "", context=context)).name
-                for p in shown.products
-            ]
-            return self._render("pay.html", 200, subscription=shown, names=names)
-        return self._render("not_found.html", 404)
+        context = await self._engine.context_of_customer(given["customer_id"])
+        if context is None:
+            return self._render("not_found.html", 404)
+        try:
+            shown = await self._engine.get_subscription(
+                given["customer_id"], given["subscription_id"], context=context
+            )
+        except FaregateError:
+            return self._render("not_found.html", 404)
+        names = [
+            (await self._engine.get_product(p.id or "", context=context)).name
+            for p in shown.products
+        ]
+        return self._render("pay.html", 200, subscription=shown, names=names)
 
     async def show_not_found(self, _request: Request, _error: Exception) -> Response:
         """Say that there is no such page."""

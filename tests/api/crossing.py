@@ -1,0 +1,263 @@
+"""An account with one of everything, and for each operation of the API what another account may try
+with those things. An operation that is new has nothing here: a test says so."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, NamedTuple
+
+from tests.api.caller import USD, Caller, adjustment, adjustments, event, product, usage
+from tests.api.conftest import RunningServer
+
+from faregate.insights.types import DIMENSIONS
+from faregate.rest.app import OPERATIONS
+
+Key = tuple[str, str]
+CUSTOMER = "/customers/{customer_id}"
+SUBSCRIPTIONS = f"{CUSTOMER}/subscriptions"
+SUBSCRIPTION = f"{SUBSCRIPTIONS}/{{subscription_id}}"
+WALLET = f"{CUSTOMER}/wallet"
+HOLDS = f"{WALLET}/holds"
+PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
+"""The days of the story: whoever asks does so on the last of them."""
+OWN_LIMITS = f"{CUSTOMER}/limits"
+
+
+def every_operation() -> list[Key]:
+    """The operations that the server has."""
+    return [(o.method, re.sub(r":\w+}", "}", o.path)) for o in OPERATIONS]
+
+
+class Try(NamedTuple):
+    """One request, and what becomes of it in another account: `refused` as for what is not there,
+    `empty` or something of their `own`, or `forbidden` because only a platform may ask."""
+
+    ends: Literal["refused", "empty", "own", "forbidden"]
+    body: Any = None
+    query: str = ""
+
+
+class Things(NamedTuple):
+    """What an account has: how paths name it, and what must be seen nowhere else."""
+
+    account_id: str
+    mark: str
+    names: dict[str, str]
+    own_limit_id: str
+    marks: list[str]
+
+    def path(self, key: Key) -> str:
+        """The path of an operation on these things."""
+        names = {**self.names, "connected_account_id": self.account_id}
+        if key[1].startswith(OWN_LIMITS):
+            names["limit_id"] = self.own_limit_id
+        return f"/v1{key[1].format(**names)}"
+
+
+def fill(server: RunningServer, me: Caller, mark: str) -> Things:
+    """Make one of everything; what callers name themselves has a mark in its name."""
+    gems, tokens, plan = f"GEMS{mark}", f"tokens{mark}", f"plan{mark}"
+    me.made("assets", {"code": gems, "name": f"Gems of {mark}", "precision": 2})
+    assert me.post(f"assets/{gems}/rates", {"source": "USD", "rate": 1}).status == 204
+    vendor = me.made("vendors", {"name": f"Vendor of {mark}", "external_id": f"vendor-{mark}"})
+    made = me.made("products", product(code=tokens))
+    monthly = {
+        "type": "fixed",
+        "name": "Monthly",
+        "billing_model": {"type": "recurring", "recurring": {"interval": "month"}},
+        "pricing": [{"asset": "USD", "values": [{"unit_price": 10}]}],
+    }
+    included = {
+        "name": "Included",
+        "asset": gems,
+        "amount": 100,
+        "purpose": "bundled",
+        "lifecycle": {"duration": "month", "refresh": {"strategy": "expire_and_replace"}},
+        "accounting": {"revenue_basis": 0.5},
+    }
+    body = {"name": plan, "code": plan, "publish": True, "prices": [monthly]}
+    me.made("products", {**body, "entitlements": [included]})
+    clock = me.made("test-clocks", {"now": server.engine.now().isoformat(), "name": mark})
+    customer = me.made(
+        "customers",
+        {
+            "name": f"Customer of {mark}",
+            "external_id": f"ada-{mark}",
+            "email": f"ada@{mark.lower()}.example",
+            "subscriptions": [{"products": [{"code": tokens}]}],
+        },
+    )["id"]
+    gift = adjustment("1000", transaction_id=f"gift-{mark}")
+    me.made(adjustments(customer), gift)
+    me.made(f"customers/{customer}/subscriptions", {"products": [{"code": plan}]})
+    at = server.engine.now().isoformat()
+    cost = {"id": f"c-{mark}", "vendor_id": vendor["id"], "amount": 0.5, "category": mark}
+    used = event(f"e-{mark}", occurred_at=at, costs=[cost])
+    assert me.post("events", usage(customer, used)).status == 204
+    hold = {"transaction_id": f"hold-{mark}", "max_amount": 3, "asset": "USD"}
+    held = me.post(f"customers/{customer}/wallet/holds", {**hold, "expires_in_seconds": 86_400})
+    limit = {"amount": 1_000_000, "asset": "USD", "period": "day", "name": f"Limit of {mark}"}
+    shown = me.get(f"customers/{customer}").body["subscriptions"]
+    bought = next(s for s in shown if s["products"][0]["id"] == made["id"])
+    own_limit = me.made(f"customers/{customer}/limits", limit)["id"]
+    names = {
+        "customer_id": customer,
+        "subscription_id": bought["id"],
+        "product_id": made["id"],
+        "version": "1",
+        "event_id": f"e-{mark}",
+        "transaction_id": f"gift-{mark}",
+        "account_id": USD,
+        "asset_code": gems,
+        "hold_id": held.body["id"],
+        "limit_id": me.made("limits", limit)["id"],
+        "clock_id": clock["id"],
+        "vendor_id": vendor["id"],
+        "coupon_code": me.made("coupons", {"code": f"HALF{mark}", "percent": 50})["code"],
+    }
+    account_id = me.get("accounts/self").body["account_id"]
+    ours = [name for name in names.values() if name not in ("1", USD)]
+    marks = [*ours, own_limit, account_id, mark, *(s["id"] for s in shown)]
+    return Things(account_id, mark, names, own_limit, marks)
+
+
+def attempts(a: Things) -> dict[Key, list[Try]]:
+    """What is tried of each operation with the things of account A."""
+    of = a.names
+    customer, gems, mark = of["customer_id"], of["asset_code"], a.mark
+    refused, empty = [Try("refused")], [Try("empty")]
+    bought = {"products": [{"id": of["product_id"]}]}
+    by_code = {"products": [{"code": f"tokens{mark}"}]}
+    used = {"events": [event("e-other", occurred_at="2026-04-01T00:00:00Z")]}
+    limit = {"amount": 1, "asset": "USD", "period": "day"}
+    ask = {"transaction_id": "ask", "max_amount": 1, "asset": "USD"}
+    buyer = {"name": "Eve", "subscriptions": [bought]}
+    by_id = {"customer_id": customer, **used}
+    by_name = {"customer_external_id": f"ada-{mark}", **used}
+    priced = product(asset=gems, code="priced")
+    return {
+        ("POST", "/assets"): [
+            Try("own", {"code": "MINE", "name": "Mine"}),
+        ],
+        ("GET", "/assets"): [Try("own", query="?limit=100")],
+        ("GET", "/assets/{asset_code}"): refused,
+        ("POST", "/assets/{asset_code}/rates"): [
+            Try("refused", {"source": "EUR", "rate": 2}),
+        ],
+        ("POST", "/assets/{asset_code}/quote"): [Try("refused", {"source": "USD", "amount": 1})],
+        ("POST", "/products"): [Try("refused", priced)],
+        ("GET", "/products"): [*empty, Try("empty", query=f"?code=tokens{mark}")],
+        ("GET", "/products/{product_id}"): refused,
+        ("POST", "/products/{product_id}"): [Try("refused", {"prices": []})],
+        ("GET", "/products/{product_id}/{version}"): refused,
+        ("PATCH", "/products/{product_id}/{version}"): [
+            Try("refused", {"publish": True, "make_default": True})
+        ],
+        ("POST", "/products/{product_id}/{version}/simulate-usage"): [Try("refused", used)],
+        ("POST", "/customers"): [
+            Try("refused", buyer),
+            Try("refused", {"name": "Eve", "subscriptions": [by_code]}),
+            Try("refused", {"name": "Eve", "test_clock_id": of["clock_id"]}),
+        ],
+        ("GET", "/customers"): [
+            *empty,
+            Try("empty", query=f"?customer_id={customer}"),
+            Try("empty", query=f"?external_id=ada-{mark}"),
+            Try("empty", query=f"?email=ada@{mark.lower()}.example"),
+            Try("empty", query="?name=Customer"),
+            Try("empty", query="?status=active"),
+        ],
+        ("GET", CUSTOMER): refused,
+        ("PATCH", CUSTOMER): [Try("refused", {"name": "Eve", "metadata": {"of": "Eve"}})],
+        ("POST", f"{CUSTOMER}/block"): [Try("refused", {"reason": "Eve says so"})],
+        ("POST", f"{CUSTOMER}/unblock"): [Try("refused", {})],
+        ("GET", "/accounts/self"): [Try("own")],
+        ("PATCH", "/accounts/self"): [
+            Try("own", {"timezone": "Asia/Tokyo", "renewals": {"retry_hours": [1]}})
+        ],
+        ("POST", "/accounts"): [Try("forbidden", {"name": "Eve's"})],
+        ("GET", "/accounts"): [Try("forbidden")],
+        ("GET", "/accounts/{connected_account_id}"): [Try("forbidden")],
+        ("POST", SUBSCRIPTIONS): [Try("refused", bought)],
+        ("GET", SUBSCRIPTIONS): refused,
+        ("GET", SUBSCRIPTION): refused,
+        ("PATCH", SUBSCRIPTION): [Try("refused", {"status": "active"})],
+        ("PATCH", f"{SUBSCRIPTION}/products/{{product_id}}"): [Try("refused", {"version": 1})],
+        ("POST", f"{SUBSCRIPTION}/pause"): [Try("refused", {})],
+        ("POST", f"{SUBSCRIPTION}/resume"): [Try("refused", {})],
+        ("POST", f"{SUBSCRIPTION}/cancel"): [Try("refused", {"at": "now"})],
+        ("POST", f"{SUBSCRIPTION}/reactivate"): [Try("refused", {})],
+        ("POST", "/test-clocks"): [Try("own", {"now": "2030-01-01T00:00:00Z"})],
+        ("GET", "/test-clocks"): [Try("own")],
+        ("GET", "/test-clocks/{clock_id}"): refused,
+        ("POST", "/test-clocks/{clock_id}/advance"): [
+            Try("refused", {"to": "2030-01-01T00:00:00Z"})
+        ],
+        ("POST", "/events"): [
+            Try("refused", by_id),
+            Try("refused", by_name),
+        ],
+        ("GET", "/events"): [
+            *empty,
+            Try("empty", query=f"?customer_id={customer}"),
+            Try("empty", query=f"?event_id={of['event_id']}"),
+        ],
+        ("GET", "/events/{event_id}"): [*refused, Try("refused", query=f"?customer_id={customer}")],
+        ("POST", HOLDS): [Try("refused", ask)],
+        ("POST", f"{HOLDS}/batch"): [Try("refused", {"holds": [ask]})],
+        ("GET", HOLDS): refused,
+        ("GET", f"{HOLDS}/{{hold_id}}"): refused,
+        ("POST", f"{HOLDS}/{{hold_id}}/update"): [
+            Try("refused", {"transaction_id": "u", "used": {"amount": 1}, "want": {"amount": 1}})
+        ],
+        ("POST", f"{HOLDS}/{{hold_id}}/extend"): [Try("refused", {"expires_in_seconds": 60})],
+        ("POST", f"{HOLDS}/{{hold_id}}/capture"): [
+            Try("refused", {"transaction_id": "c", "amount": 1})
+        ],
+        ("POST", f"{HOLDS}/{{hold_id}}/void"): [Try("refused", {})],
+        ("POST", "/limits"): [Try("refused", {**limit, "asset": gems})],
+        ("GET", "/limits"): empty,
+        ("GET", "/limits/{limit_id}"): refused,
+        ("PATCH", "/limits/{limit_id}"): [Try("refused", {"amount": 2})],
+        ("DELETE", "/limits/{limit_id}"): refused,
+        ("POST", OWN_LIMITS): [Try("refused", limit)],
+        ("GET", OWN_LIMITS): refused,
+        ("GET", f"{OWN_LIMITS}/{{limit_id}}"): refused,
+        ("PATCH", f"{OWN_LIMITS}/{{limit_id}}"): [Try("refused", {"amount": 2})],
+        ("DELETE", f"{OWN_LIMITS}/{{limit_id}}"): refused,
+        ("POST", "/vendors"): [Try("own", {"name": "Mine", "external_id": "mine"})],
+        ("GET", "/vendors"): [Try("own"), Try("empty", query=f"?external_id=vendor-{mark}")],
+        ("GET", "/vendors/{vendor_id}"): refused,
+        ("GET", WALLET): refused,
+        ("GET", f"{WALLET}/{{account_id}}"): refused,
+        ("PATCH", f"{WALLET}/{{account_id}}"): [
+            Try("refused", {"overdraft": {"policy": "reject"}})
+        ],
+        ("GET", f"{WALLET}/{{account_id}}/grants"): refused,
+        ("POST", f"{WALLET}/adjustments"): [Try("refused", adjustment("1"))],
+        ("POST", f"{WALLET}/charges"): [
+            Try("refused", {"transaction_id": "x", "asset": "USD", "amount": 1})
+        ],
+        ("GET", f"{WALLET}/transactions/{{transaction_id}}"): refused,
+        ("GET", "/customers/stats"): [Try("empty", query=PERIOD)],
+        ("GET", f"{CUSTOMER}/stats"): [Try("refused", query=PERIOD)],
+        ("GET", "/vendors/{vendor_id}/stats"): [Try("refused", query=PERIOD)],
+        ("GET", "/stats"): [
+            *[Try("empty", query=f"{PERIOD}&group_by={by}") for by in DIMENSIONS],
+            Try("refused", query=f"{PERIOD}&customer_id={customer}"),
+        ],
+        ("POST", "/coupons"): [
+            Try("refused", {"code": "OFF", "percent": 10, "products": [of["product_id"]]}),
+            Try("refused", {"code": "OFF", "amount": 1, "asset": gems}),
+        ],
+        ("GET", "/coupons"): empty,
+        ("GET", "/coupons/{coupon_code}"): refused,
+        ("POST", f"{SUBSCRIPTION}/discounts"): [Try("refused", {"coupon": of["coupon_code"]})],
+        ("DELETE", f"{SUBSCRIPTION}/discounts/{{coupon_code}}"): refused,
+        ("DELETE", "/coupons/{coupon_code}"): refused,
+        ("GET", "/products/{product_id}/subscribers"): refused,
+        ("DELETE", "/products/{product_id}/{version}"): refused,
+        ("DELETE", "/products/{product_id}"): refused,
+        ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],
+        ("GET", "/credit-revenue"): [*empty, Try("refused", query=f"?customer_id={customer}")],
+    }
