@@ -27,6 +27,7 @@ from faregate.core.volumes import VOLUME_DECIMALS
 
 Rates = Mapping[str, tuple[Rate, ...]]
 """Rates by the asset that they are of."""
+NO_RATES: Final[Rates] = {}
 CARRY_PARTS: Final = 10**18
 RATE_SHOWN_DECIMALS: Final = 18
 
@@ -84,10 +85,17 @@ def paid_units(
     return (paid, left) if paid >= 0 else (0, left + paid * CARRY_PARTS)
 
 
-def rounded_up(units: int, source: Asset, target: Asset, rate: Fraction) -> int:
-    """Return at most how many units of the target so many of the source cost."""
+def rounded_up(units: int, source: Asset, target: Asset, rate: Fraction, carried: int = 0) -> int:
+    """Return at most how many units of the target so many of the source cost, after what was
+    carried."""
     exact = units * rate * Fraction(10) ** (target.scale - source.scale)
-    return -(-exact.numerator // exact.denominator)
+    exact += Fraction(carried, CARRY_PARTS)
+    return max(0, -(-exact.numerator // exact.denominator))
+
+
+def carry_key(price_id: str, funding: Funding) -> tuple[str, str]:
+    """Return under which key a customer's carries have what paying a price left over."""
+    return price_id, f"paid {funding.asset.code}"
 
 
 def shown_rate(rate: Fraction) -> Decimal:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import REVENUE
-from faregate.core.amounts import plain, to_decimal
+from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.commitments import PlanCommitment
 from faregate.core.conversion import funding_rate, no_rate, paid_units, shown_rate
 from faregate.core.customers import Changes
@@ -103,7 +103,9 @@ def _advance(
         return resumed(subscription, at)
     if not terms.is_begun:
         started = begin(changes, catalog, subscription, at)
-        return started if isinstance(started, Subscription) else waiting(changes, subscription, at)
+        if isinstance(started, Subscription):
+            return started
+        return waiting(changes, subscription, at, started.detail)
     overdue = terms.overdue
     since_at = at if overdue is None else overdue.since_at
     if overdue is not None and at >= overdue.ends_at:
@@ -122,10 +124,12 @@ def tell(
     changes.notices.append(Notice(f"subscription.{topic}", data))
 
 
-def waiting(changes: Changes, subscription: Subscription, at: datetime) -> Subscription:
-    """Return a subscription whose first payment the balance does not cover: it has not begun, and
+def waiting(
+    changes: Changes, subscription: Subscription, at: datetime, detail: str
+) -> Subscription:
+    """Return a subscription that cannot pay first what its `detail` says: it has not begun, and
     begins when credit comes."""
-    tell(changes, "action_required", subscription, at)
+    tell(changes, "action_required", subscription, at, detail)
     stretches = tuple([s for s in subscription.stretches if s.from_at < at and s.to_at is not None])
     terms = structs.replace(subscription.terms, needs="payment")
     return structs.replace(subscription, terms=terms, stretches=stretches)
@@ -400,13 +404,16 @@ def charge(
 
 def _in_paying_asset(line: Line, catalog: CatalogView, at: datetime) -> Line | Short:
     """Return a line in the asset that it is paid in, at the rate of when it was due."""
-    funding, source = line.funding, line.asset
+    funding, source, units = line.funding, line.asset, line.line.units
     if funding is None:
         return line
+    if not units:
+        return Line(line.account_id, funding.asset, line.line)
+    if abs(units) > MAX_UNITS:
+        return Short(line.account_id, 0, "it is more than the ledger can hold: check the prices")
     rate = funding_rate(funding, source.code, catalog.rates, at)
     if rate is None:
         return Short(line.account_id, 0, no_rate(source.code, funding.asset.code, at))
-    units = line.line.units
     paid = paid_units(abs(units), source, funding.asset, rate)[0]
     shown = structs.replace(
         line.line,
