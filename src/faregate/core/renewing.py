@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 import msgspec
 from msgspec import structs
@@ -19,7 +20,7 @@ from msgspec import structs
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.commitments import PlanCommitment
-from faregate.core.conversion import funding_rate, no_rate, paid_units, shown_rate
+from faregate.core.conversion import exact_units, funding_rate, no_rate, shown_rate
 from faregate.core.customers import Changes
 from faregate.core.cycles import Line, new_cycles, turn_commitment, turn_credit, turn_price
 from faregate.core.discounting import take_off, with_periods
@@ -360,8 +361,9 @@ def charge(
     """Charge the lines of a subscription, an entry per account; or say which account cannot pay.
     `fee_id` names what somebody asked for; what is due by itself has one name for ever."""
     by_account: dict[str, list[Line]] = defaultdict(list)
+    exact: dict[str, Fraction] = defaultdict(Fraction)
     for line in lines:
-        paid = _in_paying_asset(line, catalog, at)
+        paid = _in_paying_asset(line, catalog, at, exact)
         if isinstance(paid, Short):
             return paid
         by_account[line.account_id].append(paid)
@@ -402,8 +404,12 @@ def charge(
     return None
 
 
-def _in_paying_asset(line: Line, catalog: CatalogView, at: datetime) -> Line | Short:
-    """Return a line in the asset that it is paid in, at the rate of when it was due."""
+def _in_paying_asset(
+    line: Line, catalog: CatalogView, at: datetime, exact: dict[str, Fraction]
+) -> Line | Short:
+    """Return a line in the asset that it is paid in, at the rate of when it was due. `exact` is
+    what the lines before it come to, by account: what is rounded is their sum, so that a line and
+    what coupons take off it come to nothing where they should."""
     funding, source, units = line.funding, line.asset, line.line.units
     if funding is None:
         return line
@@ -414,10 +420,12 @@ def _in_paying_asset(line: Line, catalog: CatalogView, at: datetime) -> Line | S
     rate = funding_rate(funding, source.code, catalog.rates, at)
     if rate is None:
         return Short(line.account_id, 0, no_rate(source.code, funding.asset.code, at))
-    paid = paid_units(abs(units), source, funding.asset, rate)[0]
+    before = exact[line.account_id]
+    after = exact[line.account_id] = before + exact_units(units, source, funding.asset, rate)
     shown = structs.replace(
         line.line,
-        units=paid if units >= 0 else -paid,
+        # `round` is half-even.
+        units=round(after) - round(before),
         price_asset=source.code,
         price_units=units,
         exchange_rate=shown_rate(rate),

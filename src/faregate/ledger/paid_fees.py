@@ -1,5 +1,5 @@
-"""Fees that were paid in another asset than their own, for `verify`: what was taken must be what the
-fee is worth at the rate that it says."""
+"""Fees that were paid in another asset than their own, for `verify`: what was taken must be what
+the fee is worth at the rate that it says."""
 
 from __future__ import annotations
 
