@@ -70,16 +70,16 @@ WORKED_OUT: list[tuple[Any, Any, Any, str, int, int]] = [
     (POINTS, USD, {"POINTS": (rate("USD", inverse="3"),)}, "1", 333_333_333, 1),
     (POINTS, USD, {"POINTS": (rate("USD", inverse="3"),)}, "1", 1_000_000_000, 3),
     (USD, POINTS, {"POINTS": (rate("USD", inverse="3"),)}, "0.1", 3, 10),
-    # A point costs 3 USD: a third of a point each, 999,999 of them 333,333.
-    (USD, POINTS, {"POINTS": (rate("USD", "3"),)}, "1", 333_333, 999_999),
+    # A point costs 3 USD: a third of a point each, 99,999 of them 33,333.
+    (USD, POINTS, {"POINTS": (rate("USD", "3"),)}, "1", 33_333, 99_999),
     # Two decimals: 0.0001 USD at 0.03 is a three-hundredth of a credit, a third of its cent.
     (USD, CREDITS, {"CREDITS": (rate("USD", "0.03"),)}, "0.0001", 1, 3),
     (USD, CREDITS, {"CREDITS": (rate("USD", "0.03"),)}, "0.0001", 3333, 10_000),
     # Nine decimals lose nothing that USD has.
     (USD, FINE, {"FINE": (rate("USD", "1"),)}, "0.000000001", 1, 1),
     (USD, FINE, {"FINE": (rate("USD", "4"),)}, "0.000000001", 1, 4),
-    # A million events of 0.000000001 USD are 0.001 USD: a hundredth of a point, nothing yet.
-    (USD, POINTS, {"POINTS": (TENTH,)}, "0.000000001", 0, 1_000_000),
+    # 100,000 of 0.000000001 USD are 0.0001 USD: a thousandth of a point, nothing yet.
+    (USD, POINTS, {"POINTS": (TENTH,)}, "0.000000001", 0, 100_000),
     # A million of 0.0000005: 0.5 USD, 5 points.
     (USD, POINTS, {"POINTS": (TENTH,)}, "0.0000005", 5, 1_000_000),
     # Yen have no decimals that people see, and nine in the ledger: 0.01 USD at 150 are 1.5.
