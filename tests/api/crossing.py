@@ -193,6 +193,9 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("POST", "/test-clocks/{clock_id}/advance"): [
             Try("refused", {"to": "2030-01-01T00:00:00Z"})
         ],
+        ("POST", "/events/{event_id}/outcome"): [
+            Try("refused", {"transaction_id": "x", "outcome": "withdrawn"})
+        ],
         ("POST", "/events"): [
             Try("refused", by_id),
             Try("refused", by_name),

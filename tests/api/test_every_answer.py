@@ -76,7 +76,7 @@ def test_a_path_that_is_not_there_is_a_problem_document(me: Caller, path: str) -
 def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(
     me: Caller, path: str, allowed: str
 ) -> None:
-    for method in ("DELETE", "PUT", "OPTIONS", "TRACE"):
+    for method in {"DELETE", "PUT", "OPTIONS", "TRACE"} - {*allowed.split(", ")}:
         answer = me.send(method, path)
         assert is_problem(answer, 405)
         assert answer.headers["allow"] == allowed

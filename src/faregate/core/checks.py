@@ -50,9 +50,18 @@ def _check_funding(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
     collection = price.collection
     if collection is not None and getattr(collection, "address", None) is not None:
         yield "funding_destination", "says who pays, as collection.address does: leave one out"
+    if all(funding.address == f"default:{pricing.asset}" for pricing in price.pricing):
+        shown = f"is {funding.address!r}, which pays this price anyway"
+        yield "funding_destination.address", f"{shown}: leave funding_destination out"
     rate = funding.exchange_rate
     if rate is None:
         return
+    if len(price.pricing) > 1:
+        shown = ", ".join(pricing.asset for pricing in price.pricing)
+        yield (
+            "funding_destination.exchange_rate",
+            f"cannot be one for {shown}: make a price for each, or leave it out",
+        )
     if any(pricing.asset == code for pricing in price.pricing):
         yield "funding_destination.exchange_rate", f"has no use from {code} to {code}: leave it out"
     yield from check_number("funding_destination.exchange_rate", rate)

@@ -5,7 +5,7 @@ direction, never through a third asset.
 
 Rounding is half-even to the paying asset's ledger scale, and what it leaves over is carried to the
 customer's next fee under the same price, in parts of 10^-18 of a unit: a million small fees come to
-what one large one comes to.
+what one large one comes to. What a subscription is charged at one instant is rounded as a whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from faregate.core.amounts import Number, half_even, to_decimal
+from faregate.core.amounts import Number, half_even, power_of_ten, to_decimal
 from faregate.core.assets import Asset
 from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.rates import Rate, rate_at
@@ -27,6 +27,7 @@ from faregate.core.volumes import VOLUME_DECIMALS
 
 Rates = Mapping[str, tuple[Rate, ...]]
 """Rates by the asset that they are of."""
+NO_RATES: Final[Rates] = {}
 CARRY_PARTS: Final = 10**18
 RATE_SHOWN_DECIMALS: Final = 18
 
@@ -66,6 +67,15 @@ def no_rate(source: str, target: str, at: datetime) -> str:
     return f"there is no rate between {source} and {target} at {at.isoformat()}: add one"
 
 
+def exact_units(units: int, source: Asset, target: Asset, rate: Fraction) -> Fraction:
+    """Return what units of the source are worth in units of the target, exactly."""
+    shift = target.scale - source.scale
+    numerator, denominator = units * rate.numerator, rate.denominator
+    if shift >= 0:
+        return Fraction(numerator * power_of_ten(shift), denominator)
+    return Fraction(numerator, denominator * power_of_ten(-shift))
+
+
 def paid_units(
     units: int, source: Asset, target: Asset, rate: Fraction, carried: int = 0
 ) -> tuple[int, int]:
@@ -77,17 +87,22 @@ def paid_units(
     >>> paid_units(250_000_000, CURRENCIES["USD"], credits, Fraction(10))
     (2, 500000000000000000)
     """
-    exact = units * rate * Fraction(10) ** (target.scale - source.scale)
-    exact += Fraction(carried, CARRY_PARTS)
+    exact = exact_units(units, source, target, rate) + Fraction(carried, CARRY_PARTS)
     paid, rest = half_even(exact.numerator, exact.denominator)
     left = half_even(rest * CARRY_PARTS, exact.denominator)[0]
     return (paid, left) if paid >= 0 else (0, left + paid * CARRY_PARTS)
 
 
-def rounded_up(units: int, source: Asset, target: Asset, rate: Fraction) -> int:
-    """Return at most how many units of the target so many of the source cost."""
-    exact = units * rate * Fraction(10) ** (target.scale - source.scale)
-    return -(-exact.numerator // exact.denominator)
+def rounded_up(units: int, source: Asset, target: Asset, rate: Fraction, carried: int = 0) -> int:
+    """Return at most how many units of the target so many of the source cost, after what was
+    carried."""
+    exact = exact_units(units, source, target, rate) + Fraction(carried, CARRY_PARTS)
+    return max(0, -(-exact.numerator // exact.denominator))
+
+
+def carry_key(price_id: str, funding: Funding) -> tuple[str, str]:
+    """Return under which key a customer's carries have what paying a price left over."""
+    return price_id, f"paid {funding.asset.code}"
 
 
 def shown_rate(rate: Fraction) -> Decimal:

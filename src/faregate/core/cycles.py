@@ -70,6 +70,7 @@ def new_cycles(
                 quantity=quantity,
                 units=amount.units(quantity),
                 account_id=amount.account_id,
+                asset=None if amount.funding is None else amount.asset.code,
             )
         )
     found += [
@@ -145,7 +146,7 @@ def price_line(
         from_at,
         to_at,
     )
-    amount = next((a for a in price.amounts if a.account_id == cycle.account_id), price.amounts[0])
+    amount = price.amount_in(cycle.asset or cycle.account_id.rpartition(":")[2])
     return Line(cycle.account_id, amount.asset, line, amount.funding)
 
 

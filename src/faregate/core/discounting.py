@@ -96,7 +96,7 @@ def take_off(
             continue
         if not entry.is_discountable or line.units <= 0:
             continue
-        asset = entry.account_id.rpartition(":")[2]
+        asset = entry.asset.code
         left, taken = line.units, []
         for discount in in_order(tuple(discounts.values())):
             if not (discount.counts_at(belongs_at) and discount.counts_for(line.product_id, asset)):

@@ -10,7 +10,7 @@ import msgspec
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.compiled import CompiledPrice
-from faregate.core.conversion import funding_rate, no_rate, rounded_up
+from faregate.core.conversion import carry_key, funding_rate, no_rate, rounded_up
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
 from faregate.core.grants import Purpose
@@ -85,6 +85,14 @@ def estimate(
         if isinstance(match, str):
             warnings.append(match)
             continue
+        funding = priced.funding
+        rate = None
+        if funding is not None:
+            rate = funding_rate(funding, priced.asset.code, catalog.rates, now)
+            if rate is None:
+                missing = no_rate(priced.asset.code, funding.asset.code, now)
+                warnings.append(f"no fee under {compiled.price.name!r}: {missing}")
+                continue
         measured.add(compiled.volume_field)
         products.update((compiled.product_id, compiled.product_code))
         carried = changes.carry((compiled.id, priced.asset.code))
@@ -92,13 +100,11 @@ def estimate(
         if reducing is not None:
             reduced = reducing.reduce(compiled, priced.asset.code, units)
             units -= 0 if reduced is None else reduced.units
-        scale, funding = priced.asset.scale, priced.funding
-        if funding is not None:
-            rate = funding_rate(funding, priced.asset.code, catalog.rates, now)
-            if rate is None:
-                warnings.append(no_rate(priced.asset.code, funding.asset.code, now))
-                continue
-            units, scale = rounded_up(units, priced.asset, funding.asset, rate), funding.asset.scale
+        scale = priced.asset.scale
+        if funding is not None and rate is not None:
+            left = changes.carry(carry_key(compiled.id, funding))
+            units = rounded_up(units, priced.asset, funding.asset, rate, left)
+            scale = funding.asset.scale
         before = found.get(priced.account_id)
         total = units + (0 if before is None else before.units)
         found[priced.account_id] = Estimate(priced.account_id, total, scale)

@@ -26,6 +26,7 @@ from faregate.core.amounts import MAX_UNITS
 from faregate.core.codec import same_json
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.conversion import (
+    carry_key,
     funding_rate,
     in_currency,
     no_rate,
@@ -90,6 +91,11 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def debited_units(self) -> int:
         """What was taken from the account."""
         return self.units if self.paid_units is None else self.paid_units
+
+    @property
+    def debited_asset(self) -> str:
+        """The asset that it was taken in."""
+        return self.asset if self.paid_units is None else self.account_id.rpartition(":")[2]
 
     @property
     def gross_units(self) -> int:
@@ -283,13 +289,11 @@ def charge_event(
         slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes, catalog, at)
+        funding = priced.funding
         rate: Fraction | None = None
-        if priced.funding is not None:
-            rate = funding_rate(priced.funding, priced.asset.code, catalog.rates, at)
-            if rate is None:
-                missing = no_rate(priced.asset.code, priced.funding.asset.code, at)
-                warnings.append(f"no fee under {compiled.price.name!r}: {missing}")
-                continue
+        if funding is not None:
+            rate = funding_rate(funding, priced.asset.code, catalog.rates, at)
+        is_payable = funding is None or rate is not None
         from_us, counted = 0, NOTHING_COUNTED
         if compiled.tiering is not None:
             from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
@@ -297,9 +301,14 @@ def charge_event(
         meant: Sequence[Cost] = costs
         if compiled.counts_costs and costs:
             meant = in_currency(costs, priced.asset.code, catalog.rates, at)
-        match = price_charged(compiled, priced, data, meant, counted, free, slices, keeps=True)
+        match = price_charged(
+            compiled, priced, data, meant, counted, free, slices, keeps=is_payable
+        )
         if isinstance(match, Problem):
             return match
+        if funding is not None and rate is None and isinstance(match, Match):
+            missing = no_rate(priced.asset.code, funding.asset.code, at)
+            match = f"no fee under {compiled.price.name!r}: {missing}"
         if isinstance(match, str):
             warnings.append(match)
             continue
@@ -316,7 +325,9 @@ def charge_event(
         if free is not NOTHING_FREE:
             limits.book_free(free.taken(measured))
         said = limits.book(
-            use, [(fee.asset, fee.units) for fee in fees], changes.advanced_accounts(now)
+            use,
+            [(fee.debited_asset, fee.debited_units) for fee in fees],
+            changes.advanced_accounts(now),
         )
         if isinstance(said, Problem):
             return said
@@ -396,7 +407,9 @@ def _collect(
     hold, scale = changes.hold, priced.asset.scale
     debited, funding = units, priced.funding
     if funding is not None and rate is not None:
-        paid_key = (compiled.id, f"paid {funding.asset.code}")
+        if units > MAX_UNITS:
+            return invalid("data", "costs more than the ledger can hold: check the prices")
+        paid_key = carry_key(compiled.id, funding)
         before, scale = changes.carry(paid_key), funding.asset.scale
         debited, after = paid_units(units, priced.asset, funding.asset, rate, before)
         if after != before:

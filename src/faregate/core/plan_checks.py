@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from faregate.core.amounts import MAX_UNITS, AmountError, Number, plain, to_units
 from faregate.core.assets import Asset
 from faregate.core.checks import Finding, check_address, check_number
@@ -39,7 +41,10 @@ def check_fixed_price(price: FixedPrice, assets: dict[str, Asset]) -> Iterator[F
         is_sound = False
         yield finding
     if is_sound and all(pricing.asset in assets for pricing in price.pricing):
-        compiled = compile_fixed(price, assets, "", "", 0)
+        # Who pays it is checked elsewhere, and may be wrong.
+        compiled = compile_fixed(
+            structs.replace(price, funding_destination=None), assets, "", "", 0
+        )
         for index, amount in enumerate(compiled.amounts):
             if amount.units(1 if compiled.seats is None else compiled.seats) > MAX_UNITS:
                 yield f"pricing[{index}].values", "come to more than the ledger can hold"

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import REVENUE
-from faregate.core.amounts import plain, to_decimal
+from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.commitments import PlanCommitment
-from faregate.core.conversion import funding_rate, no_rate, paid_units, shown_rate
+from faregate.core.conversion import exact_units, funding_rate, no_rate, shown_rate
 from faregate.core.customers import Changes
 from faregate.core.cycles import Line, new_cycles, turn_commitment, turn_credit, turn_price
 from faregate.core.discounting import take_off, with_periods
@@ -103,7 +104,9 @@ def _advance(
         return resumed(subscription, at)
     if not terms.is_begun:
         started = begin(changes, catalog, subscription, at)
-        return started if isinstance(started, Subscription) else waiting(changes, subscription, at)
+        if isinstance(started, Subscription):
+            return started
+        return waiting(changes, subscription, at, started.detail)
     overdue = terms.overdue
     since_at = at if overdue is None else overdue.since_at
     if overdue is not None and at >= overdue.ends_at:
@@ -122,10 +125,12 @@ def tell(
     changes.notices.append(Notice(f"subscription.{topic}", data))
 
 
-def waiting(changes: Changes, subscription: Subscription, at: datetime) -> Subscription:
-    """Return a subscription whose first payment the balance does not cover: it has not begun, and
+def waiting(
+    changes: Changes, subscription: Subscription, at: datetime, detail: str
+) -> Subscription:
+    """Return a subscription that cannot pay first what its `detail` says: it has not begun, and
     begins when credit comes."""
-    tell(changes, "action_required", subscription, at)
+    tell(changes, "action_required", subscription, at, detail)
     stretches = tuple([s for s in subscription.stretches if s.from_at < at and s.to_at is not None])
     terms = structs.replace(subscription.terms, needs="payment")
     return structs.replace(subscription, terms=terms, stretches=stretches)
@@ -356,8 +361,9 @@ def charge(
     """Charge the lines of a subscription, an entry per account; or say which account cannot pay.
     `fee_id` names what somebody asked for; what is due by itself has one name for ever."""
     by_account: dict[str, list[Line]] = defaultdict(list)
+    exact: dict[str, Fraction] = defaultdict(Fraction)
     for line in lines:
-        paid = _in_paying_asset(line, catalog, at)
+        paid = _in_paying_asset(line, catalog, at, exact)
         if isinstance(paid, Short):
             return paid
         by_account[line.account_id].append(paid)
@@ -398,19 +404,28 @@ def charge(
     return None
 
 
-def _in_paying_asset(line: Line, catalog: CatalogView, at: datetime) -> Line | Short:
-    """Return a line in the asset that it is paid in, at the rate of when it was due."""
-    funding, source = line.funding, line.asset
+def _in_paying_asset(
+    line: Line, catalog: CatalogView, at: datetime, exact: dict[str, Fraction]
+) -> Line | Short:
+    """Return a line in the asset that it is paid in, at the rate of when it was due. `exact` is
+    what the lines before it come to, by account: what is rounded is their sum, so that a line and
+    what coupons take off it come to nothing where they should."""
+    funding, source, units = line.funding, line.asset, line.line.units
     if funding is None:
         return line
+    if not units:
+        return Line(line.account_id, funding.asset, line.line)
+    if abs(units) > MAX_UNITS:
+        return Short(line.account_id, 0, "it is more than the ledger can hold: check the prices")
     rate = funding_rate(funding, source.code, catalog.rates, at)
     if rate is None:
         return Short(line.account_id, 0, no_rate(source.code, funding.asset.code, at))
-    units = line.line.units
-    paid = paid_units(abs(units), source, funding.asset, rate)[0]
+    before = exact[line.account_id]
+    after = exact[line.account_id] = before + exact_units(units, source, funding.asset, rate)
     shown = structs.replace(
         line.line,
-        units=paid if units >= 0 else -paid,
+        # `round` is half-even.
+        units=round(after) - round(before),
         price_asset=source.code,
         price_units=units,
         exchange_rate=shown_rate(rate),

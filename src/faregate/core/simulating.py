@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
+from msgspec import structs
 
 from faregate.core.compiled import CompiledPrice, PricedAsset
+from faregate.core.conversion import (
+    NO_RATES,
+    Rates,
+    funding_rate,
+    in_currency,
+    no_rate,
+    paid_units,
+    shown_rate,
+)
+from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
 from faregate.core.instants import LATEST
 from faregate.core.pricing import Match, fee_units, price_event
@@ -16,27 +28,35 @@ from faregate.core.tiers import TierKey, period_from_us
 
 
 class SimulatedFee(msgspec.Struct, frozen=True):
-    """What an event would cost: `units` of the scale of `priced.asset`."""
+    """What an event would cost: `units` of the scale of `priced.asset`; where that is paid in
+    another asset, `paid_units` of the scale of `priced.funding.asset`, at this rate."""
 
     event_id: str
     compiled: CompiledPrice
     priced: PricedAsset
     match: Match
     units: int
+    paid_units: int | None = None
+    exchange_rate: Decimal | None = None
 
 
 def simulate(
-    prices: tuple[CompiledPrice, ...], events: Sequence[UsageEvent], timezone: str = "UTC"
+    prices: tuple[CompiledPrice, ...],
+    events: Sequence[UsageEvent],
+    timezone: str = "UTC",
+    rates: Rates = NO_RATES,
 ) -> tuple[list[SimulatedFee], list[str]] | Problem:
     """Price events under these prices, in each price's first asset, as a new customer's would be.
 
     Rounding carries over from event to event, and tiers count, as they do when they are booked. The
-    subscription begins with the earliest event; `timezone` is the account's.
+    subscription begins with the earliest event; `timezone` is the account's. What is in another
+    asset is converted at the rates of when each event occurred.
     """
     begins_at = min([event.occurred_at for event in events], default=LATEST)
     fees: list[SimulatedFee] = []
     warnings: list[str] = []
     carries: dict[str, int] = {}
+    left_over: dict[str, int] = {}
     counted: defaultdict[TierKey, dict[tuple[str, int], int]] = defaultdict(dict)
     for index, event in enumerate(events):
         matching = [price for price in prices if price.event_type == event.event_type]
@@ -47,12 +67,23 @@ def simulate(
             tiering = compiled.tiering
             from_us = 0
             if tiering is not None:
-                at = event.occurred_at
-                from_us = period_from_us(tiering.period, at, begins_at, timezone)
+                period = tiering.period
+                from_us = period_from_us(period, event.occurred_at, begins_at, timezone)
             counts = counted[compiled.id, from_us]
-            match = price_event(compiled, priced, event.data or {}, counts, event.costs or ())
+            at = event.occurred_at
+            costs: Sequence[Cost] = event.costs or ()
+            if compiled.counts_costs:
+                costs = in_currency(costs, priced.asset.code, rates, at)
+            match = price_event(compiled, priced, event.data or {}, counts, costs)
             if isinstance(match, Problem):
                 return match.under(f"events[{index}]")
+            funding = priced.funding
+            rate = None
+            if funding is not None and isinstance(match, Match):
+                rate = funding_rate(funding, priced.asset.code, rates, at)
+                if rate is None:
+                    missing = no_rate(priced.asset.code, funding.asset.code, at)
+                    match = f"no fee under {compiled.price.name!r}: {missing}"
             if isinstance(match, str):
                 warnings.append(f"events[{index}]: {match}")
                 continue
@@ -60,5 +91,11 @@ def simulate(
             counts[key] = counts.get(key, 0) + match.quantity
             carried = carries.get(compiled.id, 0)
             units, carries[compiled.id] = fee_units(match.numerator, priced.denominator, carried)
-            fees.append(SimulatedFee(event.id, compiled, priced, match, units))
+            fee = SimulatedFee(event.id, compiled, priced, match, units)
+            if funding is not None and rate is not None:
+                before = left_over.get(compiled.id, 0)
+                paid, left = paid_units(units, priced.asset, funding.asset, rate, before)
+                left_over[compiled.id] = left
+                fee = structs.replace(fee, paid_units=paid, exchange_rate=shown_rate(rate))
+            fees.append(fee)
     return fees, warnings

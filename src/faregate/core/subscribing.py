@@ -473,4 +473,6 @@ def _reactivate(
         terms=structs.replace(terms, needs=None, is_begun=False, has_card=True, anchor_at=None),
     )
     outcome = begin(changes, catalog, ready, now)
-    return waiting(changes, ready, now) if isinstance(outcome, Short) else outcome
+    if isinstance(outcome, Short):
+        return waiting(changes, ready, now, outcome.detail)
+    return outcome

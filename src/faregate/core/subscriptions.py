@@ -77,6 +77,8 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `granted_units` what the newest of them, and what it replaced, came to; `earlier_units` what
     other versions included for the part of the period before `from_at`.
 
+    `asset` is the price's own, where the account is in another one, which pays it converted.
+
     `off` is what discounts, by code, took off the period that was charged in advance. Of a
     commitment, `units` is the least of a whole period and `owed_units` what other versions asked
     for the part of it before `from_at`; `spent_units` are the net fees of the period under way,
@@ -101,6 +103,7 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     owed_units: int = 0
     spent_units: int = 0
     late_units: int = 0
+    asset: str | None = None
 
 
 Need = Literal["payment", "payment_method"]

@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_id
-from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
+from faregate.core.amounts import MAX_UNITS, AmountError, Number, power_of_ten, to_units
+from faregate.core.checks import check_number
 from faregate.core.conversion import no_rate, shown_rate, worth
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.given import MAX_FREE_KEYS, Id, Instant, ShortText, check_free
@@ -197,13 +198,17 @@ def _convert(
         remedy = "has no meaning beside convert_to, which has one: leave it out"
         return invalid("account_name", remedy)
     given = convert_to.exchange_rate
-    if given is not None and (not given.is_finite() or not 0 < given <= 10**18):
-        return invalid("convert_to.exchange_rate", f"is {given}: send more than 0, at most 1e18")
+    if given is not None:
+        wrong = [message for _, message in check_number("convert_to.exchange_rate", given)]
+        if wrong or not given:
+            remedy = wrong[0] if wrong else "is 0: send more than 0"
+            return invalid("convert_to.exchange_rate", remedy)
     rate = worth(catalog.rates, request.asset, target.code, now)
     rate = rate if given is None else Fraction(given)
     if rate is None:
         return invalid("convert_to.asset", no_rate(request.asset, target.code, now))
-    exact = Fraction(request.amount) * rate * 10**target.precision
+    paid = Fraction(units, power_of_ten(catalog.assets[request.asset].scale))
+    exact = paid * rate * 10**target.precision
     whole = exact.numerator // exact.denominator
     if not whole:
         return invalid("amount", f"is {request.amount}: it buys less than one unit; send more")

@@ -113,7 +113,7 @@ class UsageOperations(EngineBase):
         row = products.find_version(found, version)
         view = self._catalog.view(environment)
         compiled = self._catalog.compile(found, row, view.assets)
-        outcome = simulate(compiled, events, view.timezone)
+        outcome = simulate(compiled, events, view.timezone, view.rates)
         if isinstance(outcome, Problem):
             raise FaregateError(outcome)
         return outcome

@@ -1,9 +1,10 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
-each fee and transaction moved and in which account (a fee that was given back: nothing), what each
-event says that it cost and what it costs by its outcome, and what tiers have counted. Rows of costs
-are compared with the events that they are of. That the transfers themselves were not edited is
-proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
+each fee and transaction moved and in which account (in another asset: also at which rate; a fee
+that was given back: nothing), what each event says that it cost and what it costs by its outcome,
+and what tiers have counted. Rows of costs are compared with the events that they are of. That the
+transfers themselves were not edited is proved by their chains (`chains`), and by heads that were
+kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -34,6 +35,7 @@ from faregate.ledger.chains import (
     read_lanes,
 )
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
+from faregate.ledger.paid_fees import PaidFee, Scales, read_rate, read_scales
 from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
 from faregate.store import schema
 from faregate.store.protocol import Queries, Row, Store
@@ -160,6 +162,8 @@ class _LaneCheck:
         self._moved: dict[tuple[str, str, str], int] = defaultdict(int)
         self._counted: dict[tuple[str, str, int, str, int], int] = defaultdict(int)
         self._outcomes: dict[tuple[str, str], dict[str, int]] = {}
+        self._paid: dict[tuple[str, str], list[PaidFee]] = defaultdict(list)
+        self._scales: Scales = {}
 
     async def run(self, progress: Callable[[int], None]) -> None:
         async for row in self._pages("grants", "customer_id", "grant_id", "account_id"):
@@ -302,13 +306,14 @@ class _LaneCheck:
     async def _check_fees(self, progress: Callable[[int], None]) -> None:
         """Compare fees with what they moved, then events with their fees."""
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
-        columns = "event_id, asset, account_id, units, price_id, counted, paid_units"
+        self._scales = await read_scales(self._queries)
+        columns = "event_id, asset, account_id, units, price_id, counted, paid_units, exchange_rate"
         async for row in self._pages("fees", "fee_id", "customer_id", columns):
-            fee_id, customer_id, event_id, asset, account_id, units, price_id, counted, paid = row
+            fee_id, customer_id, event_id, asset, account_id, units, price_id, *more = row
+            counted, paid, rate = more[0], more[1], read_rate(more[2])
             self._report.fees += 1
             standing = self._outcomes.get((customer_id, event_id))
             is_given_back = standing is not None and fee_id not in standing
-            owed = units if standing is None else standing.pop(fee_id, 0)
             if counted is not None and not is_given_back:
                 tier = decode(TierCount, counted)
                 key = (customer_id, price_id, tier.from_us, asset, tier.entry)
@@ -316,11 +321,18 @@ class _LaneCheck:
             by_event[customer_id, event_id].append((fee_id, asset, units))
             computed = -self._moved.pop((customer_id, fee_id, account_id), 0)
             debited = units if paid is None else paid
+            owed = debited if standing is None else standing.pop(fee_id, 0)
             expected = 0 if is_given_back else debited
             is_known = is_given_back or owed == debited
             is_right = paid is not None or asset == _asset_of(account_id)
-            if computed != expected or not (is_known and is_right):
+            is_right = is_right and (paid is None) == (rate is None)
+            if computed != expected or not (
+                is_known and is_right and (paid is None) == (rate is None)
+            ):
                 self._report.differ("fee", customer_id, fee_id, expected, computed)
+            if paid is not None and rate is not None:
+                found = PaidFee(fee_id, asset, units, _asset_of(account_id), paid, rate)
+                self._paid[customer_id, event_id].append(found)
         for (customer_id, event_id), standing in self._outcomes.items():
             for fee_id, units in standing.items():
                 name = f"{fee_id} of {event_id}"
@@ -338,15 +350,21 @@ class _LaneCheck:
         self, start: int, end: int, by_event: dict[tuple[str, str], list[tuple[str, str, int]]]
     ) -> None:
         rows = await self._queries.fetch(
-            "SELECT seq, event_id, customer_id, first_fee_id, fee_count, fee_units, fee_asset "
-            "FROM events WHERE lane = $1 AND seq > $2 AND seq <= $3",
+            "SELECT seq, event_id, customer_id, first_fee_id, fee_count, fee_units, fee_asset, "
+            "environment_id FROM events WHERE lane = $1 AND seq > $2 AND seq <= $3",
             self._lane,
             start,
             end,
         )
         await self._check_costs(start, end)
-        for seq, event_id, customer_id, first_fee_id, count, units, asset in rows:
+        for seq, event_id, customer_id, first_fee_id, count, units, asset, environment in rows:
             self._report.events += 1
+            for paid in self._paid.pop((customer_id, event_id), ()):
+                expected = paid.expected_units(self._scales, environment)
+                if expected is not None:
+                    self._report.differ(
+                        "fee at its rate", customer_id, paid.id, paid.paid_units, expected
+                    )
             fees = by_event.pop((customer_id, event_id), [])
             if self._outcomes.pop((customer_id, event_id), None) is not None:
                 # The others were charged later, by its outcome. Ids of one event follow each other.

@@ -73,7 +73,7 @@ class SimulateUsage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class CalculatedFee(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What an event would cost under one price."""
+    """What an event would cost under one price; where it is paid in another asset, also there."""
 
     price_id: str
     price_name: str
@@ -88,6 +88,9 @@ class CalculatedFee(msgspec.Struct, omit_defaults=True, frozen=True):
     unit_price: Decimal | None = None
     volume_rate: Decimal | None = None
     package_size: Decimal | None = None
+    paid_amount: Decimal | None = None
+    paid_asset: str | None = None
+    exchange_rate: Decimal | None = None
 
 
 class SimulatedUsage(msgspec.Struct, frozen=True):
@@ -178,7 +181,10 @@ async def _simulate(call: Call) -> SimulatedUsage:
     shown = []
     for fee in fees:
         price, source = fee.compiled.price, fee.match.value.source
-        calculation = price.usage_calculation
+        calculation, funding = price.usage_calculation, fee.priced.funding
+        paid: Decimal | None = None
+        if funding is not None and fee.paid_units is not None:
+            paid = to_decimal(fee.paid_units, funding.asset.scale)
         shown.append(
             CalculatedFee(
                 price_id=fee.compiled.id,
@@ -194,6 +200,9 @@ async def _simulate(call: Call) -> SimulatedUsage:
                 unit_price=source.unit_price,
                 volume_rate=source.volume_rate,
                 package_size=source.package_size,
+                paid_amount=paid,
+                paid_asset=None if funding is None else funding.asset.code,
+                exchange_rate=fee.exchange_rate,
             )
         )
     return SimulatedUsage(shown, warnings)

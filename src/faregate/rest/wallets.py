@@ -50,6 +50,16 @@ class GrantPage(msgspec.Struct, frozen=True):
     offset: int
 
 
+class ConvertedFrom(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What was paid, or what a fee is, in its own asset; one of that is `exchange_rate` of the
+    account's."""
+
+    asset: str
+    amount: Decimal
+    exchange_rate: Decimal
+    is_rounded_down: bool | None = None
+
+
 class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
     """An adjustment (`amount` is signed: what the account gained) or a fee (what was taken); that
     of a subscription has `lines`."""
@@ -64,6 +74,7 @@ class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
     description: str | None = None
     metadata: dict[str, str] | None = None
     lines: list[ShownFeeLine] | None = None
+    converted_from: ConvertedFrom | None = None
 
 
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -146,7 +157,13 @@ async def _transaction(call: Call) -> Transaction:
         paid_in = fee.account_id.rpartition(":")[2]
         amount = to_decimal(fee.debited_units, assets[paid_in].scale)
         at = found.created_at
-        return Transaction(fee.id, "fee", fee.account_id, paid_in, amount, at, at)
+        source: ConvertedFrom | None = None
+        if fee.exchange_rate is not None:
+            of = to_decimal(fee.units, assets[fee.asset].scale)
+            source = ConvertedFrom(fee.asset, of, fee.exchange_rate)
+        return Transaction(
+            fee.id, "fee", fee.account_id, paid_in, amount, at, at, converted_from=source
+        )
     if isinstance(found, SettledHold):
         asset = found.account_id.rpartition(":")[2]
         amount, at = to_decimal(-found.units, assets[asset].scale), found.created_at
@@ -171,7 +188,7 @@ async def _transaction(call: Call) -> Transaction:
         return Transaction(found.id, "fee", found.account_id, asset, amount, at, at, said)
     request, is_adjustment = found.request, found.kind == "adjustment"
     units = found.units if is_adjustment else -found.units
-    asset = found.account_id.rpartition(":")[2]
+    asset, converted = found.account_id.rpartition(":")[2], found.converted
     return Transaction(
         found.id,
         "adjustment" if is_adjustment else "fee",
@@ -182,6 +199,11 @@ async def _transaction(call: Call) -> Transaction:
         found.created_at,
         request.description,
         request.metadata,
+        converted_from=None
+        if converted is None
+        else ConvertedFrom(
+            request.asset, request.amount, converted.rate, converted.is_rounded_down
+        ),
     )
 
 
