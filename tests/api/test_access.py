@@ -44,6 +44,7 @@ OPERATIONS = {
     ("GET", "/v1/products/{product_id}"): EVERYBODY,
     ("POST", "/v1/products/{product_id}"): ADMIN,
     ("GET", "/v1/products/{product_id}/{version}"): EVERYBODY,
+    ("GET", "/v1/products/{product_id}/{version}/diff"): EVERYBODY,
     ("PATCH", "/v1/products/{product_id}/{version}"): ADMIN,
     ("DELETE", "/v1/products/{product_id}/{version}"): ADMIN,
     ("DELETE", "/v1/products/{product_id}"): ADMIN,

@@ -191,3 +191,11 @@ class ProductVersion(msgspec.Struct, frozen=True):
     entitlements: tuple[Entitlement, ...]
     status: Status
     is_default: bool
+
+
+class VersionDiff(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """What version `to` has changed of version `from_`, in sentences; nothing if they are equal."""
+
+    from_: int
+    to: int
+    changes: list[str]
