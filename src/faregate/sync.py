@@ -98,6 +98,7 @@ class SyncEngine:
     archive_version = _sync(Engine.archive_version)
     delete_product = _sync(Engine.delete_product)
     list_subscribers = _sync(Engine.list_subscribers)
+    migrate_subscribers = _sync(Engine.migrate_subscribers)
     create_limit = _sync(Engine.create_limit)
     list_limits = _sync(Engine.list_limits)
     get_limit = _sync(Engine.get_limit)
