@@ -20,6 +20,8 @@ from tests.api.caller import (
 )
 from tests.api.conftest import READ_KEY, RunningServer
 
+from faregate.engine import migrating
+
 MIGRATE = "products/plan/subscribers/migrate"
 
 
@@ -207,6 +209,22 @@ def test_with_the_renewal_all_are_arranged_to_move_and_a_repeat_is_harmless(me: 
     ]
     # Nothing was charged: it counts with the renewal.
     assert [me.available(customer) for customer in customers] == money
+
+
+def test_one_call_tries_so_many_and_the_next_goes_on(
+    me: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan(me, FIRST, SECOND)
+    monkeypatch.setattr(migrating, "MAX_TRIED", 2)
+    for name in ("Ada", "Bob", "Cleo", "Dan", "Eve"):
+        subscriber(me, name)
+    counted = []
+    for _ in range(4):
+        answer = done(me, to_version=2)
+        counted.append((answer["moved"], answer["already_there"], answer["total"]))
+    # Those who are there already are counted as far as the call goes.
+    assert [moved for moved, _, _ in counted] == [2, 2, 1, 0]
+    assert counted[-1] == (0, 5, 5)
 
 
 def on_a_clock(me: Caller) -> dict[str, Any]:
