@@ -259,6 +259,8 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("DELETE", f"{SUBSCRIPTION}/discounts/{{coupon_code}}"): refused,
         ("DELETE", "/coupons/{coupon_code}"): refused,
         ("GET", "/products/{product_id}/subscribers"): refused,
+        ("GET", "/products/{product_id}/{version}/diff"): refused,
+        ("POST", "/products/{product_id}/subscribers/migrate"): [Try("refused", {"to_version": 1})],
         ("DELETE", "/products/{product_id}/{version}"): refused,
         ("DELETE", "/products/{product_id}"): refused,
         ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],

@@ -165,6 +165,14 @@ class VersionReference(msgspec.Struct, frozen=True):
     status: Status
 
 
+class VersionDiff(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """What version `to` has changed of version `from_`, in sentences; nothing if they are equal."""
+
+    from_: int
+    to: int
+    changes: list[str]
+
+
 class DefaultVersion(msgspec.Struct, frozen=True):
     """A product's default version; of a product without one, its newest draft."""
 

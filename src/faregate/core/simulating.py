@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 import msgspec
@@ -40,19 +41,30 @@ class SimulatedFee(msgspec.Struct, frozen=True):
     exchange_rate: Decimal | None = None
 
 
+def first_asset(compiled: CompiledPrice) -> PricedAsset:
+    """Return the asset in which somebody pays who has no account yet."""
+    return compiled.assets[0]
+
+
 def simulate(
     prices: tuple[CompiledPrice, ...],
     events: Sequence[UsageEvent],
     timezone: str = "UTC",
     rates: Rates = NO_RATES,
+    *,
+    begins_at: datetime | None = None,
+    choose: Callable[[CompiledPrice], PricedAsset] = first_asset,
+    is_lenient: bool = False,
 ) -> tuple[list[SimulatedFee], list[str]] | Problem:
-    """Price events under these prices, in each price's first asset, as a new customer's would be.
+    """Price events under these prices, as a new customer's would be.
 
     Rounding carries over from event to event, and tiers count, as they do when they are booked. The
-    subscription begins with the earliest event; `timezone` is the account's. What is in another
-    asset is converted at the rates of when each event occurred.
+    subscription begins with the earliest event, unless it says when; `timezone` is the account's;
+    `choose` says in which asset a price is paid. What is in another asset is converted at the rates
+    of when each event occurred. Where it `is_lenient`, what would be refused is a warning.
     """
-    begins_at = min([event.occurred_at for event in events], default=LATEST)
+    if begins_at is None:
+        begins_at = min([event.occurred_at for event in events], default=LATEST)
     fees: list[SimulatedFee] = []
     warnings: list[str] = []
     carries: dict[str, int] = {}
@@ -63,7 +75,7 @@ def simulate(
         if not matching:
             warnings.append(f"events[{index}]: no price for event_type={event.event_type}")
         for compiled in matching:
-            priced = compiled.assets[0]
+            priced = choose(compiled)
             tiering = compiled.tiering
             from_us = 0
             if tiering is not None:
@@ -76,7 +88,9 @@ def simulate(
                 costs = in_currency(costs, priced.asset.code, rates, at)
             match = price_event(compiled, priced, event.data or {}, counts, costs)
             if isinstance(match, Problem):
-                return match.under(f"events[{index}]")
+                if not is_lenient:
+                    return match.under(f"events[{index}]")
+                match = f"is refused: {match.detail}"
             funding = priced.funding
             rate = None
             if funding is not None and isinstance(match, Match):

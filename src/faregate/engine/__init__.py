@@ -18,6 +18,7 @@ from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
+from faregate.engine.migrating import MigrationOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -41,6 +42,7 @@ class Engine(
     HoldOperations,
     InsightOperations,
     LimitOperations,
+    MigrationOperations,
     VendorOperations,
     WalletOperations,
     WorkOperations,

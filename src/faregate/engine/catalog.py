@@ -19,8 +19,10 @@ from faregate.catalog.types import (
     QuoteAsset,
     UpdateVersion,
     VersionCreated,
+    VersionDiff,
 )
 from faregate.core.codec import checked
+from faregate.core.differences import Offer, differences
 from faregate.core.limits import check_timezone
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import RenewalRules
@@ -195,6 +197,21 @@ class CatalogOperations(EngineBase):
         """Return one version of a product."""
         found = products.find_product(self._catalog, await self._look(context), product)
         return products.show_version(found, products.find_version(found, version))
+
+    async def diff_versions(
+        self,
+        product: str,
+        version: VersionName,
+        against: VersionName,
+        *,
+        context: AccountContext | None = None,
+    ) -> VersionDiff:
+        """Say what a version has changed of another one (`against`). Raises 404."""
+        found = products.find_product(self._catalog, await self._look(context), product)
+        after, before = [products.find_version(found, name) for name in (version, against)]
+        old = Offer(before.prices, before.entitlements)
+        changes = differences(old, Offer(after.prices, after.entitlements))
+        return VersionDiff(before.version, after.version, changes)
 
     async def list_products(
         self,

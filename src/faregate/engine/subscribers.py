@@ -15,6 +15,7 @@ from faregate.core.subscriptions import in_force
 from faregate.customers import directory
 from faregate.engine.base import EngineBase, Page
 from faregate.ledger import reading, subscribers
+from faregate.ledger.subscribers import Chosen
 from faregate.platform.environments import AccountContext
 
 
@@ -48,7 +49,7 @@ class SubscriberOperations(EngineBase):
         environment = await self._look(context)
         found = products.find_product(self._catalog, environment, product)
         rows, total = await subscribers.list_subscribers(
-            self._store, found.id, self._clock(), limit, offset
+            self._store, Chosen(found.id, self._clock()), limit, offset
         )
         view = self._catalog.view(environment)
         states = await reading.read_customers(

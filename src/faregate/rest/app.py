@@ -28,6 +28,7 @@ from faregate.rest import (
     holds,
     insights,
     limits,
+    migrating,
     outcomes,
     recording,
     revenue,
@@ -49,6 +50,7 @@ VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
     # Before those of one customer: `stats` is no id.
+    *migrating.OPERATIONS,
     *insights.OPERATIONS,
     *customers.OPERATIONS,
     *subscriptions.OPERATIONS,

@@ -22,6 +22,7 @@ from faregate.catalog.types import (
     QuoteAsset,
     UpdateVersion,
     VersionCreated,
+    VersionDiff,
 )
 from faregate.core.amounts import to_decimal
 from faregate.core.prices import Key
@@ -100,8 +101,17 @@ class SimulatedUsage(msgspec.Struct, frozen=True):
     warnings: list[str]
 
 
+class DiffQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which version it is compared with: a number or `default`."""
+
+    against: Key = "default"
+
+
 def _version(call: Call) -> Any:
-    text = call.path["version"]
+    return _named(call.path["version"])
+
+
+def _named(text: str) -> Any:
     if text == "default":
         return "default"
     if text.isascii() and text.isdecimal() and len(text) < 10:
@@ -165,6 +175,15 @@ async def _create_version(call: Call) -> VersionCreated:
 async def _get_version(call: Call) -> ProductVersion:
     return await call.engine.get_version(
         call.path["product_id"], _version(call), context=call.context
+    )
+
+
+async def _diff(call: Call) -> VersionDiff:
+    return await call.engine.diff_versions(
+        call.path["product_id"],
+        _version(call),
+        _named(call.query.against),
+        context=call.context,
     )
 
 
@@ -370,6 +389,17 @@ OPERATIONS = (
         "Get a version, by number or `default`",
         READ,
         answer=ProductVersion,
+        errors=(404,),
+    ),
+    Operation(
+        "GET",
+        "/products/{product_id}/{version}/diff",
+        _diff,
+        "Products",
+        "Say what a version has changed of another one, in words",
+        READ,
+        query=DiffQuery,
+        answer=VersionDiff,
         errors=(404,),
     ),
     Operation(
