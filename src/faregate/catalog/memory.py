@@ -23,7 +23,7 @@ from faregate.core.subscriptions import (
     CompiledVersion,
     RenewalRules,
 )
-from faregate.store.protocol import Rows, Store
+from faregate.store.protocol import Row, Rows, Store
 
 Plans = tuple[tuple[PlanPrice, ...], tuple[PlanCredit, ...]]
 """A version's fixed prices and entitlements."""
@@ -56,6 +56,18 @@ class ProductRow(msgspec.Struct, frozen=True):
             return None
         row = self.versions.get(self.defaults[-1][1])
         return None if row is None or row.status == "archived" else row.version
+
+
+def read_version(row: Row) -> VersionRow:
+    """Read (version, status, prices, entitlements, created_at)."""
+    version, status, prices, entitlements, created_at = row
+    return VersionRow(
+        version,
+        status,
+        decode(tuple[Price, ...], prices),
+        decode(tuple[Entitlement, ...], entitlements),
+        from_us(created_at),
+    )
 
 
 class CatalogMemory:
@@ -99,17 +111,11 @@ class CatalogMemory:
         ):
             assets[environment_id][code] = custom_asset(code, name, decimals, label, symbol)
         versions: dict[str, dict[int, VersionRow]] = defaultdict(dict)
-        for product_id, version, status, prices, entitlements, created_at in await fetch(
+        for product_id, *row in await fetch(
             "SELECT product_id, version, status, prices, entitlements, created_at "
             "FROM product_versions ORDER BY product_id, version"
         ):
-            versions[product_id][version] = VersionRow(
-                version,
-                status,
-                decode(tuple[Price, ...], prices),
-                decode(tuple[Entitlement, ...], entitlements),
-                from_us(created_at),
-            )
+            versions[product_id][row[0]] = read_version(row)
         defaults: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
         for product_id, from_at, version in await fetch(
             "SELECT product_id, from_at, version FROM product_defaults ORDER BY from_at"
