@@ -1,9 +1,8 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
-each fee and transaction moved and in which account, what each event says that it cost, and what
-tiers have counted. That
-the transfers themselves were not edited is proved by their chains (`chains`), and by heads that
-were kept elsewhere (`heads`).
+each fee and transaction moved and in which account, what each event says that it cost, what tiers
+have counted, and whom a product lists as its subscribers. That the transfers themselves were not
+edited is proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -33,6 +32,7 @@ from faregate.ledger.chains import (
 )
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
 from faregate.ledger.rows import KeptHold
+from faregate.ledger.subscriber_check import wrong_subscribers
 from faregate.store.protocol import Queries, Row, Store
 from faregate.store.schema import first_seq
 
@@ -169,6 +169,8 @@ class _LaneCheck:
         await self._check_fees(lambda done: progress(count + done))
         await self._check_tiers()
         await self._check_transactions()
+        async for wrong in wrong_subscribers(self._queries, self._lane):
+            self._report.differ(*wrong)
         for (customer_id, reference, _), units in self._moved.items():
             self._report.differ("transfers without a cause", customer_id, reference, 0, units)
 
