@@ -88,6 +88,7 @@ class SyncEngine:
     get_product = _sync(Engine.get_product)
     get_version = _sync(Engine.get_version)
     list_products = _sync(Engine.list_products)
+    compare_versions = _sync(Engine.compare_versions)
     archive_version = _sync(Engine.archive_version)
     delete_product = _sync(Engine.delete_product)
     list_subscribers = _sync(Engine.list_subscribers)

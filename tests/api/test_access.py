@@ -44,6 +44,7 @@ OPERATIONS = {
     ("DELETE", "/v1/products/{product_id}/{version}"): ADMIN,
     ("DELETE", "/v1/products/{product_id}"): ADMIN,
     ("GET", "/v1/products/{product_id}/subscribers"): READ_ALL,
+    ("GET", "/v1/products/{product_id}/{version}/diff"): EVERYBODY,
     ("POST", "/v1/products/{product_id}/{version}/simulate-usage"): EVERYBODY,
     ("POST", "/v1/customers"): ADMIN,
     ("GET", "/v1/customers"): READ_ALL,

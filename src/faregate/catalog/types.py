@@ -180,6 +180,14 @@ class Product(msgspec.Struct, frozen=True):
     versions: list[VersionReference]
 
 
+class VersionChanges(msgspec.Struct, frozen=True, rename={"from_version": "from"}):
+    """What has changed from one version to another: a sentence each."""
+
+    from_version: int
+    to: int
+    changes: list[str]
+
+
 class ProductVersion(msgspec.Struct, frozen=True):
     """One version of a product."""
 

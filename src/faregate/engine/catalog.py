@@ -18,9 +18,11 @@ from faregate.catalog.types import (
     ProductVersion,
     QuoteAsset,
     UpdateVersion,
+    VersionChanges,
     VersionCreated,
 )
 from faregate.core.codec import checked
+from faregate.core.differences import Offer, differences
 from faregate.core.limits import check_timezone
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import RenewalRules
@@ -195,6 +197,25 @@ class CatalogOperations(EngineBase):
         """Return one version of a product."""
         found = products.find_product(self._catalog, await self._look(context), product)
         return products.show_version(found, products.find_version(found, version))
+
+    async def compare_versions(
+        self,
+        product: str,
+        version: VersionName,
+        against: VersionName,
+        *,
+        context: AccountContext | None = None,
+    ) -> VersionChanges:
+        """Say in words what a version changes `against` another one. Raises 404."""
+        environment = await self._look(context)
+        found = products.find_product(self._catalog, environment, product)
+        before, after = products.find_version(found, against), products.find_version(found, version)
+        changes = differences(
+            Offer(before.prices, before.entitlements),
+            Offer(after.prices, after.entitlements),
+            self._catalog.view(environment).assets,
+        )
+        return VersionChanges(before.version, after.version, changes)
 
     async def list_products(
         self,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
+from faregate.catalog.products import VersionName
 from faregate.catalog.types import (
     AddAssetRate,
     AssetCreated,
@@ -21,11 +21,12 @@ from faregate.catalog.types import (
     ProductVersion,
     QuoteAsset,
     UpdateVersion,
+    VersionChanges,
     VersionCreated,
 )
 from faregate.core.amounts import to_decimal
 from faregate.core.prices import Key
-from faregate.core.problems import NOT_FOUND, FaregateError, Problem
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
 from faregate.customers.wire import Events
 from faregate.engine import Page, ProductSubscriber
 from faregate.rest.operations import (
@@ -97,13 +98,24 @@ class SimulatedUsage(msgspec.Struct, frozen=True):
     warnings: list[str]
 
 
-def _version(call: Call) -> Any:
-    text = call.path["version"]
+class DifferenceQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which version another one is compared with: a number, or `default`."""
+
+    against: Key = "default"
+
+
+def _read_version(text: str) -> VersionName | None:
     if text == "default":
         return "default"
-    if text.isascii() and text.isdecimal() and len(text) < 10:
-        return int(text)
-    raise FaregateError(Problem(NOT_FOUND, f"there is no version {text!r}: name a number"))
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _version(call: Call) -> VersionName:
+    text = call.path["version"]
+    version = _read_version(text)
+    if version is None:
+        raise FaregateError(Problem(NOT_FOUND, f"there is no version {text!r}: name a number"))
+    return version
 
 
 async def _create_asset(call: Call) -> AssetCreated:
@@ -162,6 +174,16 @@ async def _create_version(call: Call) -> VersionCreated:
 async def _get_version(call: Call) -> ProductVersion:
     return await call.engine.get_version(
         call.path["product_id"], _version(call), context=call.context
+    )
+
+
+async def _compare(call: Call) -> VersionChanges:
+    version, text = _version(call), call.query.against
+    against = _read_version(text)
+    if against is None:
+        raise FaregateError(invalid("against", f"is {text!r}: name a number, or default"))
+    return await call.engine.compare_versions(
+        call.path["product_id"], version, against, context=call.context
     )
 
 
@@ -373,6 +395,17 @@ OPERATIONS = (
         204,
         body=UpdateVersion,
         errors=(404, 409),
+    ),
+    Operation(
+        "GET",
+        "/products/{product_id}/{version}/diff",
+        _compare,
+        "Products",
+        "Say in words what a version changes against another one",
+        READ,
+        query=DifferenceQuery,
+        answer=VersionChanges,
+        errors=(404,),
     ),
     Operation(
         "POST",
