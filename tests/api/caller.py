@@ -16,7 +16,7 @@ from tests.api.conftest import TEST_KEY, RunningServer
 
 USD = "default:USD"
 SOLD = "products/tokens"
-LISTS = ("products", "customers", "events", "assets", "limits", "vendors")
+LISTS = ("products", "customers", "events", "assets", "limits", "vendors", "coupons")
 
 
 class Answer(NamedTuple):

@@ -35,6 +35,16 @@ OPERATIONS = {
     ("POST", "/v1/vendors"): ADMIN,
     ("GET", "/v1/vendors"): READ_ALL,
     ("GET", "/v1/vendors/{vendor_id}"): READ_ALL,
+    ("GET", "/v1/vendors/{vendor_id}/stats"): READ_ALL,
+    ("GET", "/v1/customers/stats"): READ_ALL,
+    ("GET", "/v1/customers/{customer_id}/stats"): READ_ALL,
+    ("GET", "/v1/stats"): READ_ALL,
+    ("POST", "/v1/coupons"): ADMIN,
+    ("GET", "/v1/coupons"): READ_ALL,
+    ("GET", "/v1/coupons/{coupon_code}"): READ_ALL,
+    ("DELETE", "/v1/coupons/{coupon_code}"): ADMIN,
+    ("POST", f"{SUBSCRIPTION}/discounts"): ADMIN,
+    ("DELETE", f"{SUBSCRIPTION}/discounts/{{coupon_code}}"): ADMIN,
     ("POST", "/v1/products"): ADMIN,
     ("GET", "/v1/products"): EVERYBODY,
     ("GET", "/v1/products/{product_id}"): EVERYBODY,
@@ -231,6 +241,7 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     names["clock_id"] = me.made("test-clocks", clock)["id"]
     names["vendor_id"] = me.made("vendors", {"name": "Acme"})["id"]
     names["connected_account_id"] = "acc_nobody"
+    names["coupon_code"] = me.made("coupons", {"code": "HALF", "percent": 50})["code"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -252,6 +263,7 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
         "resume": {},
         "cancel": {},
         "reactivate": {},
+        "discounts": {"coupon": "HALF"},
         "advance": {"to": "2026-02-01T00:00:00Z"},
         "block": {},
         "unblock": {},

@@ -66,7 +66,7 @@ def test_a_path_that_is_not_there_is_a_problem_document(me: Caller, path: str) -
         ("/v1/events", "GET, POST"),
         ("/v1/customers/c", "GET, PATCH"),
         ("/v1/customers/c/wallet", "GET"),
-        ("/v1/products/p/1", "GET, PATCH"),
+        ("/v1/products/p/1", "DELETE, GET, PATCH"),
         ("/v1/accounts/self", "GET, PATCH"),
         ("/healthz", "GET, HEAD"),
         ("/openapi.json", "GET, HEAD"),

@@ -32,6 +32,10 @@ BODIES: dict[str, tuple[Any, Any]] = {
         {"products": [{"code": "tokens"}]},
         {"products": [{"code": "tokens", "version": 1}]},
     ),
+    "coupons": (
+        {"code": "HALF", "percent": 50},
+        {"code": "HALF", "percent": 51},
+    ),
     "limits": (
         {"amount": 1000, "period": "day", "asset": "USD"},
         {"amount": 1000, "period": "week", "asset": "USD"},
@@ -44,7 +48,9 @@ BODIES: dict[str, tuple[Any, Any]] = {
 
 
 def _how_many(me: Caller, customer_id: str) -> list[int]:
-    counts = [me.get(path).body["total_count"] for path in ("assets", "products", "customers")]
+    counts = [
+        me.get(path).body["total_count"] for path in ("assets", "products", "customers", "coupons")
+    ]
     limits = me.get(f"customers/{customer_id}/limits?limit=100").body["items"]
     counts += [me.get("limits").body["total_count"], sum(one["is_own"] for one in limits)]
     versions = len(me.get("products/tokens").body["versions"])

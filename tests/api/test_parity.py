@@ -16,9 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs/api-parity.md"
 NUMBER = 987654
 NOT_YET = {
     "billing_portal": "there is no portal yet",
-    "customers": "statistics are yet to come",
     "top_ups": "payments are yet to come: credit wallets by adjustments",
-    "vendors_vendors_ops": "statistics are yet to come",
     "webhooks_webhooks": "webhooks are yet to come",
 }
 """Why an operation, or all that is missing of a group, is not there."""

@@ -16,15 +16,20 @@ from tests.core.builders import (
     product,
     record,
     value,
+    volume_price,
 )
 
 from faregate.core.amounts import Number, plain, to_decimal
+from faregate.core.commitments import compile_commitment
 from faregate.core.customers import CustomerState
 from faregate.core.decide import CatchUp, Command
+from faregate.core.discounts import WHOLE, Coupon, Discount
+from faregate.core.events import EventResult
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.plans import compile_credit, compile_fixed
 from faregate.core.prices import (
     BalanceCollection,
+    Commitment,
     Entitlement,
     EntitlementAccounting,
     EntitlementLifecycle,
@@ -129,16 +134,61 @@ def credits(
     )
 
 
-def version(number: int, *items: FixedPrice | Entitlement, id: str = PLAN) -> CompiledVersion:
-    """Compile a version of the plan; it also has a usage price of one POINT a call."""
+def commitment(
+    least: str | None = None,
+    most: str | None = None,
+    every: str = "month",
+    *,
+    types: tuple[str, ...] | None = None,
+    asset: str = "USD",
+    id: str = "cmt_one",
+) -> Commitment:
+    """Make a commitment."""
+    numbers = [None if amount is None else Number(amount) for amount in (least, most)]
+    return Commitment(id, asset, Recurrence(every), *numbers, types, id)  # type: ignore[arg-type]
+
+
+def coupon(
+    percent: str | None = None,
+    amount: str | None = None,
+    periods: int | None = None,
+    *,
+    code: str = "ONE",
+    asset: str = "USD",
+    products: tuple[str, ...] | None = None,
+) -> Coupon:
+    """Make a coupon of a percentage, or of an amount per period."""
+    if percent is not None:
+        part = int(Number(percent) * WHOLE / 100)
+        return Coupon(code, None, part, periods=periods, products=products)
+    scale = ASSETS[asset].scale
+    units = int(Number(amount or "0") * 10**scale)
+    return Coupon(code, None, 0, units, asset, scale, periods, products)
+
+
+def given(*coupons: Coupon, since: str) -> tuple[Discount, ...]:
+    """Return the discounts of a subscription that begins with these coupons."""
+    return tuple([Discount(one, at(since)) for one in coupons])
+
+
+def version(
+    number: int, *items: FixedPrice | Entitlement | Commitment, id: str = PLAN
+) -> CompiledVersion:
+    """Compile a version of the plan; it also has usage prices of one POINT a call, and of one USD
+    for each unit of volume of `tokens` and of `images`."""
     of = (ASSETS, id, id.removeprefix("prp_"), number)
     calls = price(value(unit_price="1"), asset="POINTS", id=f"prc_use{number}")
-    usage = product({number: (calls,)}, id=id)
+    by_volume = [
+        volume_price("1", event_type=name, id=f"prc_{name}{number}")
+        for name in ("tokens", "images")
+    ]
+    usage = product({number: (calls, *by_volume)}, id=id)
     return CompiledVersion(
         number,
         usage.versions[number].prices,
         tuple([compile_fixed(i, *of) for i in items if isinstance(i, FixedPrice)]),
         tuple([compile_credit(i, *of) for i in items if isinstance(i, Entitlement)]),
+        tuple([compile_commitment(i, *of) for i in items if isinstance(i, Commitment)]),
     )
 
 
@@ -146,6 +196,7 @@ def shop(
     *versions: CompiledVersion,
     renewals: RenewalRules = RENEWALS,
     defaults: tuple[tuple[str, int], ...] = (("2000-01-01", 1),),
+    coupons: tuple[Coupon, ...] = (),
 ) -> CatalogView:
     """Make a catalog that sells the plan in these versions."""
     plan = CompiledProduct(
@@ -157,7 +208,11 @@ def shop(
         tuple([number for _, number in defaults]),
     )
     prices = {p.id: p for v in versions for found in v.prices.values() for p in found}
-    return CatalogView(1, ASSETS, {PLAN: plan}, prices, renewals=renewals)
+    offers = {one.code: one for one in coupons}
+    products = {PLAN: plan}
+    return CatalogView(
+        1, ASSETS, products, prices, renewals=renewals, coupons=offers, has_reductions=True
+    )
 
 
 class Life:
@@ -220,6 +275,13 @@ class Life:
         for _ in range(calls):
             self._made += 1
             self.do(record(event(f"use {self._made}", at(when))), when)
+
+    def spend(self, volume: str, when: str, event_type: str = "tokens") -> EventResult:
+        """Use a volume, one USD for each unit; returns what became of it."""
+        self._made += 1
+        one = event(f"use {self._made}", at(when), event_type, volume=Number(volume))
+        booked: EventResult = self.do(record(one), when).results[0]
+        return booked
 
     def move(self, number: int | None, when: str, **options: Any) -> SubscriptionsChanged:
         """Move to another version of the plan."""

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, custom_asset
 from faregate.core.codec import decode, encode
+from faregate.core.credit_differences import CREDIT_FIELDS
 from faregate.core.differences import Offer, differences
-from faregate.core.plan_differences import _CREDIT_FIELDS, _FIXED_FIELDS
+from faregate.core.plan_differences import COMMITMENT_FIELDS, FIXED_FIELDS
 from faregate.core.prices import (
+    Commitment,
     Entitlement,
     FixedPrice,
     Price,
@@ -24,7 +26,7 @@ from faregate.core.prices import (
     UsageBasedPrice,
     UsageCalculation,
 )
-from faregate.core.usage_differences import _CALCULATION_FIELDS, _USAGE_FIELDS, _VALUE_FIELDS
+from faregate.core.usage_differences import CALCULATION_FIELDS, USAGE_FIELDS, VALUE_FIELDS
 from faregate.core.wording import Priced, change, digits, percentage
 
 ASSETS = {**CURRENCIES, "GEMS": custom_asset("GEMS", "Gems", 0)}
@@ -114,12 +116,25 @@ def credit(amount: int = 100, refresh: Any = "expire_and_replace", **more: Any) 
     }
 
 
+def committed(minimum: int | None = 10, maximum: int | None = None, **more: Any) -> dict[str, Any]:
+    bounds = {"minimum": minimum, "maximum": maximum}
+    return {
+        "name": "Promise",
+        "asset": "USD",
+        "recurring": {"interval": "month"},
+        **{key: bound for key, bound in bounds.items() if bound is not None},
+        **more,
+    }
+
+
 def offer(*listed: dict[str, Any]) -> Offer:
     prices = [item for item in listed if "pricing" in item]
-    entitlements = [item for item in listed if "pricing" not in item]
+    entitlements = [item for item in listed if "purpose" in item]
+    commitments = [item for item in listed if "recurring" in item]
     return Offer(
         decode(tuple[Price, ...], encode(prices)),
         decode(tuple[Entitlement, ...], encode(entitlements)),
+        decode(tuple[Commitment, ...], encode(commitments)),
     )
 
 
@@ -549,6 +564,35 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]] =
         [credit(asset="USD")],
         [f"{E}: 100 GEMS each month → 100.00 USD each month"],
     ),
+    # commitments
+    "minimum of a month": (
+        [committed(10)],
+        [committed(15)],
+        ["Promise: at least 10.00 → 15.00 USD each month (+50.0%)"],
+    ),
+    "cap of a month": (
+        [committed(10)],
+        [committed(10, 100)],
+        ["Promise: now at most 100.00 USD each month"],
+    ),
+    "minimum of a year": (
+        [committed(10)],
+        [committed(10, recurring={"interval": "year"})],
+        ["Promise: at least 10.00 USD each month → 10.00 USD each year"],
+    ),
+    "commitment to some use": (
+        [committed(10)],
+        [committed(10, event_types=["b", "a"])],
+        ["Promise: counts events of type a, b instead of all use"],
+    ),
+    "commitment added": (
+        [],
+        [committed(10, 20)],
+        [
+            'Added "Promise": at least 10.00 USD each month '
+            "and at most 20.00 USD each month for all use"
+        ],
+    ),
 }
 
 
@@ -575,11 +619,12 @@ def test_what_changed_one_way_changes_back_as_well(case: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "known"),
     [
-        (UsageBasedPrice, _USAGE_FIELDS),
-        (UsageCalculation, _CALCULATION_FIELDS),
-        (PriceValue, _VALUE_FIELDS),
-        (FixedPrice, _FIXED_FIELDS),
-        (Entitlement, _CREDIT_FIELDS),
+        (UsageBasedPrice, USAGE_FIELDS),
+        (UsageCalculation, CALCULATION_FIELDS),
+        (PriceValue, VALUE_FIELDS),
+        (FixedPrice, FIXED_FIELDS),
+        (Entitlement, CREDIT_FIELDS),
+        (Commitment, COMMITMENT_FIELDS),
     ],
 )
 def test_only_fields_that_there_are_have_words_of_their_own(kind: Any, known: Any) -> None:

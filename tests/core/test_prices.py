@@ -160,8 +160,8 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (
         FLAT,
         {"funding_destination": {"address": "x"}},
-        "funding_destination",
-        "not available yet",
+        "funding_destination.address",
+        "not an account",
     ),
     (FLAT, {"pricing.0.asset": "XYZ"}, "pricing[0].asset", "unknown"),
     (

@@ -26,10 +26,13 @@ from faregate.core.simulating import simulate
 
 PAGE = (Path(__file__).parents[2] / "docs/prices.md").read_text()
 BLOCKS = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
-EXAMPLE, MARKUP, TIERED = [json.loads(text) for text in BLOCKS]
+EXAMPLE, MARKUP, TIERED, FREE = [json.loads(text) for text in BLOCKS]
 ROWS = re.findall(
     r"^\| ([\d,]+) tokens \| .*\*\*([\d.]+)\*\* \| .*\*\*([\d.]+)\*\* \|$", PAGE, re.M
 )
+
+
+FREE_ROWS = re.findall(r"^\| ([\d,]+) tokens \| [\d,]+ \| .*\*\*([\d.]+)\*\* \|$", PAGE, re.M)
 
 
 def costs(source: dict[str, Any], events: list[UsageEvent]) -> list[Fraction]:
@@ -50,6 +53,15 @@ def test_the_example_of_tiers_costs_what_the_table_says(model: str, column: int)
     ]
     expected = [Fraction(row[column]) for row in ROWS]
     assert costs({**TIERED, "pricing_model": model}, events) == expected
+
+
+def test_the_example_of_a_free_allowance_costs_what_the_table_says() -> None:
+    assert len(FREE_ROWS) == 3
+    events = [
+        event(f"e{n}", T0, "llm_call", tokens=int(row[0].replace(",", "")))
+        for n, row in enumerate(FREE_ROWS)
+    ]
+    assert costs(FREE, events) == [Fraction(row[1]) for row in FREE_ROWS]
 
 
 def test_the_example_of_a_markup_is_a_price() -> None:

@@ -135,3 +135,64 @@ def test_a_product_that_is_gone_gets_no_version_any_more(database_url: str):
             assert await statuses(engine) == {1: "published"}
 
     tell(story())
+
+
+def test_what_the_lane_refuses_reaches_the_caller_and_leaves_nothing(database_url: str):
+    async def story() -> None:
+        async with (
+            Engine.open(database_url, clock=Clock()) as engine,
+            Engine.open(database_url, clock=Clock(), serves=False) as other,
+        ):
+            await sell_tokens(engine)
+            await make_version(engine, "2")
+            ada = await make_customer(engine, None)
+            subscription_id = (await engine.list_subscriptions(ada))[0].id
+            await other.get_product("tokens")
+            # The one that serves does not know yet.
+            await other.archive_version("tokens", 1)
+            request = CreateSubscription([SubscribedProduct(code="tokens", version=1)])
+            for sent in (
+                engine.create_customer(FIRST, idempotency_key="customer"),
+                engine.create_customer(FIRST, idempotency_key="customer"),
+                engine.create_subscription(ada, request, idempotency_key="subscription"),
+                engine.create_subscription(ada, request, idempotency_key="subscription"),
+                engine.set_subscription_version(ada, subscription_id, "tokens", 1),
+            ):
+                error = await refusal(sent)
+                assert error.problem.kind.status in (409, 422)
+                assert "archived" in error.problem.detail
+            assert (await engine.list_customers()).total_count == 1
+            assert [s.id for s in await engine.list_subscriptions(ada)] == [subscription_id]
+            assert (await engine.list_subscribers("tokens")).total_count == 1
+            assert (await engine.verify()).is_clean
+
+    tell(story())
+
+
+def test_a_subscription_that_was_decided_on_the_old_catalog_is_refused(database_url: str):
+    async def story() -> None:
+        async with (
+            Engine.open(database_url, clock=Clock()) as engine,
+            Engine.open(database_url, clock=Clock(), serves=False) as other,
+        ):
+            await sell_tokens(engine)
+            ada = (await engine.create_customer(CreateCustomer(name="Ada"))).id
+            await other.get_product("tokens")
+            request = CreateSubscription([SubscribedProduct(code="tokens", version=1)])
+            await other.archive_version("tokens", 1)
+            error = await refusal(engine.create_subscription(ada, request))
+            assert error.problem.kind.status == 409
+            assert "version 1 of product 'tokens' is archived" in error.problem.detail
+            # The same of what is gone altogether.
+            await make_version(engine, "2")
+            await engine.archive_version("tokens", 2)
+            await engine.delete_product("tokens")
+            await sell_tokens(engine)
+            await other.get_product("tokens")
+            await other.delete_product("tokens")
+            error = await refusal(engine.create_subscription(ada, request))
+            assert error.problem.kind.status == 409
+            assert "is gone" in error.problem.detail
+            assert await engine.list_subscriptions(ada) == []
+
+    tell(story())

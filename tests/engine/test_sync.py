@@ -14,7 +14,14 @@ from faregate import (
 )
 from faregate.core.amounts import Number
 
-INSIDE = {"charged_since", "external_ids", "find_key", "is_ready", "latest_events"}
+INSIDE = {
+    "charged_since",
+    "external_ids",
+    "find_key",
+    "is_ready",
+    "latest_events",
+    "listed_event_stats",
+}
 """What only the faces of this package call."""
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.ledger.shop import Clock, book, by_hand, give, make_customer, sell_tokens, tell, use
 
 from faregate import Engine
+from faregate.core.amounts import Number
+from faregate.core.costs import Cost
 from faregate.ledger.verify import Difference
 
 
@@ -228,5 +230,32 @@ def test_verify_is_clean_while_charges_are_being_booked(database_url: str):
             report = await engine.verify(heads=[report.head for report in reports])
             assert [kept.is_kept for kept in report.kept] == [True] * 4
             assert reports[-1].fees == 160
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("sql", "stored", "computed"),
+    [
+        ("UPDATE costs SET units = units + 1 WHERE number = 0", 5 * UNIT + 1, 5 * UNIT),
+        ("UPDATE costs SET category = 'other' WHERE number = 1", 5 * UNIT, 5 * UNIT),
+        ("DELETE FROM costs WHERE number = 1", 3 * UNIT, 5 * UNIT),
+        ("UPDATE events SET costs = NULL WHERE costs IS NOT NULL", 5 * UNIT, 0),
+        ("UPDATE events SET costs = '[' WHERE costs IS NOT NULL", 5 * UNIT, 0),
+        ("UPDATE events SET event_type = 'x' WHERE costs IS NOT NULL", 5 * UNIT, 5 * UNIT),
+    ],
+)
+def test_costs_that_do_not_fit_their_event_are_found(
+    database_url: str, sql: str, stored: int, computed: int
+):
+    async def story() -> None:
+        books = await fill(database_url)
+        costs = [Cost("a", Number("3"), vendor_id="v"), Cost("b", Number("2"), vendor_id="v")]
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await book(engine, books.payer, use("costly", 1, costs=costs))
+            assert (await engine.verify()).is_clean
+        assert await edit(database_url, sql) == [
+            Difference("costs", books.payer, "costly", stored, computed)
+        ]
 
     tell(story())

@@ -37,9 +37,15 @@ BEFORE = (
     "DROP INDEX accounts_by_external_id",
     "ALTER TABLE environments DROP COLUMN external_id",
     "ALTER TABLE environments DROP COLUMN metadata",
+    "DROP TABLE costs",
     "DROP TABLE vendors",
+    "DROP TABLE coupons",
+    "ALTER TABLE product_versions DROP COLUMN commitments",
+    "ALTER TABLE fees DROP COLUMN reduced",
     "DROP TABLE tier_counters",
     "ALTER TABLE fees DROP COLUMN counted",
+    "ALTER TABLE fees DROP COLUMN paid_units",
+    "ALTER TABLE fees DROP COLUMN exchange_rate",
     "UPDATE alembic_version SET version_num = '0003'",
 )
 COLUMNS = "lane, seq, customer_id, asset, from_account, to_account, units, reference, at"

@@ -11,7 +11,7 @@ from faregate.store.open import open_store
 from faregate.store.protocol import DuplicateKey, FenceFailed, LaneCommit, Store, Wanted
 
 FAR_US = 4_000_000_000_000_000
-FEE = ("fee_1", "cust_1", "event", "prc_1", 0, "USD", "default:USD", 5, "1", 7, None)
+FEE = ("fee_1", "cust_1", "event", "prc_1", 0, "USD", "default:USD", 5, "1", 7, *[None] * 4)
 GRANT = ("cust_1", "grt_1", "default:USD", "paid", 100, 50, 45, 0, 1, None, 1, None)
 TRANSFER = (2, "cust_1", "USD", "grt_1", "revenue", 5, "fee_1", 7, "0a" * 32)
 

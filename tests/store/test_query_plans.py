@@ -1,10 +1,15 @@
 """On SQLite, ranges of an append-only table are read as ranges, whatever else has an index."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from faregate.ledger.profits import read_facts
+from faregate.ledger.questions import Asked, lane_parts
+from faregate.ledger.split_events import split_events
 from faregate.store.open import open_store
+from faregate.store.protocol import Queries, Rows
 
 NEWEST = "SELECT customer_id, seq FROM events WHERE lane = 0 AND seq > 5 AND seq <= 9"
 ONE_CUSTOMERS = (
@@ -49,5 +54,52 @@ def test_sqlite_searches_and_does_not_scan(sql: str, tmp_path):
             is_whole_key = "event_id=? AND customer_id=?" in step or "customer_id=?" in step
             assert step.startswith("SEARCH")
             assert "INTEGER PRIMARY KEY" in step or is_whole_key, step
+
+    asyncio.run(story())
+
+
+class Explained:
+    """Runs SQL and keeps how SQLite went about it."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self.steps: list[str] = []
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        plan = await self._queries.fetch(f"EXPLAIN QUERY PLAN {sql}", *parameters)
+        self.steps += [row[3] for row in plan if row[3].startswith(("SCAN", "SEARCH"))]
+        return await self._queries.fetch(sql, *parameters)
+
+
+@pytest.mark.parametrize("customer_id", [None, "cust_1"])
+@pytest.mark.parametrize(
+    "by",
+    [(), ("customer",), ("day", "event_type"), ("product",), ("price", "month"), ("vendor",)],
+)
+def test_sqlite_adds_up_a_period_without_reading_what_was_before(
+    by: tuple[str, ...], customer_id: str | None, tmp_path
+):
+    async def story() -> None:
+        store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
+        await store.migrate()
+        await store.close()
+        store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
+        asked = Asked(1, "USD", by, from_us=10**15, to_us=2 * 10**15, customer_id=customer_id)
+        explained = Explained(store)
+        try:
+            for part in await lane_parts(explained, asked):
+                await read_facts(explained, asked, part)
+                async for _ in split_events(store, explained, asked, part):
+                    pass
+        finally:
+            await store.close()
+        rest = [step for step in explained.steps if not step.startswith("SCAN lanes")]
+        assert len(rest) > 10
+        for step in rest:
+            # By the number of a row, or by more of an index than the lane.
+            is_by_number = "INTEGER PRIMARY KEY (rowid" in step
+            is_by_more = " AND " in step.partition("(")[2] or step.endswith("_lanes_1 (lane=?)")
+            assert step.startswith("SEARCH")
+            assert is_by_number or is_by_more, step
 
     asyncio.run(story())

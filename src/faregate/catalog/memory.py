@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
+from typing import Final
 
 import msgspec
 
 from faregate.catalog.types import Status
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.codec import decode
+from faregate.core.commitments import PlanCommitment, compile_commitment
 from faregate.core.compiled import CompiledPrice, compile_price
+from faregate.core.discounts import Coupon
 from faregate.core.instants import from_us
 from faregate.core.limits import Limit
 from faregate.core.plans import PlanCredit, PlanPrice, compile_credit, compile_fixed
-from faregate.core.prices import Entitlement, FixedPrice, Price, UsageBasedPrice
+from faregate.core.prices import Commitment, Entitlement, FixedPrice, Price, UsageBasedPrice
+from faregate.core.rates import Rate
 from faregate.core.subscriptions import (
     RENEWALS,
     CatalogView,
@@ -25,8 +30,11 @@ from faregate.core.subscriptions import (
 )
 from faregate.store.protocol import Row, Rows, Store
 
-Plans = tuple[tuple[PlanPrice, ...], tuple[PlanCredit, ...]]
-"""A version's fixed prices and entitlements."""
+Plans = tuple[tuple[PlanPrice, ...], tuple[PlanCredit, ...], tuple[PlanCommitment, ...]]
+"""A version's fixed prices, entitlements and commitments."""
+
+
+VERSION_COLUMNS: Final = "version, status, prices, entitlements, created_at, commitments"
 
 
 class VersionRow(msgspec.Struct, frozen=True):
@@ -37,6 +45,7 @@ class VersionRow(msgspec.Struct, frozen=True):
     prices: tuple[Price, ...]
     entitlements: tuple[Entitlement, ...]
     created_at: datetime
+    commitments: tuple[Commitment, ...] = ()
 
 
 class ProductRow(msgspec.Struct, frozen=True):
@@ -59,14 +68,27 @@ class ProductRow(msgspec.Struct, frozen=True):
 
 
 def read_version(row: Row) -> VersionRow:
-    """Read (version, status, prices, entitlements, created_at)."""
-    version, status, prices, entitlements, created_at = row
+    """Read `VERSION_COLUMNS`."""
+    version, status, prices, entitlements, created_at, committed = row
     return VersionRow(
         version,
         status,
         decode(tuple[Price, ...], prices),
         decode(tuple[Entitlement, ...], entitlements),
         from_us(created_at),
+        () if committed is None else decode(tuple[Commitment, ...], committed),
+    )
+
+
+def read_rate(row: Row) -> Rate:
+    """Read a row of `asset_rates` from its source on."""
+    source, valid_from, valid_to, rate, inverse = row
+    return Rate(
+        source,
+        from_us(valid_from),
+        None if valid_to is None else from_us(valid_to),
+        Decimal(rate) if rate else None,
+        None if inverse is None else Decimal(inverse),
     )
 
 
@@ -112,8 +134,8 @@ class CatalogMemory:
             assets[environment_id][code] = custom_asset(code, name, decimals, label, symbol)
         versions: dict[str, dict[int, VersionRow]] = defaultdict(dict)
         for product_id, *row in await fetch(
-            "SELECT product_id, version, status, prices, entitlements, created_at "
-            "FROM product_versions ORDER BY product_id, version"
+            f"SELECT product_id, {VERSION_COLUMNS} FROM product_versions "
+            "ORDER BY product_id, version"
         ):
             versions[product_id][row[0]] = read_version(row)
         defaults: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
@@ -142,11 +164,24 @@ class CatalogMemory:
             row[0]: (row[1], RENEWALS if row[2] is None else decode(RenewalRules, row[2]))
             for row in await fetch("SELECT id, timezone, renewals FROM environments")
         }
+        rates: dict[int, dict[str, list[Rate]]] = defaultdict(lambda: defaultdict(list))
+        for environment_id, code, *columns in await fetch(
+            "SELECT environment_id, asset, source, valid_from, valid_to, rate, inverse_rate "
+            "FROM asset_rates ORDER BY asset, valid_from DESC"
+        ):
+            rates[environment_id][code].append(read_rate(columns))
         clocks: dict[int, dict[str, datetime]] = defaultdict(dict)
         for environment_id, clock_id, now_us in await fetch(
             "SELECT environment_id, id, now_us FROM test_clocks"
         ):
             clocks[environment_id][clock_id] = from_us(now_us)
+        coupons: dict[int, dict[str, Coupon]] = defaultdict(dict)
+        for environment_id, code, terms in await fetch(
+            "SELECT environment_id, code, terms FROM coupons WHERE deleted_at IS NULL"
+        ):
+            coupons[environment_id][code] = decode(Coupon, terms)
+        # Discounts live on when their coupons are deleted.
+        discounted = {row[0] for row in await fetch("SELECT DISTINCT environment_id FROM coupons")}
         if epoch <= self.epoch:
             return  # Another refresh has read something newer meanwhile.
         environments = set(assets) | set(products) | set(settings)
@@ -159,6 +194,9 @@ class CatalogMemory:
                 tuple(limits[environment_id]),
                 *settings.get(environment_id, ("UTC", RENEWALS)),
                 clocks[environment_id],
+                {code: tuple(found) for code, found in rates[environment_id].items()},
+                coupons[environment_id],
+                has_discounts=environment_id in discounted,
             )
             for environment_id in environments
         }
@@ -173,6 +211,10 @@ class CatalogMemory:
         timezone: str,
         renewals: RenewalRules,
         clocks: dict[str, datetime],
+        rates: dict[str, tuple[Rate, ...]],
+        coupons: dict[str, Coupon],
+        *,
+        has_discounts: bool,
     ) -> CatalogView:
         compiled: dict[str, CompiledProduct] = {}
         prices: dict[str, CompiledPrice] = {}
@@ -200,21 +242,36 @@ class CatalogMemory:
                 tuple(version for _, version in product.defaults),
             )
         has_tiers = any(price.tiering is not None for price in prices.values())
+        has_commitments = any(
+            version.commitments for one in compiled.values() for version in one.versions.values()
+        )
         return CatalogView(
-            epoch, assets, compiled, prices, limits, timezone, has_tiers, renewals, clocks
+            epoch,
+            assets,
+            compiled,
+            prices,
+            limits,
+            timezone,
+            has_tiers,
+            renewals,
+            clocks,
+            rates,
+            coupons,
+            has_discounts or has_commitments,
         )
 
     def _compile_plans(
         self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]
     ) -> Plans:
-        """Compile a version's fixed prices and entitlements, once."""
+        """Compile what a version brings by itself, once."""
         key = (product.id, row.version)
         found = self._plans.get(key)
         if found is None:
             of = (assets, product.id, product.code, row.version)
             prices = [compile_fixed(p, *of) for p in row.prices if isinstance(p, FixedPrice)]
             credits = [compile_credit(entitlement, *of) for entitlement in row.entitlements]
-            found = self._plans[key] = (tuple(prices), tuple(credits))
+            commitments = [compile_commitment(commitment, *of) for commitment in row.commitments]
+            found = self._plans[key] = (tuple(prices), tuple(credits), tuple(commitments))
         return found
 
     def compile(

@@ -10,7 +10,13 @@ from typing import Literal
 
 import msgspec
 
-from faregate.catalog.memory import CatalogMemory, ProductRow, VersionRow, read_version
+from faregate.catalog.memory import (
+    VERSION_COLUMNS,
+    CatalogMemory,
+    ProductRow,
+    VersionRow,
+    read_version,
+)
 from faregate.catalog.types import (
     CreateProduct,
     CreateVersion,
@@ -22,6 +28,7 @@ from faregate.catalog.types import (
     VersionReference,
 )
 from faregate.core.codec import encode
+from faregate.core.commitments import validate_commitments
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.plan_checks import validate_entitlements
@@ -42,10 +49,11 @@ VersionName = int | Literal["default"]
 def check_version(
     catalog: CatalogMemory, environment_id: int, request: CreateProduct | CreateVersion
 ) -> None:
-    """Raise `FaregateError` (422) naming what is wrong with prices and entitlements."""
+    """Raise `FaregateError` (422) naming what is wrong with a version."""
     assets = dict(catalog.view(environment_id).assets)
     errors = validate_prices(request.prices, assets)
     errors |= validate_entitlements(request.entitlements, assets)
+    errors |= validate_commitments(request.commitments, request.prices, assets)
     if errors:
         raise FaregateError(invalid_fields(errors))
 
@@ -111,16 +119,18 @@ async def _write_version(
     named = msgspec.structs.replace
     prices = tuple(named(price, id=ids.next("prc")) for price in request.prices)
     entitlements = tuple(named(e, id=ids.next("ent")) for e in request.entitlements or ())
+    commitments = tuple(named(c, id=ids.next("cmt")) for c in request.commitments or ())
     await queries.fetch(
         "INSERT INTO product_versions "
-        "(product_id, version, status, prices, entitlements, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6)",
+        "(product_id, version, status, prices, entitlements, created_at, commitments) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
         product_id,
         version,
         "published" if publish else "draft",
         encode(prices).decode(),
         encode(entitlements).decode(),
         to_us(now),
+        encode(commitments).decode() if commitments else None,
     )
 
 
@@ -128,8 +138,7 @@ async def read_again(queries: Queries, product: ProductRow) -> ProductRow:
     """Return a product as it is inside a change of the catalog: every change begins by raising the
     one row of the epoch, so nobody else can change it until this one has ended. Raises 404."""
     found = await queries.fetch(
-        "SELECT version, status, prices, entitlements, created_at FROM product_versions "
-        "WHERE product_id = $1 ORDER BY version",
+        f"SELECT {VERSION_COLUMNS} FROM product_versions WHERE product_id = $1 ORDER BY version",
         product.id,
     )
     if not found:
@@ -262,7 +271,7 @@ def show_product(product: ProductRow) -> Product:
         product.id,
         product.code,
         product.name,
-        DefaultVersion(shown.version, shown.entitlements, shown.prices),
+        DefaultVersion(shown.version, shown.entitlements, shown.prices, shown.commitments),
         [VersionReference(row.version, row.created_at, row.status) for row in newest_first],
     )
 
@@ -278,4 +287,5 @@ def show_version(product: ProductRow, row: VersionRow) -> ProductVersion:
         row.entitlements,
         row.status,
         product.default_version == row.version,
+        row.commitments,
     )

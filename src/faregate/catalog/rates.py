@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from faregate.catalog.memory import CatalogMemory
+from faregate.catalog.memory import CatalogMemory, read_rate
 from faregate.catalog.types import AddAssetRate, AssetQuote, AssetRate, QuoteAsset
 from faregate.core.amounts import AmountError, Number, plain, to_units
 from faregate.core.assets import CURRENCIES, Asset
-from faregate.core.instants import from_us, is_in_range, to_us
+from faregate.core.instants import is_in_range, to_us
 from faregate.core.prices import RATE_DECIMALS
 from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
 from faregate.core.rates import Rate, convert, rate_at, schedule
@@ -36,16 +36,21 @@ async def read_rates(queries: Queries, environment_id: int, code: str) -> list[R
         environment_id,
         code,
     )
-    return [
-        Rate(
-            source,
-            from_us(valid_from),
-            None if valid_to is None else from_us(valid_to),
-            Decimal(rate) if rate else None,
-            None if inverse is None else Decimal(inverse),
-        )
-        for source, valid_from, valid_to, rate, inverse in found
-    ]
+    return [read_rate(row) for row in found]
+
+
+async def rates_of_currency(
+    queries: Queries, environment_id: int, currency: str
+) -> list[tuple[str, Rate]]:
+    """Return all rates that name a currency, whether as what is priced or as what it is priced in:
+    (asset, rate)."""
+    found = await queries.fetch(
+        "SELECT asset, source, valid_from, valid_to, rate, inverse_rate FROM asset_rates "
+        "WHERE environment_id = $1 AND (source = $2 OR asset = $2)",
+        environment_id,
+        currency,
+    )
+    return [(asset, read_rate(row)) for asset, *row in found]
 
 
 async def write_rate(queries: Queries, environment_id: int, code: str, rate: Rate) -> None:

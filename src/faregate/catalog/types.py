@@ -12,11 +12,12 @@ from msgspec import Meta
 from faregate.core.amounts import Number
 from faregate.core.assets import MAX_PRECISION
 from faregate.core.given import Instant
-from faregate.core.prices import MAX_PRICES, Entitlement, Key, Price, Text
+from faregate.core.prices import MAX_PRICES, Commitment, Entitlement, Key, Price, Text
 
 Status = Literal["draft", "published", "archived"]
 Prices = Annotated[tuple[Price, ...], Meta(max_length=MAX_PRICES)]
 Entitlements = Annotated[tuple[Entitlement, ...], Meta(max_length=100)]
+Commitments = Annotated[tuple[Commitment, ...], Meta(max_length=20)]
 
 
 class StartingRate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -119,6 +120,7 @@ class CreateProduct(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     prices: Prices
     entitlements: Entitlements | None = None
     publish: bool | None = None
+    commitments: Commitments | None = None
 
 
 class CreateVersion(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -127,6 +129,7 @@ class CreateVersion(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     prices: Prices
     entitlements: Entitlements | None = None
     publish: bool | None = None
+    commitments: Commitments | None = None
 
 
 class UpdateVersion(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -168,6 +171,7 @@ class DefaultVersion(msgspec.Struct, frozen=True):
     version: int
     entitlements: tuple[Entitlement, ...]
     prices: tuple[Price, ...]
+    commitments: tuple[Commitment, ...] = ()
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -199,3 +203,4 @@ class ProductVersion(msgspec.Struct, frozen=True):
     entitlements: tuple[Entitlement, ...]
     status: Status
     is_default: bool
+    commitments: tuple[Commitment, ...] = ()

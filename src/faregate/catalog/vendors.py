@@ -3,6 +3,7 @@ the seller's own id."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -91,6 +92,21 @@ async def list_vendors(
         offset,
     )
     return [_read(row) for row in found], int(counted[0][0])
+
+
+async def names(
+    queries: Queries, environment_id: int, vendor_ids: Sequence[str]
+) -> dict[str, tuple[str, str | None]]:
+    """Return (name, external id) of vendors that are there, by id; at most a page of them."""
+    if not vendor_ids:
+        return {}
+    marks = ", ".join(f"${n}" for n in range(2, len(vendor_ids) + 2))
+    found = await queries.fetch(
+        f"SELECT id, name, external_id FROM vendors WHERE environment_id = $1 AND id IN ({marks})",
+        environment_id,
+        *vendor_ids,
+    )
+    return {row[0]: (row[1], row[2]) for row in found}
 
 
 def _read(row: Row) -> Vendor:

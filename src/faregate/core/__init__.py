@@ -5,18 +5,20 @@ Read the modules in this order to learn the domain: `amounts` (money as integers
 a rule says no), `given` (what callers choose), `prices` (what a seller may ask) and `price_checks`
 (what not), `volumes`, `expressions` and `costs` (how much an event used, and cost the seller),
 `compiled`, `pricing` and `tiers` (what it costs the customer), `plans` and `plan_checks` (what is
-due by itself), `wording`, `usage_differences`, `plan_differences` and `differences` (what changes
-from one version to another, in words), `plan_fees`, `subscriptions` (which prices a customer has),
-`grants` (credit, and its order of use), `holds` (credit that is set aside), `accounts` (balances
-and transfers),
-`timeline` (what time does to them), `wallet` (what commands do to them), `windows` and `limits`
-(how much may be used in a time), `limiting` (use held against them), `rules` (what holds for one
-customer alone), `customers`, `events`, `simulating`, `transactions`; then time: `cycles`,
-`switching` and `renewing` (what it brings to subscriptions), `subscribing` (commands on them); then
-the gate: `slices` and `estimates` (what a use costs piece by piece, and what it will cost),
-`hold_requests`, `gate`, `authorizing`, `settling`, `capturing`, `sessions`; and last `decide`,
-where a command meets a customer's state and becomes rows and an answer. `chain` is what makes it
-visible when somebody edits transfers afterwards.
+due by itself), `wording`, `plan_differences`, `credit_differences`, `usage_differences` and
+`differences` (what changes from one version to another, in words), `plan_fees`, `subscriptions`
+(which prices a customer has), `grants` (credit, and its order of use), `holds` (credit that is set
+aside), `accounts` (balances and transfers), `timeline` (what time does to them), `wallet` (what
+commands do to them), `windows` and `limits` (how much may be used in a time), `limiting` (use held
+against them), `rules` (what holds for one customer alone), `customers`, `events`, `simulating`,
+`transactions`; then time: `cycles`, `switching` and `renewing` (what it brings to subscriptions),
+`subscribing` (commands on them); then the gate: `slices` and `estimates` (what a use costs piece by
+piece, and what it will cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`,
+`sessions`; and last `decide`, where a command meets a customer's state and becomes rows and an
+answer. `chain` is what makes it visible when somebody edits transfers afterwards.
+
+Where less is paid than prices ask: `discounts` and `commitments` are the terms, `discounting` takes
+discounts off bills, `reducing` takes both off the fees for uses.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

@@ -22,8 +22,7 @@ def check_common(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
         yield "id", "is chosen by Faregate: leave it out"
     if isinstance(price.collection, InvoiceCollection):
         yield "collection.type", NOT_YET.format(remedy='use {"type": "balance"}')
-    if price.funding_destination is not None:
-        yield "funding_destination", NOT_YET.format(remedy="leave it out")
+    yield from _check_funding(price, assets)
     seen: set[str] = set()
     for index, asset in enumerate([pricing.asset for pricing in price.pricing]):
         if asset not in assets:
@@ -31,6 +30,34 @@ def check_common(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
         if asset in seen:
             yield f"pricing[{index}].asset", f"{asset!r} is listed twice: merge the two"
         seen.add(asset)
+
+
+def _check_funding(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
+    funding = price.funding_destination
+    if funding is None:
+        return
+    name, colon, code = funding.address.partition(":")
+    if not (ACCOUNT_NAME.fullmatch(name) and colon and code in assets):
+        yield (
+            "funding_destination.address",
+            f"{funding.address!r} is not an account: write name:ASSET of an asset that is there, "
+            "e.g. 'default:USD'",
+        )
+        return
+    if funding.currency is not None and funding.currency != code:
+        shown = f"is {funding.currency!r}, the account is in {code}"
+        yield "funding_destination.currency", f"{shown}: leave it out, or send {code!r}"
+    collection = price.collection
+    if collection is not None and getattr(collection, "address", None) is not None:
+        yield "funding_destination", "says who pays, as collection.address does: leave one out"
+    rate = funding.exchange_rate
+    if rate is None:
+        return
+    if any(pricing.asset == code for pricing in price.pricing):
+        yield "funding_destination.exchange_rate", f"has no use from {code} to {code}: leave it out"
+    yield from check_number("funding_destination.exchange_rate", rate)
+    if not rate:
+        yield "funding_destination.exchange_rate", "is 0: send more than 0"
 
 
 def check_address(address: str, price: Price) -> Iterator[Finding]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from math import lcm
 
 import msgspec
 
 from faregate.core.amounts import power_of_ten, scaled
 from faregate.core.assets import Asset
+from faregate.core.conversion import Funding
 from faregate.core.expressions import Expression, parse_expression
 from faregate.core.prices import (
     RATE_DECIMALS,
     WILDCARD,
     BalanceCollection,
+    Price,
     PriceValue,
     TierPeriod,
     UsageBasedPrice,
@@ -53,13 +56,15 @@ class PricedEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class PricedAsset(msgspec.Struct, frozen=True, gc=False):
-    """A price's values in one asset; `account_id` is the account that fees debit."""
+    """A price's values in one asset; `account_id` is the account that fees debit, in another asset
+    if there is a `funding`."""
 
     asset: Asset
     account_id: str
     denominator: int
     values: tuple[PricedValue, ...]
     by_specificity: tuple[PricedEntry, ...]
+    funding: Funding | None = None
 
 
 class CompiledTiering(msgspec.Struct, frozen=True, gc=False):
@@ -113,8 +118,8 @@ def compile_price(
         if address is not None and address.partition(":")[2] != pricing.asset:
             continue
         asset = assets[pricing.asset]
-        account_id = address or f"default:{asset.code}"
-        compiled.append(_compile_asset(price, asset, account_id, pricing.values))
+        account_id, funding = paying_account(price, asset, assets)
+        compiled.append(_compile_asset(price, asset, account_id, pricing.values, funding))
     return CompiledPrice(
         id=price.id or "",
         product_id=product_id,
@@ -133,6 +138,21 @@ def compile_price(
     )
 
 
+def paying_account(
+    price: Price, asset: Asset, assets: Mapping[str, Asset]
+) -> tuple[str, Funding | None]:
+    """Return which account pays a price in this asset, and how it is converted, if it is."""
+    destination, collection = price.funding_destination, price.collection
+    if destination is None:
+        address = collection.address if isinstance(collection, BalanceCollection) else None
+        return address or f"default:{asset.code}", None
+    paying = assets[destination.address.rpartition(":")[2]]
+    if paying.code == asset.code:
+        return destination.address, None
+    given = destination.exchange_rate
+    return destination.address, Funding(paying, None if given is None else Fraction(given))
+
+
 def _compile_tiering(price: UsageBasedPrice) -> CompiledTiering | None:
     tiering = price.tiering
     if tiering is None:
@@ -142,7 +162,11 @@ def _compile_tiering(price: UsageBasedPrice) -> CompiledTiering | None:
 
 
 def _compile_asset(
-    price: UsageBasedPrice, asset: Asset, account_id: str, listed: tuple[PriceValue, ...]
+    price: UsageBasedPrice,
+    asset: Asset,
+    account_id: str,
+    listed: tuple[PriceValue, ...],
+    funding: Funding | None,
 ) -> PricedAsset:
     groups: list[tuple[dict[str, str] | None, tuple[PriceValue, ...]]] = [
         (entry.dimensions, entry.values) for entry in listed if entry.values
@@ -162,7 +186,7 @@ def _compile_asset(
         values += tiers
     names = price.usage_calculation.billable_dimensions or ()
     ordered = sorted(entries, key=lambda entry: (_wildcards(entry, names), entry.index))
-    return PricedAsset(asset, account_id, denominator, tuple(values), tuple(ordered))
+    return PricedAsset(asset, account_id, denominator, tuple(values), tuple(ordered), funding)
 
 
 def _compile_value(

@@ -1,5 +1,6 @@
 """How a cycle moves on: which period comes next, what it costs or grants, and what becomes of the
-credit of the one before. Nothing is decided here about whether it can be paid (`renewing`).
+credit of the one before, or of what was used too little in it. Nothing is decided here about
+whether it can be paid (`renewing`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import BREAKAGE, Account, Movement
+from faregate.core.assets import Asset
+from faregate.core.commitments import PlanCommitment
+from faregate.core.conversion import Funding
 from faregate.core.customers import Changes
 from faregate.core.grants import Grant, with_remaining
 from faregate.core.ids import derived_id
@@ -23,17 +27,20 @@ from faregate.core.plans import (
     share,
     share_down,
 )
-from faregate.core.subscriptions import CompiledVersion, Cycle, Subscription, Terms
+from faregate.core.subscriptions import CompiledVersion, Cycle, PlanItem, Subscription, Terms
 from faregate.core.timeline import Draft
 from faregate.core.wallet import check_credit, credit
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of a bill, the account that it is charged to, and that account's scale."""
+    """A line of a bill, in units of the price's asset, and the account that it is charged to, in
+    another asset if there is a `funding`."""
 
     account_id: str
-    scale: int
+    asset: Asset
     line: FeeLine
+    funding: Funding | None = None
+    is_discountable: bool = True
 
 
 def new_cycles(
@@ -78,6 +85,18 @@ def new_cycles(
         for plan in version.credits
         if plan.is_refreshed or plan.id not in done
     ]
+    found += [
+        Cycle(
+            plan.product_id,
+            version.version,
+            plan.id,
+            anchor_at,
+            anchor_at if in_trial else at,
+            units=plan.minimum_units,
+            account_id=plan.account_id,
+        )
+        for plan in version.commitments
+    ]
     return found
 
 
@@ -96,7 +115,7 @@ def _asset_for(price: PlanPrice, terms: Terms, changes: Changes) -> str:
     return (present or codes)[0]
 
 
-def begun(cycle: Cycle, item: PlanPrice | PlanCredit, terms: Terms, at: datetime) -> Cycle:
+def begun(cycle: Cycle, item: PlanItem, terms: Terms, at: datetime) -> Cycle:
     """Return the cycle with the period that begins at `at` under way, and due when that is over."""
     trial_ends_at = terms.trial_ends_at
     if isinstance(item, PlanCredit) and trial_ends_at is not None and at < trial_ends_at:
@@ -106,7 +125,9 @@ def begun(cycle: Cycle, item: PlanPrice | PlanCredit, terms: Terms, at: datetime
         number = cadence.number_at(at)
         begins_at, to_at = cadence.begins_at(number), cadence.begins_at(number + 1)
     next_at = to_at if at < to_at < LATEST else None
-    return structs.replace(cycle, begins_at=begins_at, from_at=at, to_at=to_at, next_at=next_at)
+    return structs.replace(
+        cycle, begins_at=begins_at, from_at=at, to_at=to_at, next_at=next_at, off=()
+    )
 
 
 def price_line(
@@ -124,8 +145,8 @@ def price_line(
         from_at,
         to_at,
     )
-    asset = cycle.account_id.rpartition(":")[2]
-    return Line(cycle.account_id, price.amount_in(asset).asset.scale, line)
+    amount = next((a for a in price.amounts if a.account_id == cycle.account_id), price.amounts[0])
+    return Line(cycle.account_id, amount.asset, line, amount.funding)
 
 
 def period_share(cycle: Cycle, from_at: datetime, to_at: datetime) -> int:
@@ -133,6 +154,66 @@ def period_share(cycle: Cycle, from_at: datetime, to_at: datetime) -> int:
     if cycle.begins_at is None or cycle.to_at is None:
         return 0
     return share(cycle.units, (cycle.begins_at, cycle.to_at), from_at, to_at)
+
+
+def lines_back(cycle: Cycle, price: PlanPrice, at: datetime) -> list[Line]:
+    """Write what is given back of a period that was paid in advance and is left at `at`: its part
+    of the price, less its part of what discounts had taken off that."""
+    from_at, to_at = cycle.from_at, cycle.to_at
+    if from_at is None or to_at is None:
+        return []
+    units = period_share(cycle, at, to_at)
+    back = price_line(cycle, price, -units, at, to_at)
+    lines = [back]
+    was_free = period_share(cycle, from_at, to_at) == sum([off for _, off in cycle.off])
+    for number, (code, off) in enumerate(cycle.off, 1):
+        part = min(units, share(off, (from_at, to_at), at, to_at))
+        if was_free and number == len(cycle.off):
+            # What cost nothing gives nothing back, whatever rounding says.
+            part = units
+        units -= part
+        line = structs.replace(back.line, units=part, coupon=code)
+        lines.append(structs.replace(back, line=line))
+    return lines
+
+
+def owed(cycle: Cycle, at: datetime) -> int:
+    """Return the least that is to be used of the period under way up to `at`, in units."""
+    if cycle.from_at is None or cycle.to_at is None:
+        return 0
+    return cycle.owed_units + period_share(cycle, cycle.from_at, min(at, cycle.to_at))
+
+
+def commitment_lines(cycle: Cycle, plan: PlanCommitment, at: datetime) -> list[Line]:
+    """Write what is missing of a commitment for the period up to `at`, if anything is."""
+    missing = owed(cycle, at) - cycle.spent_units
+    if missing <= 0 or cycle.to_at is None:
+        return []
+    line = FeeLine(
+        plan.id,
+        f"minimum commitment: {plan.name}",
+        plan.product_id,
+        plan.product_code,
+        plan.product_version,
+        1,
+        missing,
+        cycle.from_at,
+        min(at, cycle.to_at),
+    )
+    return [Line(cycle.account_id, plan.asset, line, is_discountable=False)]
+
+
+def turn_commitment(
+    cycle: Cycle, plan: PlanCommitment, terms: Terms, at: datetime, *, is_over: bool
+) -> tuple[Cycle, list[Line]]:
+    """Let a commitment's cycle do what is due at `at`: what is missing of it is charged, and the
+    next period begins with what was used since the last one was over."""
+    lines = commitment_lines(cycle, plan, at)
+    if is_over:
+        return cycle, lines
+    spent = cycle.late_units
+    cycle = begun(cycle, plan, terms, at)
+    return structs.replace(cycle, owed_units=0, spent_units=spent, late_units=0), lines
 
 
 def turn_price(

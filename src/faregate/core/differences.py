@@ -5,23 +5,31 @@ whoever has to tell customers, or to look twice before publishing.
 
 Prices are matched by their name, else by what they are for; one without a match was added or
 removed. What is written differently and means the same (a default that is said, another id) is no
-change. Each kind has a module of its own: `usage_differences`, `plan_differences`; how numbers
-are written is `wording`.
+change. Each kind has a module of its own (`usage_differences`, `plan_differences`,
+`credit_differences`); how numbers are written is `wording`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from faregate.core.assets import Asset
-from faregate.core.plan_differences import credit_changes, credit_words, fixed_changes, fixed_words
-from faregate.core.prices import Entitlement, FixedPrice, Price, UsageBasedPrice
+from faregate.core.credit_differences import credit_changes, credit_words
+from faregate.core.plan_differences import (
+    commitment_changes,
+    commitment_words,
+    fixed_changes,
+    fixed_words,
+)
+from faregate.core.prices import Commitment, Entitlement, FixedPrice, Price, UsageBasedPrice
 from faregate.core.usage_differences import measure_words, usage_changes, usage_words
 from faregate.core.wording import matched
 
 Assets = Mapping[str, Asset]
+T = TypeVar("T", UsageBasedPrice | FixedPrice, Entitlement, Commitment)
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -29,34 +37,54 @@ class Offer(msgspec.Struct, frozen=True):
 
     prices: Sequence[Price] = ()
     entitlements: Sequence[Entitlement] = ()
+    commitments: Sequence[Commitment] = ()
 
 
 def differences(before: Offer, after: Offer, assets: Assets) -> list[str]:
-    """Say what has changed, a sentence each: prices, then entitlements; of each kind what is new or
-    different in the order of `after`, then what was removed. Empty if nothing has."""
+    """Say what has changed, a sentence each: prices, entitlements, commitments; of each kind what
+    is new or different in the order of `after`, then what was removed. Empty if nothing has."""
+    return [
+        *_compare(
+            (before.prices, after.prices),
+            (_price_changes, _price_words),
+            assets,
+            _same_name,
+            _same_measure,
+            _same_purpose,
+        ),
+        *_compare(
+            (before.entitlements, after.entitlements),
+            (credit_changes, credit_words),
+            assets,
+            lambda credit: credit.name,
+            lambda credit: (credit.asset, credit.purpose),
+        ),
+        *_compare(
+            (before.commitments, after.commitments),
+            (commitment_changes, commitment_words),
+            assets,
+            lambda commitment: commitment.name,
+            lambda commitment: commitment.asset,
+        ),
+    ]
+
+
+def _compare(
+    listed: tuple[Sequence[T], Sequence[T]],
+    in_words: tuple[Callable[[T, T, Assets], list[str]], Callable[[T, Assets], str]],
+    assets: Assets,
+    *keys: Callable[[T], Hashable],
+) -> list[str]:
+    """Compare two lists of one kind: `in_words` says how one has changed, and all of one."""
+    pairs, gone = matched(*listed, *keys)
+    changes, words = in_words
     found: list[str] = []
-    prices, gone = matched(before.prices, after.prices, _same_name, _same_measure, _same_purpose)
-    for was, price in prices:
+    for was, now in pairs:
         if was is None:
-            found.append(f'Added "{price.name}": {_price_words(price, assets)}')
-        elif isinstance(was, UsageBasedPrice) and isinstance(price, UsageBasedPrice):
-            found += usage_changes(was, price, assets)
-        elif isinstance(was, FixedPrice) and isinstance(price, FixedPrice):
-            found += fixed_changes(was, price, assets)
-    found += [f'Removed "{price.name}": {_price_words(price, assets)}' for price in gone]
-    credits, expired = matched(
-        before.entitlements,
-        after.entitlements,
-        lambda credit: credit.name,
-        lambda credit: (credit.asset, credit.purpose),
-    )
-    for earlier, credit in credits:
-        if earlier is None:
-            found.append(f'Added "{credit.name}": {credit_words(credit, assets)}')
+            found.append(f'Added "{now.name}": {words(now, assets)}')
         else:
-            found += credit_changes(earlier, credit, assets)
-    found += [f'Removed "{credit.name}": {credit_words(credit, assets)}' for credit in expired]
-    return found
+            found += changes(was, now, assets)
+    return found + [f'Removed "{was.name}": {words(was, assets)}' for was in gone]
 
 
 def _same_name(price: Price) -> tuple[type, str]:
@@ -74,6 +102,14 @@ def _same_purpose(price: Price) -> tuple[object, ...]:
     if isinstance(price, UsageBasedPrice):
         return "usage", price.usage_calculation.event_type
     return "fixed", type(price.billing_model)
+
+
+def _price_changes(before: Price, after: Price, assets: Assets) -> list[str]:
+    if isinstance(before, UsageBasedPrice) and isinstance(after, UsageBasedPrice):
+        return usage_changes(before, after, assets)
+    if isinstance(before, FixedPrice) and isinstance(after, FixedPrice):
+        return fixed_changes(before, after, assets)
+    raise AssertionError("prices of two kinds were matched")
 
 
 def _price_words(price: Price, assets: Assets) -> str:

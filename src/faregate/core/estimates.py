@@ -10,6 +10,7 @@ import msgspec
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.compiled import CompiledPrice
+from faregate.core.conversion import funding_rate, no_rate, rounded_up
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
 from faregate.core.grants import Purpose
@@ -17,6 +18,7 @@ from faregate.core.holds import Decline, HoldCount
 from faregate.core.limiting import NOTHING_FREE, Use
 from faregate.core.pricing import fee_units
 from faregate.core.problems import Problem, invalid
+from faregate.core.reducing import Reducing
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CatalogView
 
@@ -60,6 +62,7 @@ def estimate(
     measured: set[str | None] = set()
     products: set[str] = set()
     free = NOTHING_FREE
+    reducing = Reducing(changes, catalog, now, now) if catalog.has_reductions else None
     if changes.limits is not None:
         use = expected_use(event_type, subject, data, is_upper_bound=is_upper_bound)
         free = changes.limits.free_share(use, changes.advanced_accounts(now), own)
@@ -86,9 +89,19 @@ def estimate(
         products.update((compiled.product_id, compiled.product_code))
         carried = changes.carry((compiled.id, priced.asset.code))
         units, _ = fee_units(match.numerator, priced.denominator, carried, match.before_units)
+        if reducing is not None:
+            reduced = reducing.reduce(compiled, priced.asset.code, units)
+            units -= 0 if reduced is None else reduced.units
+        scale, funding = priced.asset.scale, priced.funding
+        if funding is not None:
+            rate = funding_rate(funding, priced.asset.code, catalog.rates, now)
+            if rate is None:
+                warnings.append(no_rate(priced.asset.code, funding.asset.code, now))
+                continue
+            units, scale = rounded_up(units, priced.asset, funding.asset, rate), funding.asset.scale
         before = found.get(priced.account_id)
         total = units + (0 if before is None else before.units)
-        found[priced.account_id] = Estimate(priced.account_id, total, priced.asset.scale)
+        found[priced.account_id] = Estimate(priced.account_id, total, scale)
     if not found:
         return Decline("no_price", "; ".join(warnings))
     if len(found) > 1:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,13 @@ from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.codec import same_json
 from faregate.core.compiled import CompiledPrice, PricedAsset
+from faregate.core.conversion import (
+    funding_rate,
+    in_currency,
+    no_rate,
+    paid_units,
+    shown_rate,
+)
 from faregate.core.costs import Cost, check_costs
 from faregate.core.customers import Changes
 from faregate.core.given import FreeData, Id, Instant, ShortText, check_free
@@ -30,6 +38,7 @@ from faregate.core.limiting import NOTHING_FREE, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.reducing import Reduced, Reducing
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
 from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCount
@@ -56,8 +65,9 @@ class UsageEvent(
 
 class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one event costs under one price: `units` of the asset's scale, debited from
-    `account_id`. `value_index` says which of the price's values applied (of tiers, the one in which
-    it ended), `counted` what the tiers counted of it."""
+    `account_id`, after what was taken off (`reduced`). `value_index` says which of the price's
+    values applied (of tiers, the one in which it ended), `counted` what the tiers counted of it.
+    Where the account is in another asset, `paid_units` of that were debited, at `exchange_rate`."""
 
     id: str
     price_id: str
@@ -67,6 +77,19 @@ class Fee(msgspec.Struct, frozen=True, array_like=True, gc=False):
     units: int
     volume: int | Decimal | None
     counted: TierCount | None = None
+    paid_units: int | None = None
+    exchange_rate: Decimal | None = None
+    reduced: Reduced | None = None
+
+    @property
+    def debited_units(self) -> int:
+        """What was taken from the account."""
+        return self.units if self.paid_units is None else self.paid_units
+
+    @property
+    def gross_units(self) -> int:
+        """What the price asks."""
+        return self.units if self.reduced is None else self.units + self.reduced.units
 
 
 class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -231,27 +254,38 @@ def _book(
         if prices:
             free = limits.free_share(use, changes.advanced_accounts(now), own)
     measured: set[str | None] = set()
+    reducing = Reducing(changes, catalog, at, now) if catalog.has_reductions else None
     slices = changes.slices
     if slices is not None and slices.event_type != event.event_type:
         slices = None
     for compiled in prices:
         priced = choose_asset(compiled, changes, catalog, at)
+        rate: Fraction | None = None
+        if priced.funding is not None:
+            rate = funding_rate(priced.funding, priced.asset.code, catalog.rates, at)
+            if rate is None:
+                missing = no_rate(priced.asset.code, priced.funding.asset.code, at)
+                warnings.append(f"no fee under {compiled.price.name!r}: {missing}")
+                continue
         from_us, counted = 0, NOTHING_COUNTED
         if compiled.tiering is not None:
             from_us = catalog.tier_period_from_us(compiled, changes.state.subscriptions, at)
             counted = changes.counted(compiled, from_us)
-        match = price_charged(compiled, priced, data, costs, counted, free, slices, keeps=True)
+        meant: Sequence[Cost] = costs
+        if compiled.counts_costs and costs:
+            meant = in_currency(costs, priced.asset.code, catalog.rates, at)
+        match = price_charged(compiled, priced, data, meant, counted, free, slices, keeps=True)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
             warnings.append(match)
             continue
         measured.add(compiled.volume_field)
-        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids)
+        fee = _collect(changes, compiled, priced, match, event, from_us, now, ids, rate, reducing)
         if isinstance(fee, Problem):
             return fee
         if slices is not None:
-            slices.charged(compiled, priced.asset.code, match, fee.units)
+            slices.charged(compiled, priced.asset.code, match, fee.gross_units)
         fees.append(fee)
     if len(fees) > 1 and sum(fee.units for fee in fees) > MAX_UNITS:
         return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -264,6 +298,9 @@ def _book(
         if isinstance(said, Problem):
             return said
         warnings += said
+    if reducing is not None:
+        reducing.keep()
+        warnings += reducing.warnings
     return EventResult(event.id, "booked", tuple(fees), tuple(warnings), changes.balances(now))
 
 
@@ -318,15 +355,29 @@ def _collect(
     from_us: int,
     now: datetime,
     ids: IdSource,
+    rate: Fraction | None,
+    reducing: Reducing | None,
 ) -> Fee | Problem:
-    """Bring the exact cost to the ledger scale and debit it; `from_us` is when the period began in
-    which tiers count."""
+    """Bring the exact cost to the ledger scale and debit what is left of it after reductions;
+    `from_us` is when the period began in which tiers count."""
     key = (compiled.id, priced.asset.code)
     carried = changes.carry(key)
     units, carry = fee_units(match.numerator, priced.denominator, carried, match.before_units)
+    reduced: Reduced | None = None
+    if reducing is not None:
+        reduced = reducing.reduce(compiled, priced.asset.code, units)
+        if reduced is not None:
+            units -= reduced.units
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
     hold, scale = changes.hold, priced.asset.scale
+    debited, funding = units, priced.funding
+    if funding is not None and rate is not None:
+        paid_key = (compiled.id, f"paid {funding.asset.code}")
+        before, scale = changes.carry(paid_key), funding.asset.scale
+        debited, after = paid_units(units, priced.asset, funding.asset, rate, before)
+        if after != before:
+            changes.carries[paid_key] = after
     wanted: Purpose | None = None
     for grant in account.grants:
         if grant.terms is not None:
@@ -334,9 +385,9 @@ def _collect(
             wanted = Purpose(event.event_type, event.data or {}, products)
             break
     if hold is None or hold.account_id != account.id:
-        moved = debit(account, units, REVENUE, fee_id, now, scale, wanted)
+        moved = debit(account, debited, REVENUE, fee_id, now, scale, wanted)
     else:
-        moved = debit_hold(account, hold.id, units, REVENUE, fee_id, now, scale, wanted)
+        moved = debit_hold(account, hold.id, debited, REVENUE, fee_id, now, scale, wanted)
     if isinstance(moved, Problem):
         return moved
     changes.put(moved)
@@ -351,4 +402,7 @@ def _collect(
         units,
         match.volume,
         changes.count(compiled, priced, match, from_us) if match.quantity else None,
+        None if rate is None else debited,
+        None if rate is None else shown_rate(rate),
+        reduced,
     )

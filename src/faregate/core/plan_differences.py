@@ -1,6 +1,7 @@
-"""What has changed in what a version brings by itself, in words: fixed prices (how much, how often,
-for how many seats, when it is charged) and entitlements (how much credit, what for, how long). Also
-what all prices have in common: their names, their assets, how they are collected."""
+"""What has changed in what a version asks by itself, in words: fixed prices (how much, how often,
+for how many seats, when it is charged) and commitments (how much at least, and at most). Also what
+all prices have in common: their names, their assets, how they are collected.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +11,13 @@ from typing import Any, Final, TypeVar
 
 from faregate.core.amounts import Number
 from faregate.core.assets import Asset
-from faregate.core.grants import DEFAULT_PRIORITY
 from faregate.core.prices import (
     AssetPricing,
+    Commitment,
     Entitlement,
     FixedAssetPricing,
     FixedPrice,
     FixedValue,
-    GrantScope,
     InvoiceCollection,
     Price,
     RecurringBilling,
@@ -32,28 +32,26 @@ from faregate.core.wording import (
     money,
     others,
     said,
-    several,
 )
 
 Assets = Mapping[str, Asset]
 PRICE_FIELDS: Final = ("name", "id", "collection", "pricing")
 """Fields of every price that have words of their own, or no meaning for who pays."""
-_FIXED_FIELDS: Final = (*PRICE_FIELDS, "billing_model", "pricing_model")
-_CREDIT_FIELDS: Final = (
+FIXED_FIELDS: Final = (*PRICE_FIELDS, "billing_model", "pricing_model")
+COMMITMENT_FIELDS: Final = (
     "name",
     "id",
     "asset",
-    "amount",
-    "purpose",
-    "lifecycle",
-    "accounting",
-    "priority",
-    "limited_to",
+    "recurring",
+    "minimum",
+    "maximum",
+    "event_types",
 )
+Named = Price | Entitlement | Commitment
 P = TypeVar("P", AssetPricing, FixedAssetPricing)
 
 
-def renamed(before: Price | Entitlement, after: Price | Entitlement) -> list[str]:
+def renamed(before: Named, after: Named) -> list[str]:
     """Say that something has another name."""
     if before.name == after.name:
         return []
@@ -171,7 +169,7 @@ def fixed_changes(before: FixedPrice, after: FixedPrice, assets: Assets) -> list
     found += instead(name, "is charged", _timing(before), _timing(after))
     found += instead(name, "is earned", _service_period(before), _service_period(after))
     found += instead(name, "is collected", collected(before), collected(after))
-    return found + others(name, before, after, _FIXED_FIELDS)
+    return found + others(name, before, after, FIXED_FIELDS)
 
 
 def _fixed_values(
@@ -203,74 +201,40 @@ def _fixed_values(
     return found
 
 
-# -- entitlements -----------------------------------------------------------------------------
+# -- commitments ------------------------------------------------------------------------------
 
 
-def _credit_amount(credit: Entitlement, assets: Assets) -> Priced:
-    lifecycle = credit.lifecycle
-    is_once = lifecycle.refresh is None
-    when = "once" if is_once else every(lifecycle.duration, lifecycle.duration_count)
-    return money(credit.amount, credit.asset, assets, when)
-
-
-def _duration(credit: Entitlement) -> str:
-    return several(credit.lifecycle.duration_count or 1, credit.lifecycle.duration)
-
-
-def _what_is_left(credit: Entitlement, assets: Assets) -> str:
-    refresh = credit.lifecycle.refresh
-    if refresh is None:
-        return f"expires after {_duration(credit)}"
-    if refresh.strategy != "rollover":
-        return "expires when new credit comes"
-    most = refresh.max_amount
-    amount = "" if most is None else f", at most {money(most, credit.asset, assets)}"
-    periods = refresh.max_periods
-    time = "" if periods is None else f", for at most {several(periods, 'period')}"
-    return f"rolls over{amount}{time}"
-
-
-def _scope(scope: GrantScope | None) -> str:
-    if scope is None:
-        return "everything"
-    parts = []
-    if scope.products is not None:
-        parts.append(f"products {', '.join(scope.products)}")
-    if scope.event_types is not None:
-        parts.append(f"events of type {', '.join(scope.event_types)}")
-    if scope.dimensions is not None:
-        parts.append(", ".join(f"{key}={text}" for key, text in scope.dimensions.items()))
-    return " with ".join(parts) or "everything"
-
-
-def _revenue(credit: Entitlement, assets: Assets) -> Priced | None:
-    accounting = credit.accounting
-    if accounting is None:
+def _committed(commitment: Commitment, amount: Number | None, assets: Assets) -> Priced | None:
+    if amount is None:
         return None
-    return money(accounting.revenue_basis, accounting.currency, assets, "per credit used")
+    when = every(commitment.recurring.interval, commitment.recurring.interval_count)
+    return money(amount, commitment.asset, assets, when)
 
 
-def credit_words(credit: Entitlement, assets: Assets) -> str:
-    """Say the most important of an entitlement."""
-    shown = f"{_credit_amount(credit, assets)}, {credit.purpose}"
-    limited = "" if credit.limited_to is None else f", only for {_scope(credit.limited_to)}"
-    return f"{shown}; what is left {_what_is_left(credit, assets)}{limited}"
+def _counted(commitment: Commitment) -> str:
+    types = commitment.event_types
+    return "all use" if types is None else f"events of type {', '.join(sorted(types))}"
 
 
-def credit_changes(before: Entitlement, after: Entitlement, assets: Assets) -> list[str]:
-    """Say how an entitlement has changed."""
-    name = after.name
-    found = renamed(before, after)
-    found += said(change(name, _credit_amount(before, assets), _credit_amount(after, assets)))
-    found += instead(name, "is", f"{before.purpose} credit", f"{after.purpose} credit")
-    left = [_what_is_left(credit, assets) for credit in (before, after)]
-    if left[0] != left[1]:
-        found.append(f"{name}: what is left {left[1]}; before, it {left[0]}")
-    found += said(change(name, _revenue(before, assets), _revenue(after, assets), "earns"))
-    priorities = [
-        digits(DEFAULT_PRIORITY if credit.priority is None else credit.priority)
-        for credit in (before, after)
+def commitment_words(commitment: Commitment, assets: Assets) -> str:
+    """Say all of a commitment."""
+    bounds = {"at least": commitment.minimum, "at most": commitment.maximum}
+    shown = [
+        f"{word} {_committed(commitment, amount, assets)}"
+        for word, amount in bounds.items()
+        if amount is not None
     ]
-    found += instead(name, "has in the order of use the priority", *priorities)
-    found += instead(name, "is for", _scope(before.limited_to), _scope(after.limited_to))
-    return found + others(name, before, after, _CREDIT_FIELDS)
+    return f"{' and '.join(shown)} for {_counted(commitment)}"
+
+
+def commitment_changes(before: Commitment, after: Commitment, assets: Assets) -> list[str]:
+    """Say how a commitment has changed."""
+    found = renamed(before, after)
+    for word, was, now in (
+        ("at least", before.minimum, after.minimum),
+        ("at most", before.maximum, after.maximum),
+    ):
+        old, new = _committed(before, was, assets), _committed(after, now, assets)
+        found += said(change(after.name, old, new, word))
+    found += instead(after.name, "counts", _counted(before), _counted(after))
+    return found + others(after.name, before, after, COMMITMENT_FIELDS)

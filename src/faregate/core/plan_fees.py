@@ -4,12 +4,16 @@ for each price (a period that began or ended, a part of one that was given back)
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
 
 class FeeLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line: `units` charged (below 0: given back) for a price, for this time (None: none)."""
+    """One line: `units` charged (below 0: given back) for a price, for this time (None: none).
+    With a `coupon` it is what that took off the line above (above 0: no longer takes). Where it is
+    paid in another asset than the price's, also what it is in that one, and the rate.
+    """
 
     price_id: str
     name: str
@@ -20,6 +24,10 @@ class FeeLine(msgspec.Struct, frozen=True, omit_defaults=True):
     units: int
     from_at: datetime | None = None
     to_at: datetime | None = None
+    price_asset: str | None = None
+    price_units: int | None = None
+    exchange_rate: Decimal | None = None
+    coupon: str | None = None
 
 
 class PlanFee(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,12 +16,14 @@ import re
 from calendar import monthrange
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from faregate.core.amounts import half_even, power_of_ten, scaled
 from faregate.core.assets import Asset
+from faregate.core.compiled import paying_account
+from faregate.core.conversion import Funding
 from faregate.core.grants import DEFAULT_PRIORITY, GrantTerms
 from faregate.core.periods import Cadence, Interval
 from faregate.core.prices import (
@@ -42,12 +44,14 @@ _DURATION: Final = re.compile(
 
 
 class FixedAmount(msgspec.Struct, frozen=True, gc=False):
-    """What a fixed price asks in one asset: once, and per seat, both x 10^18."""
+    """What a fixed price asks in one asset: once, and per seat, both x 10^18; `account_id` pays it,
+    in another asset if there is a `funding`."""
 
     asset: Asset
     account_id: str
     once: int
     per_seat: int
+    funding: Funding | None = None
 
     def units(self, quantity: int) -> int:
         """Return what a whole period with so many seats costs, in units, rounded half-even."""
@@ -120,7 +124,7 @@ def compile_fixed(
         product_id,
         code,
         version,
-        tuple([_fixed_amount(pricing, assets, address) for pricing in wanted]),
+        tuple([_fixed_amount(price, pricing, assets) for pricing in wanted]),
         None if every is None else every.interval,
         1 if every is None else every.interval_count or 1,
         collection is not None and collection.timing == "in_arrears",
@@ -130,7 +134,7 @@ def compile_fixed(
 
 
 def _fixed_amount(
-    pricing: FixedAssetPricing, assets: Mapping[str, Asset], address: str | None
+    price: FixedPrice, pricing: FixedAssetPricing, assets: Mapping[str, Asset]
 ) -> FixedAmount:
     once = per_seat = 0
     for value in pricing.values:
@@ -139,7 +143,9 @@ def _fixed_amount(
             once += amount
         else:
             per_seat += amount
-    return FixedAmount(assets[pricing.asset], address or f"default:{pricing.asset}", once, per_seat)
+    asset = assets[pricing.asset]
+    account_id, funding = paying_account(price, asset, assets)
+    return FixedAmount(asset, account_id, once, per_seat, funding)
 
 
 def compile_credit(
@@ -178,7 +184,19 @@ def compile_credit(
     )
 
 
-def cadence_of(item: PlanPrice | PlanCredit, anchor_at: datetime, timezone: str) -> Cadence:
+class Recurring(Protocol):
+    """What comes again."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """By what it is counted when; None: it comes once."""
+
+    @property
+    def count(self) -> int:
+        """Every so many of them."""
+
+
+def cadence_of(item: Recurring, anchor_at: datetime, timezone: str) -> Cadence:
     """Return when what comes again is due, from an anchor on."""
     return Cadence(item.interval or "month", anchor_at, item.count, timezone)
 

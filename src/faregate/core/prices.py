@@ -283,3 +283,16 @@ class Entitlement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     priority: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     id: str | None = None
     limited_to: GrantScope | None = None
+
+
+class Commitment(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """How much a customer uses the product for in each period, at least (what is missing is charged
+    when it is over) and at most (more is free): fees in an asset for events of these types."""
+
+    name: Text
+    asset: Key
+    recurring: Recurrence
+    minimum: Number | None = None
+    maximum: Number | None = None
+    event_types: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=100)] | None = None
+    id: str | None = None

@@ -18,8 +18,12 @@ from msgspec import structs
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import plain, to_decimal
+from faregate.core.commitments import PlanCommitment
+from faregate.core.conversion import funding_rate, no_rate, paid_units, shown_rate
 from faregate.core.customers import Changes
-from faregate.core.cycles import Line, new_cycles, turn_credit, turn_price
+from faregate.core.cycles import Line, new_cycles, turn_commitment, turn_credit, turn_price
+from faregate.core.discounting import take_off, with_periods
+from faregate.core.discounts import put_off
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms, Purpose
 from faregate.core.ids import derived_id
 from faregate.core.instants import to_us
@@ -207,7 +211,12 @@ def resumed(subscription: Subscription, at: datetime) -> Subscription:
         subscription,
         cycles=tuple(cycles),
         stretches=(*subscription.stretches, Stretch(at)),
-        terms=structs.replace(subscription.terms, paused_at=None, resumes_at=None),
+        terms=structs.replace(
+            subscription.terms,
+            paused_at=None,
+            resumes_at=None,
+            discounts=tuple([put_off(d, paused_at, later) for d in subscription.terms.discounts]),
+        ),
     )
 
 
@@ -231,6 +240,7 @@ def begin(
         cycles=tuple(cycles),
         terms=structs.replace(subscription.terms, is_begun=True),
     )
+    begins = with_periods(begins, catalog, at)
     outcome = renew(changes, catalog, begins, at, at)
     if isinstance(outcome, Short):
         return outcome
@@ -262,7 +272,13 @@ def renew(
             lines += more
         elif isinstance(item, PlanCredit):
             cycle = turn_credit(changes, subscription, cycle, item, at, now, is_over=is_over)
+        elif isinstance(item, PlanCommitment):
+            is_renewal = is_renewal or cycle.from_at is not None
+            cycle, more = turn_commitment(cycle, item, subscription.terms, at, is_over=is_over)
+            lines += more
         cycles.append(cycle)
+    subscription = structs.replace(subscription, cycles=tuple(cycles))
+    subscription, lines = take_off(changes, subscription, lines, at)
     short = charge(changes, catalog, subscription.id, lines, at, now)
     if short is not None:
         changes.restore(before)
@@ -270,7 +286,7 @@ def renew(
     terms = subscription.terms
     if terms.overdue is not None:
         terms = structs.replace(terms, overdue=None)
-    after = structs.replace(subscription, cycles=tuple(cycles), terms=terms)
+    after = structs.replace(subscription, terms=terms)
     if is_over:
         tell(changes, "deactivated", after, at)
         return ended(after, at)
@@ -341,19 +357,22 @@ def charge(
     `fee_id` names what somebody asked for; what is due by itself has one name for ever."""
     by_account: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
-        by_account[line.account_id].append(line)
+        paid = _in_paying_asset(line, catalog, at)
+        if isinstance(paid, Short):
+            return paid
+        by_account[line.account_id].append(paid)
     for account_id, entries in by_account.items():
         if not any(entry.line.units for entry in entries):
             continue
         account = changes.advanced(account_id, now)
         total = sum(entry.line.units for entry in entries)
-        scale = entries[0].scale
+        scale = entries[0].asset.scale
         products = {p for e in entries for p in (e.line.product_id, e.line.product_code)}
         wanted = Purpose("", {}, frozenset(products))
         missing = total - credit_line(account, wanted)
         if total > 0 and missing > 0 and not catalog.renewals.may_overdraw:
             return Short(account_id, missing, _short(account_id, total, total - missing, scale))
-        name = fee_id or derived_id("fee", at, subscription_id, account_id, str(to_us(at)))
+        name = fee_id or derived_id("fee", now, subscription_id, account_id, str(to_us(at)))
         if total > 0:
             moved = debit(account, total, REVENUE, name, now, scale, wanted)
             if isinstance(moved, Problem):
@@ -377,6 +396,26 @@ def charge(
         request = PlanFee(name, subscription_id, asset, at, shown)
         changes.plan_fees.append(BookedPlanFee(name, request, account_id, -total, now))
     return None
+
+
+def _in_paying_asset(line: Line, catalog: CatalogView, at: datetime) -> Line | Short:
+    """Return a line in the asset that it is paid in, at the rate of when it was due."""
+    funding, source = line.funding, line.asset
+    if funding is None:
+        return line
+    rate = funding_rate(funding, source.code, catalog.rates, at)
+    if rate is None:
+        return Short(line.account_id, 0, no_rate(source.code, funding.asset.code, at))
+    units = line.line.units
+    paid = paid_units(abs(units), source, funding.asset, rate)[0]
+    shown = structs.replace(
+        line.line,
+        units=paid if units >= 0 else -paid,
+        price_asset=source.code,
+        price_units=units,
+        exchange_rate=shown_rate(rate),
+    )
+    return Line(line.account_id, funding.asset, shown)
 
 
 def _short(account_id: str, units: int, available: int, scale: int) -> str:

@@ -153,7 +153,7 @@ class Settling:
             if result.status == "booked":
                 for fee in result.fees:
                     if fee.account_id == self.hold.account_id:
-                        self.captured_units += fee.units
+                        self.captured_units += fee.debited_units
         return None
 
     def current(self) -> Hold:

@@ -1,6 +1,6 @@
 """Commands on subscriptions: subscribe, move to another version or to other seats, pause, resume,
-cancel, reactivate. What they do at once is done here; what they arrange for later is what time
-brings (`renewing`).
+cancel, reactivate, give and take discounts. What they do at once is done here; what they arrange
+for later is what time brings (`renewing`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,18 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import BREAKAGE
+from faregate.core.commitments import PlanCommitment
 from faregate.core.customers import Changes
-from faregate.core.cycles import Line, period_share, present, price_line, take_back
+from faregate.core.cycles import (
+    Line,
+    commitment_lines,
+    lines_back,
+    period_share,
+    present,
+    price_line,
+    take_back,
+)
+from faregate.core.discounting import give_discount, take_discount, take_off
 from faregate.core.ids import IdSource
 from faregate.core.periods import MEAN_DAYS
 from faregate.core.plan_fees import BookedPlanFee
@@ -111,6 +121,22 @@ class ReactivateSubscription(msgspec.Struct, frozen=True):
     has_card: bool = False
 
 
+class GiveDiscount(msgspec.Struct, frozen=True):
+    """Give a subscription the discount of a coupon, from now on. One that it has is a repeat."""
+
+    customer_id: str
+    subscription_id: str
+    code: str
+
+
+class TakeDiscount(msgspec.Struct, frozen=True):
+    """Take a discount from a subscription, from now on."""
+
+    customer_id: str
+    subscription_id: str
+    code: str
+
+
 SubscriptionCommand = (
     Subscribe
     | ChangeSubscription
@@ -118,6 +144,8 @@ SubscriptionCommand = (
     | ResumeSubscription
     | CancelSubscription
     | ReactivateSubscription
+    | GiveDiscount
+    | TakeDiscount
 )
 
 
@@ -157,6 +185,10 @@ def decide_subscription(
         outcome = _resume(found, now)
     elif isinstance(command, CancelSubscription):
         outcome = _cancel(changes, found, command, catalog, now, ids)
+    elif isinstance(command, GiveDiscount):
+        outcome = give_discount(changes, found, command.code, catalog, now)
+    elif isinstance(command, TakeDiscount):
+        outcome = take_discount(changes, found, command.code)
     else:
         outcome = _reactivate(changes, found, catalog, now, has_card=command.has_card)
     if isinstance(outcome, Problem):
@@ -284,8 +316,8 @@ def _move(
         prorates=command.proration != "none",
         credits=credits,
     )
-    after = switch.run()
-    short = charge(changes, catalog, after.id, switch.lines, now, now, fee_id)
+    after, lines = take_off(changes, switch.run(), switch.lines, now)
+    short = charge(changes, catalog, after.id, lines, now, now, fee_id)
     if short is None:
         # Periods of another length begin now.
         outcome = renew(changes, catalog, after, now, now)
@@ -381,6 +413,7 @@ def _cancel(
             after = structs.replace(found, stretches=(*found.stretches[:-1], last))
             return SubscriptionsChanged((after,), (), ends_at, None)
     lines = _last_lines(found, catalog, now, gives_back=command.proration == "prorate")
+    found, lines = take_off(changes, found, lines, now)
     short = charge(changes, catalog, found.id, lines, now, now, ids.next("fee"))
     if short is not None:
         return _refused(short)
@@ -403,14 +436,15 @@ def _last_lines(
     lines: list[Line] = []
     for cycle in found.cycles:
         item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
+        if isinstance(item, PlanCommitment):
+            lines += commitment_lines(cycle, item, now)
         if not isinstance(item, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
             continue
         if item.is_in_arrears:
             units = period_share(cycle, cycle.from_at, min(now, cycle.to_at))
             lines.append(price_line(cycle, item, units, cycle.from_at, now))
         elif gives_back and now < cycle.to_at:
-            units = -period_share(cycle, now, cycle.to_at)
-            lines.append(price_line(cycle, item, units, now, cycle.to_at))
+            lines += lines_back(cycle, item, now)
     return lines
 
 

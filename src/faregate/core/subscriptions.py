@@ -19,10 +19,13 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.assets import Asset
+from faregate.core.commitments import PlanCommitment
 from faregate.core.compiled import CompiledPrice
+from faregate.core.discounts import Coupon, Discount
 from faregate.core.limits import Limit
 from faregate.core.plans import PlanCredit, PlanPrice
 from faregate.core.problems import CONFLICT, Problem
+from faregate.core.rates import Rate
 from faregate.core.tiers import period_from_us
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -63,7 +66,8 @@ RENEWALS: Final = RenewalRules()
 
 
 class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Where a subscription stands with one fixed price or entitlement of a product's version.
+    """Where a subscription stands with one fixed price, entitlement or commitment of a product's
+    version.
 
     `from_at` and `to_at` are the period under way (None: none has begun, or it is asked once), cut
     out of the regular one that begins at `begins_at`; `next_at` is when something is due next
@@ -72,6 +76,11 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     entitlement has made and that may still have something left, each with when its period ended;
     `granted_units` what the newest of them, and what it replaced, came to; `earlier_units` what
     other versions included for the part of the period before `from_at`.
+
+    `off` is what discounts, by code, took off the period that was charged in advance. Of a
+    commitment, `units` is the least of a whole period and `owed_units` what other versions asked
+    for the part of it before `from_at`; `spent_units` are the net fees of the period under way,
+    `late_units` those since it was over, while its renewal waits to be paid.
     """
 
     product_id: str
@@ -88,6 +97,10 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     grants: tuple[tuple[str, datetime | None], ...] = ()
     granted_units: int = 0
     earlier_units: int = 0
+    off: tuple[tuple[str, int], ...] = ()
+    owed_units: int = 0
+    spent_units: int = 0
+    late_units: int = 0
 
 
 Need = Literal["payment", "payment_method"]
@@ -123,6 +136,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     paused_at: datetime | None = None
     resumes_at: datetime | None = None
     is_begun: bool = False
+    discounts: tuple[Discount, ...] = ()
 
 
 AGREED: Final = Terms()
@@ -201,6 +215,10 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         return tuple(newest.values())
 
 
+PlanItem = PlanPrice | PlanCredit | PlanCommitment
+"""What comes by itself, in cycles."""
+
+
 class CompiledVersion(msgspec.Struct, frozen=True):
     """A published version's usage prices by event type, and what it brings by itself. One that is
     archived is not open to new subscribers; those who have it keep it."""
@@ -209,11 +227,12 @@ class CompiledVersion(msgspec.Struct, frozen=True):
     prices: Mapping[str, tuple[CompiledPrice, ...]]
     plan_prices: tuple[PlanPrice, ...] = ()
     credits: tuple[PlanCredit, ...] = ()
+    commitments: tuple[PlanCommitment, ...] = ()
     is_open: bool = True
 
-    def item(self, item_id: str) -> PlanPrice | PlanCredit | None:
-        """Return a fixed price or an entitlement by its id."""
-        found: tuple[PlanPrice | PlanCredit, ...] = (*self.plan_prices, *self.credits)
+    def item(self, item_id: str) -> PlanItem | None:
+        """Return a fixed price, an entitlement or a commitment by its id."""
+        found: tuple[PlanItem, ...] = (*self.plan_prices, *self.credits, *self.commitments)
         return next((item for item in found if item.id == item_id), None)
 
 
@@ -237,7 +256,9 @@ class CompiledProduct(msgspec.Struct, frozen=True):
 class CatalogView(msgspec.Struct, frozen=True):
     """A snapshot of one environment's catalog. `epoch` rises with every change; `timezone` is the
     account's, and so are `renewals`; `has_tiers` says that some price has. `clocks` says what time
-    it is on each test clock."""
+    it is on each test clock, `rates` what assets cost in currencies. `coupons` are those that can
+    be had; `has_reductions` says that fees may come to less than their prices, by discounts or
+    commitments."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -248,6 +269,9 @@ class CatalogView(msgspec.Struct, frozen=True):
     has_tiers: bool = False
     renewals: RenewalRules = RENEWALS
     clocks: Mapping[str, datetime] = {}
+    rates: Mapping[str, tuple[Rate, ...]] = {}
+    coupons: Mapping[str, Coupon] = {}
+    has_reductions: bool = False
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime
@@ -278,7 +302,7 @@ class CatalogView(msgspec.Struct, frozen=True):
         self, subscriptions: tuple[Subscription, ...], product_id: str, at: datetime
     ) -> str | None:
         """Return the asset that the subscription names by which a product was used at `at`."""
-        found = _subscription_to(subscriptions, product_id, at)
+        found = subscription_to(subscriptions, product_id, at)
         return None if found is None else found.terms.asset
 
     def refuse_binding(self, product_id: str, number: int | None, at: datetime) -> Problem | None:
@@ -309,7 +333,7 @@ class CatalogView(msgspec.Struct, frozen=True):
         period = compiled.tiering.period
         anchor_at = at
         if period == "custom":
-            found = _subscription_to(subscriptions, compiled.product_id, at)
+            found = subscription_to(subscriptions, compiled.product_id, at)
             if found is not None:
                 anchor_at = found.stretches[0].from_at
         return period_from_us(period, at, anchor_at, self.timezone)
@@ -326,7 +350,7 @@ class CatalogView(msgspec.Struct, frozen=True):
         return False
 
 
-def _subscription_to(
+def subscription_to(
     subscriptions: tuple[Subscription, ...], product_id: str, at: datetime
 ) -> Subscription | None:
     """Return the oldest subscription by which a product could be used at `at`."""

@@ -8,6 +8,10 @@ stay where they are: the old price's rest of the period is given back, the new p
 
 In the last two what was used counts: who has used more than that has nothing left, and owes
 nothing.
+
+A commitment goes on where the new version has one that counts the same: what was spent counts, and
+the least of the period is as if each had been had for its part. Else what is missing of it is
+charged at once.
 """
 
 from __future__ import annotations
@@ -18,11 +22,15 @@ from typing import Literal
 
 from msgspec import structs
 
+from faregate.core.commitments import PlanCommitment
 from faregate.core.customers import Changes
 from faregate.core.cycles import (
     Line,
+    commitment_lines,
     give,
+    lines_back,
     new_cycles,
+    owed,
     period_share,
     present,
     price_line,
@@ -30,7 +38,13 @@ from faregate.core.cycles import (
 )
 from faregate.core.ids import derived_id
 from faregate.core.plans import PlanCredit, PlanPrice, share
-from faregate.core.subscriptions import CatalogView, CompiledVersion, Cycle, Subscription
+from faregate.core.subscriptions import (
+    CatalogView,
+    CompiledVersion,
+    Cycle,
+    PlanItem,
+    Subscription,
+)
 
 Credits = Literal["keep", "prorate", "replace"]
 
@@ -74,18 +88,26 @@ class Switch:
         others: list[Cycle] = []
         prices: list[Cycle] = []
         plans: list[Cycle] = []
+        commitments: list[Cycle] = []
         for cycle in self.after.cycles:
             item = self._items.get(cycle.item_id)
             if cycle.product_id != self._product_id or _is_done(cycle):
                 others.append(cycle)
             elif isinstance(item, PlanPrice):
                 prices.append(cycle)
+            elif isinstance(item, PlanCommitment):
+                commitments.append(cycle)
             else:
                 plans.append(cycle)
-        had_any = bool(prices or plans or any(c.product_id == self._product_id for c in others))
+        had_any = bool(
+            prices or plans or commitments or any(c.product_id == self._product_id for c in others)
+        )
         wanted = new_cycles(self._version, self.after, self.at, self.changes)
         moved = self._prices(prices, wanted, had_any=had_any)
-        moved += self._credits(plans, wanted, moved)
+        moved += [
+            *self._credits(plans, wanted, moved),
+            *self._commitments(commitments, wanted, moved),
+        ]
         return structs.replace(self.after, cycles=(*others, *moved))
 
     def _prices(
@@ -94,7 +116,7 @@ class Switch:
         at = self.at
         left = list(old)
         for cycle in old:
-            price: PlanPrice | PlanCredit | None = self._items[cycle.item_id]
+            price: PlanItem | None = self._items[cycle.item_id]
             if not isinstance(price, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
                 continue
             if price.is_in_arrears:
@@ -102,8 +124,7 @@ class Switch:
                 units = period_share(cycle, cycle.from_at, ends_at)
                 self.lines.append(price_line(cycle, price, units, cycle.from_at, ends_at))
             elif self.prorates and at < cycle.to_at:
-                units = -period_share(cycle, at, cycle.to_at)
-                self.lines.append(price_line(cycle, price, units, at, cycle.to_at))
+                self.lines += lines_back(cycle, price, at)
         moved: list[Cycle] = []
         for cycle in wanted:
             price = self._version.item(cycle.item_id)
@@ -124,7 +145,7 @@ class Switch:
             moved.append(cycle)
         return moved
 
-    def _same_cadence(self, item: PlanPrice | PlanCredit, among: Sequence[Cycle]) -> Cycle | None:
+    def _same_cadence(self, item: PlanItem, among: Sequence[Cycle]) -> Cycle | None:
         for cycle in among:
             other = self._items.get(cycle.item_id) or self._version.item(cycle.item_id)
             if other is not None and (other.interval, other.count) == (item.interval, item.count):
@@ -167,6 +188,53 @@ class Switch:
         for cycle in left:
             self._left_behind(cycle)
         return moved
+
+    def _commitments(
+        self, old: Sequence[Cycle], wanted: Sequence[Cycle], prices: Sequence[Cycle]
+    ) -> list[Cycle]:
+        moved: list[Cycle] = []
+        left = list(old)
+        for cycle in wanted:
+            plan = self._version.item(cycle.item_id)
+            if not isinstance(plan, PlanCommitment):
+                continue
+            before = self._same_commitment(plan, left)
+            if before is not None:
+                left.remove(before)
+                cycle = self._moved_commitment(cycle, before)
+            else:
+                same = self._same_cadence(plan, prices)
+                if same is not None:
+                    cycle = self._carried_on(cycle, same)
+            moved.append(cycle)
+        for cycle in left:
+            self._settle(cycle)
+        return moved
+
+    def _same_commitment(self, plan: PlanCommitment, among: Sequence[Cycle]) -> Cycle | None:
+        for cycle in among:
+            other = self._items[cycle.item_id]
+            if isinstance(other, PlanCommitment) and other.is_like(plan):
+                return cycle
+        return None
+
+    def _moved_commitment(self, cycle: Cycle, before: Cycle) -> Cycle:
+        cycle = self._carried_on(cycle, before)
+        if cycle.from_at is None:
+            # A new period begins now, or none has begun.
+            self._settle(before)
+            return structs.replace(cycle, late_units=before.late_units)
+        return structs.replace(
+            cycle,
+            owed_units=owed(before, self.at),
+            spent_units=before.spent_units,
+            late_units=before.late_units,
+        )
+
+    def _settle(self, cycle: Cycle) -> None:
+        plan = self._items[cycle.item_id]
+        if isinstance(plan, PlanCommitment):
+            self.lines += commitment_lines(cycle, plan, self.at)
 
     def _same_credit(self, plan: PlanCredit, among: Sequence[Cycle]) -> Cycle | None:
         for cycle in among:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, REVENUE, Movement, account_id
-from faregate.core.amounts import AmountError, Number, to_units
+from faregate.core.amounts import MAX_UNITS, AmountError, Number, to_units
+from faregate.core.conversion import no_rate, shown_rate, worth
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.given import MAX_FREE_KEYS, Id, Instant, ShortText, check_free
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms
@@ -29,6 +32,25 @@ AccountName = Annotated[str, Meta(pattern=rf"^{ACCOUNT_NAME.pattern}\Z")]
 Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
 
 _PURPOSE_BY_REASON: Final = {"gift": "promotion"}
+
+
+class ConvertTo(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """Which asset a payment becomes, in which account (default: `default`), and at which rate (how
+    many one of the paid asset buys), if not at the one that is valid now."""
+
+    asset: Key
+    account_name: AccountName | None = None
+    exchange_rate: Number | None = None
+
+
+class Converted(msgspec.Struct, frozen=True):
+    """What a payment became: `units` of an asset, at `rate` for one of the paid asset; whether it
+    was rounded down."""
+
+    asset: str
+    units: int
+    rate: Decimal
+    is_rounded_down: bool
 
 
 class AdjustmentRequest(
@@ -49,6 +71,7 @@ class AdjustmentRequest(
     metadata: Metadata | None = None
     priority: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     limited_to: GrantScope | None = None
+    convert_to: ConvertTo | None = None
 
 
 class ChargeRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -83,13 +106,15 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 class BookedTransaction(msgspec.Struct, frozen=True):
-    """An adjustment or charge that is in the ledger. `units` is signed: what the account gained."""
+    """An adjustment or charge that is in the ledger. `units` is signed: what the account gained, in
+    its asset, which is another one than was paid where that was `converted`."""
 
     id: str
     request: AdjustmentRequest | ChargeRequest
     account_id: str
     units: int
     created_at: datetime
+    converted: Converted | None = None
 
     @property
     def kind(self) -> str:
@@ -126,8 +151,17 @@ def decide_transaction(
     except AmountError as error:
         return invalid("amount", f"{request.amount} {error}")
     identifier = account_id(request.account_name or DEFAULT_ACCOUNT, asset.code)
+    converted: Converted | None = None
     if isinstance(request, AdjustmentRequest):
         transaction_id = ids.next("adj")
+        if request.convert_to is not None:
+            outcome = _convert(request, request.convert_to, units, catalog, now)
+            if isinstance(outcome, Problem):
+                return outcome
+            converted = outcome
+            asset, units = catalog.assets[converted.asset], converted.units
+            name = request.convert_to.account_name or DEFAULT_ACCOUNT
+            identifier = account_id(name, asset.code)
         moved = _adjust(changes, identifier, request, units, asset.scale, transaction_id, now, ids)
     else:
         transaction_id = ids.next("chg")
@@ -139,7 +173,44 @@ def decide_transaction(
     if isinstance(moved, Problem):
         return moved
     changes.put(moved)
-    return changes, BookedTransaction(transaction_id, request, identifier, units, now), True
+    booked = BookedTransaction(transaction_id, request, identifier, units, now, converted)
+    return changes, booked, True
+
+
+def _convert(
+    request: AdjustmentRequest,
+    convert_to: ConvertTo,
+    units: int,
+    catalog: CatalogView,
+    now: datetime,
+) -> Converted | Problem:
+    """Return what a payment becomes, rounded down to what people see of the asset."""
+    target = catalog.assets.get(convert_to.asset)
+    if target is None:
+        shown = f"{convert_to.asset!r} is unknown"
+        return invalid("convert_to.asset", f"{shown}: create the asset first")
+    if target.code == request.asset:
+        return invalid("convert_to.asset", f"is {target.code}, which was paid: leave it out")
+    if units <= 0:
+        return invalid("convert_to", "has no meaning for a debit: leave it out")
+    if request.account_name is not None:
+        remedy = "has no meaning beside convert_to, which has one: leave it out"
+        return invalid("account_name", remedy)
+    given = convert_to.exchange_rate
+    if given is not None and (not given.is_finite() or not 0 < given <= 10**18):
+        return invalid("convert_to.exchange_rate", f"is {given}: send more than 0, at most 1e18")
+    rate = worth(catalog.rates, request.asset, target.code, now)
+    rate = rate if given is None else Fraction(given)
+    if rate is None:
+        return invalid("convert_to.asset", no_rate(request.asset, target.code, now))
+    exact = Fraction(request.amount) * rate * 10**target.precision
+    whole = exact.numerator // exact.denominator
+    if not whole:
+        return invalid("amount", f"is {request.amount}: it buys less than one unit; send more")
+    bought = whole * 10 ** (target.scale - target.precision)
+    if bought > MAX_UNITS:
+        return invalid("amount", f"is {request.amount}: it buys more than the ledger can hold")
+    return Converted(target.code, bought, shown_rate(rate), whole != exact)
 
 
 def _conflict(prior: Any, request: AdjustmentRequest | ChargeRequest) -> Problem | None:

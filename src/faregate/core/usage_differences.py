@@ -42,8 +42,8 @@ _PERIODS: Final = {
     "yearly": "each year",
     "custom": "each month of the subscription",
 }
-_USAGE_FIELDS: Final = (*PRICE_FIELDS, "usage_calculation", "pricing_model", "tiering")
-_CALCULATION_FIELDS: Final = (
+USAGE_FIELDS: Final = (*PRICE_FIELDS, "usage_calculation", "pricing_model", "tiering")
+CALCULATION_FIELDS: Final = (
     "event_type",
     "usage_type",
     "unit_aggregation",
@@ -52,7 +52,7 @@ _CALCULATION_FIELDS: Final = (
     "billable_dimensions",
     "costs",
 )
-_VALUE_FIELDS: Final = (
+VALUE_FIELDS: Final = (
     "up_to",
     "unit_price",
     "volume_rate",
@@ -86,12 +86,12 @@ def usage_changes(before: UsageBasedPrice, after: UsageBasedPrice, assets: Asset
         found.append(f"{name}: may now differ by {', '.join(added)}")
     if removed := [dimension for dimension in had if dimension not in has]:
         found.append(f"{name}: no longer differs by {', '.join(removed)}")
-    found += others(name, was, now, _CALCULATION_FIELDS)
+    found += others(name, was, now, CALCULATION_FIELDS)
     models = [_MODELS[price.pricing_model or "flat"] for price in (before, after)]
     found += instead(name, "is priced", *models)
     found += _tiering_changes(before, after)
     found += instead(name, "is collected", collected(before), collected(after))
-    found += others(name, before, after, _USAGE_FIELDS)
+    found += others(name, before, after, USAGE_FIELDS)
     return found + asset_changes(
         name,
         before.pricing,
@@ -227,7 +227,7 @@ def _entry_changes(
                 for kind, word in _KINDS.items()
             ]
         )
-        found += others(tier, was, now, _VALUE_FIELDS)
+        found += others(tier, was, now, VALUE_FIELDS)
     return found
 
 

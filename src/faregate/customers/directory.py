@@ -197,6 +197,22 @@ async def list_customers(
     return [_read(row) for row in rows], int(total[0][0])
 
 
+async def names(
+    queries: Queries, environment_id: int, customer_ids: Sequence[str]
+) -> dict[str, tuple[str, str | None]]:
+    """Return (name, external id) of customers, by id; at most a page of them."""
+    if not customer_ids:
+        return {}
+    marks = ", ".join(f"${n}" for n in range(2, len(customer_ids) + 2))
+    rows = await queries.fetch(
+        "SELECT id, name, external_id FROM customers "
+        f"WHERE environment_id = $1 AND id IN ({marks})",
+        environment_id,
+        *customer_ids,
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
 async def external_ids(
     queries: Queries, environment_id: int, customer_ids: Sequence[str]
 ) -> dict[str, str | None]:

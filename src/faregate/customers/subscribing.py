@@ -8,6 +8,9 @@ from typing import Final
 
 from faregate.core.amounts import to_decimal
 from faregate.core.assets import Asset
+from faregate.core.commitments import PlanCommitment
+from faregate.core.cycles import owed
+from faregate.core.discounts import PERCENT_DECIMALS, Discount, new_discount
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
 from faregate.core.plan_fees import BookedPlanFee
@@ -25,6 +28,8 @@ from faregate.customers.types import (
     CreateSubscription,
     PlannedMove,
     RequiredAction,
+    ShownCommitment,
+    ShownDiscount,
     ShownFeeLine,
     ShownOverdue,
     ShownPlanFee,
@@ -59,7 +64,7 @@ def new_subscription(
             raise FaregateError(found.under(field))
         bindings.append(Binding(found[0], found[1], starts_at))
         version = catalog.version_at(*found, now)
-        brings = version.plan_prices or version.credits
+        brings = version.plan_prices or version.credits or version.commitments
         if brings and starts_at < now - MAX_BACKDATED:
             remedy = f"is more than {MAX_BACKDATED.days} days ago: start later"
             raise FaregateError(invalid(f"{path}starts_at", f"{starts_at.isoformat()} {remedy}"))
@@ -76,6 +81,14 @@ def new_subscription(
     if request.asset is not None and request.asset not in catalog.assets:
         remedy = f"{request.asset!r} is unknown: create the asset first"
         raise FaregateError(invalid(f"{path}asset", remedy))
+    discounts: tuple[Discount, ...] = ()
+    if request.coupon is not None:
+        coupon = catalog.coupons.get(request.coupon)
+        bought = {binding.product_id for binding in bindings}
+        given = new_discount(coupon, request.coupon, bought, now, starts_at)
+        if isinstance(given, Problem):
+            raise FaregateError(given.under(path.rstrip(".")) if path else given)
+        discounts = (given,)
     trial_ends_at = _trial_end(request.trial, starts_at, now, path)
     terms = Terms(
         asset=request.asset,
@@ -84,6 +97,7 @@ def new_subscription(
         anchor_at=request.renews_at,
         trial_ends_at=trial_ends_at,
         has_card=request.trial is None or not request.trial.card_required,
+        discounts=discounts,
     )
     stretches = (Stretch(starts_at),)
     return Subscription(ids.next("sub"), now, request.renews_at, tuple(bindings), stretches, terms)
@@ -177,7 +191,56 @@ def show_subscription(
         if overdue is None
         else ShownOverdue(overdue.since_at, overdue.next_try_at, overdue.ends_at),
         _planned(subscription, now) or None,
+        [_show_discount(discount, now) for discount in terms.discounts] or None,
+        _commitments(subscription, products) or None,
     )
+
+
+def _show_discount(discount: Discount, now: datetime) -> ShownDiscount:
+    coupon = discount.coupon
+    percent = to_decimal(coupon.percent, PERCENT_DECIMALS) if coupon.percent else None
+    amount = used = None
+    if coupon.units:
+        amount = to_decimal(coupon.units, coupon.scale)
+        is_present = discount.period_to_at is not None and now < discount.period_to_at
+        used = to_decimal(discount.used_units if is_present else 0, coupon.scale)
+    return ShownDiscount(
+        coupon.code,
+        discount.from_at,
+        coupon.name,
+        percent,
+        amount,
+        coupon.asset,
+        used,
+        discount.ends_at,
+        coupon.products,
+    )
+
+
+def _commitments(
+    subscription: Subscription, products: Mapping[str, CompiledProduct]
+) -> list[ShownCommitment]:
+    """Return where the commitments of a subscription's products stand."""
+    found = []
+    for cycle in subscription.cycles:
+        plan = products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
+        if isinstance(plan, PlanCommitment):
+            scale, most = plan.asset.scale, plan.maximum_units
+            least = plan.minimum_units if cycle.to_at is None else owed(cycle, cycle.to_at)
+            found.append(
+                ShownCommitment(
+                    plan.id,
+                    plan.name,
+                    plan.product_id,
+                    plan.asset.code,
+                    to_decimal(cycle.spent_units, scale),
+                    to_decimal(least, scale) if least else None,
+                    None if most is None else to_decimal(most, scale),
+                    cycle.from_at,
+                    cycle.to_at,
+                )
+            )
+    return found
 
 
 def _planned(subscription: Subscription, now: datetime) -> list[PlannedMove]:
@@ -213,6 +276,12 @@ def show_plan_fee(fee: BookedPlanFee, assets: Mapping[str, Asset]) -> ShownPlanF
             to_decimal(line.units, scale),
             line.from_at,
             line.to_at,
+            line.price_asset,
+            None
+            if line.price_units is None
+            else to_decimal(line.price_units, assets[line.price_asset or ""].scale),
+            line.exchange_rate,
+            line.coupon,
         )
         for line in request.lines
     ]

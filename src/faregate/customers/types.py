@@ -50,7 +50,7 @@ class CreateSubscription(
 ):
     """A new subscription; it starts now unless it says otherwise. `renews_at` is where its periods
     begin (the first one may be shorter, and costs its part); `asset` is the one in which prices
-    are paid that have several."""
+    are paid that have several, `coupon` the code of one whose discount it gets."""
 
     products: Annotated[list[SubscribedProduct], Meta(min_length=1, max_length=20)]
     starts_at: Instant | None = None
@@ -60,6 +60,7 @@ class CreateSubscription(
     return_url: Text | None = None
     failure_url: Text | None = None
     redirect_to: Literal["return_url", "portal"] | None = None
+    coupon: Text | None = None
 
 
 class ExternalAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -148,6 +149,42 @@ class ReactivateSubscription(
     has_card: bool = False
 
 
+class AddDiscount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Give a subscription the discount of the coupon with this code."""
+
+    coupon: Text
+
+
+class ShownDiscount(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A discount: `percent` off each fee, or `amount` off all fees of a period, of which `used` was
+    taken in the one under way. Until `ends_at`, or for ever, on these products, or on all."""
+
+    coupon: str
+    from_at: datetime
+    name: str | None = None
+    percent: Decimal | None = None
+    amount: Decimal | None = None
+    asset: str | None = None
+    used: Decimal | None = None
+    ends_at: datetime | None = None
+    products: tuple[str, ...] | None = None
+
+
+class ShownCommitment(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A commitment, and what was spent in the period under way, after discounts; `minimum` is what
+    is asked for that period."""
+
+    id: str
+    name: str
+    product_id: str
+    asset: str
+    spent: Decimal
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    period_from: datetime | None = None
+    period_to: datetime | None = None
+
+
 class RequiredAction(msgspec.Struct, frozen=True):
     """What somebody must do before a subscription begins, and where."""
 
@@ -188,10 +225,13 @@ class ShownSubscription(msgspec.Struct, omit_defaults=True, frozen=True):
     resumes_at: datetime | None = None
     overdue: ShownOverdue | None = None
     planned: list[PlannedMove] | None = None
+    discounts: list[ShownDiscount] | None = None
+    commitments: list[ShownCommitment] | None = None
 
 
 class ShownFeeLine(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What a fixed price costs for a time; below 0 it was given back."""
+    """What a fixed price costs for a time; below 0 it was given back. With a `coupon` it is what
+    that took off the line above."""
 
     price_id: str
     price_name: str
@@ -202,6 +242,10 @@ class ShownFeeLine(msgspec.Struct, omit_defaults=True, frozen=True):
     amount: Decimal
     period_from: datetime | None = None
     period_to: datetime | None = None
+    price_asset: str | None = None
+    price_amount: Decimal | None = None
+    exchange_rate: Decimal | None = None
+    coupon: str | None = None
 
 
 class ShownPlanFee(msgspec.Struct, omit_defaults=True, frozen=True):

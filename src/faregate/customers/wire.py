@@ -35,7 +35,12 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True, frozen=True):
 
 class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     """What an event cost under one price. Under tiers `unit_price` and `volume_rate` are those of
-    the tier in which it ended; `counted` of it were counted after `counted_before`."""
+    the tier in which it ended; `counted` of it were counted after `counted_before`.
+
+    `amount` is what was debited: `discount` was taken off before by coupons, and `capped` because
+    a commitment had reached its maximum. Where it was paid in another asset, `paid_amount` of that
+    were taken, at `exchange_rate` for one.
+    """
 
     id: str
     product_id: str
@@ -54,6 +59,11 @@ class EventFee(msgspec.Struct, omit_defaults=True, frozen=True):
     package_size: Decimal | None = None
     counted_before: Decimal | None = None
     counted: Decimal | None = None
+    paid_amount: Decimal | None = None
+    paid_asset: str | None = None
+    exchange_rate: Decimal | None = None
+    discount: Decimal | None = None
+    capped: Decimal | None = None
 
 
 class UsageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -84,11 +94,15 @@ class UsageBooked(msgspec.Struct, frozen=True):
     events: list[BookedResult]
 
 
-class TransactionCreated(msgspec.Struct, frozen=True):
-    """The answer to an adjustment or a charge."""
+class TransactionCreated(msgspec.Struct, omit_defaults=True, frozen=True):
+    """The answer to an adjustment or a charge; where a payment was converted, what it became."""
 
     id: str
     created_at: datetime
+    destination_asset: str | None = None
+    destination_amount: Decimal | None = None
+    exchange_rate: Decimal | None = None
+    is_rounded_down: bool | None = None
 
 
 class HoldsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

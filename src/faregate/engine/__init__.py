@@ -13,8 +13,10 @@ from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.clocks import ClockOperations
+from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.holds import HoldOperations
+from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
@@ -30,12 +32,14 @@ class Engine(
     AccountOperations,
     CatalogOperations,
     ClockOperations,
+    CouponOperations,
     CustomerOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
     UsageOperations,
     HoldOperations,
+    InsightOperations,
     LimitOperations,
     VendorOperations,
     WalletOperations,

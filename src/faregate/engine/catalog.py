@@ -211,8 +211,8 @@ class CatalogOperations(EngineBase):
         found = products.find_product(self._catalog, environment, product)
         before, after = products.find_version(found, against), products.find_version(found, version)
         changes = differences(
-            Offer(before.prices, before.entitlements),
-            Offer(after.prices, after.entitlements),
+            Offer(before.prices, before.entitlements, before.commitments),
+            Offer(after.prices, after.entitlements, after.commitments),
             self._catalog.view(environment).assets,
         )
         return VersionChanges(before.version, after.version, changes)

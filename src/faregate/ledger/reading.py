@@ -159,6 +159,13 @@ async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
     return found[0][1] if found else None
 
 
+async def read_events(store: Store, lane: int, keys: Sequence[Pair]) -> dict[Pair, BookedEvent]:
+    """Find events by (event id, customer id); at most a page of them."""
+    loaded = await store.load(lane, Wanted(events=keys))
+    found = rows.read_events(loaded.events, loaded.fees)
+    return {(booked.event.id, customer_id): booked for customer_id, booked in found}
+
+
 async def owners_of_event(queries: Queries, environment_id: int, event_id: str) -> list[str]:
     """Return the customers that have used this event id, in every lane."""
     found = await queries.fetch(

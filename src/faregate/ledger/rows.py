@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from faregate.core.accounts import Account, Transfer, restore_account
+from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
-from faregate.core.costs import Cost
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.customers import CustomerState, first_due
 from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
@@ -38,6 +39,7 @@ from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Notice
 from faregate.core.limits import Counter
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
+from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
 from faregate.core.subscriptions import (
     Binding,
@@ -48,7 +50,12 @@ from faregate.core.subscriptions import (
     in_force,
 )
 from faregate.core.tiers import TierCount
-from faregate.core.transactions import AdjustmentRequest, BookedTransaction, ChargeRequest
+from faregate.core.transactions import (
+    AdjustmentRequest,
+    BookedTransaction,
+    ChargeRequest,
+    Converted,
+)
 from faregate.store.protocol import LaneRows, Row, Rows
 from faregate.store.schema import GRANT_USES, HOLD_CHANGES
 
@@ -104,6 +111,7 @@ class BatchRows:
         "_subscribers",
         "_tiers",
         "_uses",
+        "costs",
         "events",
         "fees",
         "outbox",
@@ -116,6 +124,7 @@ class BatchRows:
         self._seq = last_seq
         self.events: list[tuple[Any, ...]] = []
         self.fees: list[tuple[Any, ...]] = []
+        self.costs: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
         self.transactions: list[tuple[Any, ...]] = []
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
@@ -256,6 +265,9 @@ class BatchRows:
                     None if fee.volume is None else str(fee.volume),
                     now_us,
                     None if fee.counted is None else encode(fee.counted).decode(),
+                    fee.paid_units,
+                    None if fee.exchange_rate is None else plain(fee.exchange_rate),
+                    None if fee.reduced is None else encode(fee.reduced).decode(),
                 )
             )
         self._seq += 1
@@ -280,6 +292,8 @@ class BatchRows:
                 asset,
             )
         )
+        if event.costs:
+            self.costs += cost_rows(self.events[-1], event.costs)
 
     @property
     def numbered_events(self) -> list[tuple[str, int]]:
@@ -296,6 +310,7 @@ class BatchRows:
         return {
             "events": self.events,
             "fees": self.fees,
+            "costs": self.costs,
             "transfers": self.transfers,
             "transactions": self.transactions,
             "grants": [_grant_row(*row) for row in self._grants.values()],
@@ -316,6 +331,35 @@ class BatchRows:
             "due_work": list(self._due.values()),
             "outbox": self.outbox,
         }
+
+
+EVENT_OF_COSTS: Final = (
+    "event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at"
+)
+"""What rows of `costs` take from their event, as `cost_rows` reads it."""
+
+
+def cost_rows(event: Row, costs: Sequence[Cost]) -> list[tuple[Any, ...]]:
+    """Return the rows of `costs` that a row of `events` has."""
+    event_id, customer_id, seq, environment_id, event_type, occurred_at, created_at, *_ = event
+    return [
+        (
+            seq,
+            number,
+            customer_id,
+            event_id,
+            environment_id,
+            event_type,
+            cost.vendor_id,
+            cost.vendor_external_id,
+            cost.category,
+            cost.currency or DEFAULT_COST_CURRENCY,
+            to_units(cost.amount, FIAT_SCALE),
+            occurred_at,
+            created_at,
+        )
+        for number, cost in enumerate(costs)
+    ]
 
 
 def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ...]:
@@ -437,7 +481,11 @@ def _hold_row(customer_id: str, hold: Hold, seq: int) -> tuple[Any, ...]:
 
 
 def _transaction_row(customer_id: str, booked: Transaction) -> tuple[Any, ...]:
-    answer = encode(booked.answer).decode() if isinstance(booked, SettledHold) else None
+    answer = None
+    if isinstance(booked, SettledHold):
+        answer = encode(booked.answer).decode()
+    elif isinstance(booked, BookedTransaction) and booked.converted is not None:
+        answer = encode(booked.converted).decode()
     return (
         booked.request.transaction_id,
         customer_id,
@@ -522,7 +570,7 @@ def read_subscription(row: Row) -> Subscription:
 def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
     _, _, identifier, kind, account_id, units, request, created, answer = row
-    if answer is not None:
+    if kind in ("capture", "update"):
         kept: Any = HoldCaptured if kind == "capture" else HoldUpdated
         return SettledHold(
             identifier,
@@ -530,7 +578,7 @@ def read_transaction(row: Row) -> Transaction:
             account_id,
             units,
             from_us(created),
-            decode(kept, answer),
+            decode(kept, answer or ""),
         )
     if kind == "fee":
         return BookedPlanFee(
@@ -538,13 +586,19 @@ def read_transaction(row: Row) -> Transaction:
         )
     shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
     return BookedTransaction(
-        identifier, decode(shape, request), account_id, units, from_us(created)
+        identifier,
+        decode(shape, request),
+        account_id,
+        units,
+        from_us(created),
+        None if answer is None else decode(Converted, answer),
     )
 
 
 def read_fee(row: Row) -> Fee:
     """Read a row of `fees`."""
-    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, counted = row
+    fee_id, _, _, price_id, value_index, asset, account_id, units, volume, _, *more = row
+    counted, paid_units, exchange_rate, reduced = more
     return Fee(
         fee_id,
         price_id,
@@ -554,6 +608,9 @@ def read_fee(row: Row) -> Fee:
         units,
         _read_volume(volume),
         None if counted is None else decode(TierCount, counted),
+        paid_units,
+        None if exchange_rate is None else Decimal(exchange_rate),
+        None if reduced is None else decode(Reduced, reduced),
     )
 
 

@@ -1,8 +1,9 @@
 """Proof that the books balance. Everything that is kept beside the transfers is computed again from
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
 each fee and transaction moved and in which account, what each event says that it cost, what tiers
-have counted, and whom a product lists as its subscribers. That the transfers themselves were not
-edited is proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
+have counted, and whom a product lists as its subscribers. Rows of costs are compared with the
+events that they are of. That the transfers themselves were not edited is proved by their chains
+(`chains`), and by heads that were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -17,8 +18,9 @@ from typing import Final
 
 import msgspec
 
-from faregate.core.amounts import scaled
+from faregate.core.amounts import AmountError, scaled
 from faregate.core.codec import decode
+from faregate.core.costs import Cost
 from faregate.core.instants import from_us
 from faregate.core.tiers import TierCount
 from faregate.core.volumes import VOLUME_DECIMALS
@@ -31,8 +33,9 @@ from faregate.ledger.chains import (
     read_lanes,
 )
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
-from faregate.ledger.rows import KeptHold
+from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
 from faregate.ledger.subscriber_check import wrong_subscribers
+from faregate.store import schema
 from faregate.store.protocol import Queries, Row, Store
 from faregate.store.schema import first_seq
 
@@ -41,6 +44,7 @@ MIN_SEQ: Final = -(2**63)
 MAX_SEQ: Final = 2**63 - 1
 MAX_DIFFERENCES: Final = 100
 _OVERDRAFT: Final = "overdraft:"
+_COST_UNITS: Final = [name for name, _ in schema.COSTS.columns].index("units")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -275,9 +279,9 @@ class _LaneCheck:
     async def _check_fees(self, progress: Callable[[int], None]) -> None:
         """Compare fees with what they moved, then events with their fees."""
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
-        columns = "event_id, asset, account_id, units, price_id, counted"
+        columns = "event_id, asset, account_id, units, price_id, counted, paid_units"
         async for row in self._pages("fees", "fee_id", "customer_id", columns):
-            fee_id, customer_id, event_id, asset, account_id, units, price_id, counted = row
+            fee_id, customer_id, event_id, asset, account_id, units, price_id, counted, paid = row
             self._report.fees += 1
             if counted is not None:
                 tier = decode(TierCount, counted)
@@ -285,8 +289,10 @@ class _LaneCheck:
                 self._counted[key] += scaled(tier.quantity, VOLUME_DECIMALS) or 0
             by_event[customer_id, event_id].append((fee_id, asset, units))
             computed = -self._moved.pop((customer_id, fee_id, account_id), 0)
-            if computed != units or asset != _asset_of(account_id):
-                self._report.differ("fee", customer_id, fee_id, units, computed)
+            debited = units if paid is None else paid
+            is_right = paid is not None or asset == _asset_of(account_id)
+            if computed != debited or not is_right:
+                self._report.differ("fee", customer_id, fee_id, debited, computed)
         async for start, end in self._ranges():
             await self._check_events(start, end, by_event)
             progress(min(end, self._last_seq) - first_seq(self._lane))
@@ -304,6 +310,7 @@ class _LaneCheck:
             start,
             end,
         )
+        await self._check_costs(start, end)
         for seq, event_id, customer_id, first_fee_id, count, units, asset in rows:
             self._report.events += 1
             fees = by_event.pop((customer_id, event_id), [])
@@ -312,6 +319,44 @@ class _LaneCheck:
             stands = (len(fees), computed, first) == (count, units, (first_fee_id, asset))
             if not stands or seq > self._last_seq:
                 self._report.differ("event", customer_id, event_id, units, computed)
+
+    async def _check_costs(self, start: int, end: int) -> None:
+        """Compare the costs that events were sent with, with their rows."""
+        stored = await self._queries.fetch(
+            f"SELECT {schema.names(schema.COSTS)} FROM costs "
+            "WHERE lane = $1 AND seq > $2 AND seq <= $3 ORDER BY seq, number",
+            self._lane,
+            start,
+            end,
+        )
+        events = await self._queries.fetch(
+            f"SELECT {EVENT_OF_COSTS}, costs FROM events "
+            "WHERE lane = $1 AND seq > $2 AND seq <= $3 AND costs IS NOT NULL",
+            self._lane,
+            start,
+            end,
+        )
+        by_seq: dict[int, list[Row]] = defaultdict(list)
+        for row in stored:
+            by_seq[row[0]].append(tuple(row))
+        for *event, text in events:
+            event_id, customer_id, seq, *_ = event
+            found = by_seq.pop(seq, [])
+            try:
+                sent = cost_rows(event, decode(list[Cost], text))
+            except (AmountError, msgspec.DecodeError):
+                self._differ_in_costs(customer_id, event_id, found, [])
+                continue
+            if found != sent:
+                self._differ_in_costs(customer_id, event_id, found, sent)
+        for found in by_seq.values():
+            self._differ_in_costs(found[0][2], found[0][3], found, [])
+
+    def _differ_in_costs(
+        self, customer_id: str, event_id: str, found: Sequence[Row], sent: Sequence[Row]
+    ) -> None:
+        units = [sum(row[_COST_UNITS] for row in rows) for rows in (found, sent)]
+        self._report.differ("costs", customer_id, event_id, *units)
 
     async def _check_tiers(self) -> None:
         """Compare what tiers have counted with what the fees say that they counted."""

@@ -17,8 +17,10 @@ from faregate.rest import (
     accounts,
     catalog,
     clocks,
+    coupons,
     customers,
     holds,
+    insights,
     limits,
     recording,
     revenue,
@@ -39,6 +41,8 @@ from faregate.rest.server import Server
 VERSION: Final = "0.1.0"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
+    # Before those of one customer: `stats` is no id.
+    *insights.OPERATIONS,
     *customers.OPERATIONS,
     *subscriptions.OPERATIONS,
     *clocks.OPERATIONS,
@@ -47,6 +51,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *holds.OPERATIONS,
     *limits.OPERATIONS,
     *vendors.OPERATIONS,
+    *coupons.OPERATIONS,
     *wallets.OPERATIONS,
     *work.OPERATIONS,
     *accounts.OPERATIONS,

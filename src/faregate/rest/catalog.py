@@ -412,7 +412,7 @@ OPERATIONS = (
         "/products/{product_id}/{version}/simulate-usage",
         _simulate,
         "Products",
-        "Price made-up events; changes nothing",
+        "Price made-up events as a new customer's, without coupons; changes nothing",
         READ,
         body=SimulateUsage,
         answer=SimulatedUsage,

@@ -27,6 +27,8 @@ Tag = Literal[
     "Test clocks",
     "Statistics",
     "Vendors",
+    "Statistics",
+    "Coupons",
     "Accounts",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]

@@ -5,23 +5,21 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
-from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
-from faregate.core.events import (
-    BookedEvent,
-    Fee,
-)
+from faregate.core.costs import Cost
+from faregate.core.events import Fee
 from faregate.core.given import Id
 from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.customers.wire import EventFee
 from faregate.engine import Engine
+from faregate.insights.types import Profitability
 from faregate.platform.environments import AccountContext
 from faregate.rest.operations import (
     READ,
@@ -33,16 +31,6 @@ from faregate.rest.operations import (
 )
 
 MAX_TYPES: Final = 100
-
-
-class Profitability(msgspec.Struct, frozen=True):
-    """Revenue, costs and what is left, in one currency; `margin` in percent of revenue."""
-
-    gross_revenue: Decimal
-    total_costs: Decimal
-    net_revenue: Decimal
-    margin: Decimal | None
-    currency: str
 
 
 class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -76,6 +64,7 @@ class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     fee_currency: str | None = None
     subject: str | None = None
     description: str | None = None
+    stats: Profitability | None = None
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -125,6 +114,7 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
     price, calculation = compiled.price, compiled.price.usage_calculation
     priced = next(p for p in compiled.assets if p.asset.code == fee.asset)
     value = priced.values[fee.value_index]
+    scale, reduced = priced.asset.scale, fee.reduced
     return EventFee(
         id=fee.id,
         product_id=compiled.product_id,
@@ -134,7 +124,7 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         price_name=price.name,
         currency=fee.asset,
         usage_type=calculation.usage_type,
-        amount=to_decimal(fee.units, priced.asset.scale),
+        amount=to_decimal(fee.units, scale),
         dimensions=value.dimensions,
         volume_field=calculation.volume_field,
         input_volume=fee.volume,
@@ -143,23 +133,18 @@ def show_fee(fee: Fee, view: CatalogView) -> EventFee:
         package_size=value.source.package_size,
         counted_before=None if fee.counted is None else fee.counted.before,
         counted=None if fee.counted is None else fee.counted.quantity,
+        discount=_taken_off(0 if reduced is None else reduced.discount_units, scale),
+        capped=_taken_off(0 if reduced is None else reduced.capped_units, scale),
+        paid_amount=None
+        if fee.paid_units is None
+        else to_decimal(fee.paid_units, view.assets[fee.account_id.rpartition(":")[2]].scale),
+        paid_asset=None if fee.paid_units is None else fee.account_id.rpartition(":")[2],
+        exchange_rate=fee.exchange_rate,
     )
 
 
-def _profitability(booked: BookedEvent, fees: list[EventFee]) -> Profitability | None:
-    """Compute an event's margin, where its fees and costs are all in one currency."""
-    costs = booked.event.costs or []
-    currencies = {fee.currency for fee in fees}
-    currencies |= {cost.currency or DEFAULT_COST_CURRENCY for cost in costs}
-    if len(currencies) != 1:
-        return None
-    # Sums of amounts at one ledger scale: far fewer digits than the context keeps.
-    with localcontext(prec=60):
-        gross = sum((fee.amount for fee in fees), Decimal(0))
-        cost = sum((Decimal(cost.amount) for cost in costs), Decimal(0))
-        net = gross - cost
-        margin = round(net / gross * 100, 2) if gross else None
-    return Profitability(gross, cost, net, margin, currencies.pop())
+def _taken_off(units: int, scale: int) -> Decimal | None:
+    return to_decimal(units, scale) if units else None
 
 
 async def _get(call: Call) -> ShownEvent:
@@ -169,6 +154,7 @@ async def _get(call: Call) -> ShownEvent:
     view = call.engine.catalog_view(call.context)
     fees = [show_fee(fee, view) for fee in booked.result.fees]
     event = booked.event
+    (stats,) = await call.engine.event_stats([booked], context=call.context)
     return ShownEvent(
         id=event.id,
         customer_id=customer_id,
@@ -181,7 +167,7 @@ async def _get(call: Call) -> ShownEvent:
         description=event.description,
         data=event.data,
         costs=event.costs,
-        stats=_profitability(booked, fees),
+        stats=stats,
     )
 
 
@@ -207,8 +193,9 @@ async def _list(call: Call) -> EventPage:
     customers = list({event.customer_id for event in page.items})
     names = await call.engine.external_ids(customers, context=call.context)
     assets = call.engine.catalog_view(call.context).assets
+    stats = await call.engine.listed_event_stats(page.items, context=call.context)
     items = []
-    for event in page.items:
+    for event, brings in zip(page.items, stats, strict=True):
         total = None
         if event.fee_asset is not None:
             total = to_decimal(event.fee_units, assets[event.fee_asset].scale)
@@ -225,6 +212,7 @@ async def _list(call: Call) -> EventPage:
                 fee_currency=event.fee_asset,
                 subject=event.subject,
                 description=event.description,
+                stats=brings,
             )
         )
     return EventPage(items, page.total_count, page.limit, page.offset)

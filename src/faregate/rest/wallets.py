@@ -116,7 +116,18 @@ async def _grants(call: Call) -> Page:
 
 async def _adjust(call: Call) -> TransactionCreated:
     booked = await call.engine.adjust(call.path["customer_id"], call.body, context=call.context)
-    return TransactionCreated(booked.id, booked.created_at)
+    converted = booked.converted
+    if converted is None:
+        return TransactionCreated(booked.id, booked.created_at)
+    scale = call.engine.catalog_view(call.context).assets[converted.asset].scale
+    return TransactionCreated(
+        booked.id,
+        booked.created_at,
+        converted.asset,
+        to_decimal(converted.units, scale),
+        converted.rate,
+        converted.is_rounded_down,
+    )
 
 
 async def _charge(call: Call) -> TransactionCreated:
@@ -131,9 +142,10 @@ async def _transaction(call: Call) -> Transaction:
     assets = call.engine.catalog_view(call.context).assets
     if isinstance(found, BookedFee):
         fee = found.fee
-        amount = to_decimal(fee.units, assets[fee.asset].scale)
+        paid_in = fee.account_id.rpartition(":")[2]
+        amount = to_decimal(fee.debited_units, assets[paid_in].scale)
         at = found.created_at
-        return Transaction(fee.id, "fee", fee.account_id, fee.asset, amount, at, at)
+        return Transaction(fee.id, "fee", fee.account_id, paid_in, amount, at, at)
     if isinstance(found, SettledHold):
         asset = found.account_id.rpartition(":")[2]
         amount, at = to_decimal(-found.units, assets[asset].scale), found.created_at
@@ -152,12 +164,13 @@ async def _transaction(call: Call) -> Transaction:
         )
     request, is_adjustment = found.request, found.kind == "adjustment"
     units = found.units if is_adjustment else -found.units
+    asset = found.account_id.rpartition(":")[2]
     return Transaction(
         found.id,
         "adjustment" if is_adjustment else "fee",
         found.account_id,
-        request.asset,
-        to_decimal(units, assets[request.asset].scale),
+        asset,
+        to_decimal(units, assets[asset].scale),
         found.created_at,
         found.created_at,
         request.description,

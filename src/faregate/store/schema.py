@@ -61,6 +61,28 @@ FEES: Final = HotTable(
         ("volume", "text"),
         ("created_at", "bigint"),
         ("counted", "text"),
+        ("paid_units", "bigint"),
+        ("exchange_rate", "text"),
+        ("reduced", "text"),
+    ),
+)
+COSTS: Final = HotTable(
+    # Only for events that have any: `seq` is the event's, `number` counts its costs from 0.
+    "costs",
+    (
+        ("seq", "bigint"),
+        ("number", "bigint"),
+        ("customer_id", "text"),
+        ("event_id", "text"),
+        ("environment_id", "bigint"),
+        ("event_type", "text"),
+        ("vendor_id", "text"),
+        ("vendor_external_id", "text"),
+        ("category", "text"),
+        ("currency", "text"),
+        ("units", "bigint"),
+        ("occurred_at", "bigint"),
+        ("created_at", "bigint"),
     ),
 )
 TRANSFERS: Final = HotTable(
@@ -299,6 +321,7 @@ CUSTOMER_STATE: Final = (
 HOT_TABLES: Final[tuple[HotTable, ...]] = (
     EVENTS,
     FEES,
+    COSTS,
     TRANSFERS,
     TRANSACTIONS,
     GRANTS,

@@ -1,0 +1,228 @@
+"""Sums by group: what the ledger added up, lane by lane, is converted into one currency and put
+where it belongs. Money without an event (charges, captures by amount) belongs to no product and no
+event type; a cost belongs to its event, and to the event's prices in proportion to their fees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from fractions import Fraction
+from typing import Any, Final
+
+import msgspec
+
+from faregate.core.amounts import FIAT_SCALE, to_units
+from faregate.core.costs import DEFAULT_COST_CURRENCY
+from faregate.core.events import BookedEvent
+from faregate.core.instants import EPOCH, from_us, is_in_range, to_us
+from faregate.core.margins import ONE, Exchange, Sums, divided
+from faregate.core.problems import FaregateError, invalid
+from faregate.core.subscriptions import CatalogView
+from faregate.insights.types import DIMENSIONS, MAX_DIMENSIONS, Dimension
+from faregate.ledger.profits import Fact, Facts, read_facts
+from faregate.ledger.questions import DAY_US, MAX_ROWS, Asked, LanePart, TooManySums, lane_parts
+from faregate.ledger.split_events import SplitEvent, split_events
+from faregate.store.protocol import Queries, Store
+
+DEFAULT_DAYS: Final = 30
+_DAY: Final = timedelta(days=1)
+
+Key = tuple[Any, ...]
+"""A group's values, one for each dimension: an id, a name, a day; of a product its id, code and
+version; of a vendor its id and the seller's own; None for none."""
+
+
+class Period(msgspec.Struct, frozen=True):
+    """Days, both included, in UTC."""
+
+    from_day: date
+    to_day: date
+
+    @property
+    def from_us(self) -> int:
+        """When it begins, in microseconds since 1970."""
+        return to_us(datetime.combine(self.from_day, time(), UTC))
+
+    @property
+    def to_us(self) -> int:
+        """When it is over, in microseconds since 1970."""
+        return to_us(datetime.combine(self.to_day, time(), UTC) + _DAY)
+
+
+def read_period(from_day: date | None, to_day: date | None, today: date) -> Period:
+    """Return the days that are meant: up to today, and `DEFAULT_DAYS` of them, unless told
+    otherwise. Raises `FaregateError` (422)."""
+    for field, day in (("period_from", from_day), ("period_to", to_day)):
+        if day is not None and not is_in_range(datetime.combine(day, time(), UTC)):
+            raise FaregateError(invalid(field, f"is {day}: send a day from 1970 to 8999"))
+    last = to_day or max(today, from_day or today)
+    first = from_day or max(last - (DEFAULT_DAYS - 1) * _DAY, EPOCH.date())
+    if last < first:
+        detail = f"is {last}, before period_from, which is {first}: send that day or a later one"
+        raise FaregateError(invalid("period_to", detail))
+    return Period(first, last)
+
+
+def read_dimensions(text: str) -> tuple[Dimension, ...]:
+    """Return the dimensions that are named, with commas. Raises `FaregateError` (422)."""
+    found: list[Dimension] = []
+    for name in text.split(","):
+        known = next((dimension for dimension in DIMENSIONS if dimension == name), None)
+        if known is None:
+            shown = ", ".join(DIMENSIONS)
+            raise FaregateError(invalid("group_by", f"{name[:100]!r} is none of: {shown}"))
+        if known in found:
+            raise FaregateError(invalid("group_by", f"names {name!r} twice: name it once"))
+        found.append(known)
+    if len(found) > MAX_DIMENSIONS:
+        raise FaregateError(invalid("group_by", f"names {len(found)}: name one or two"))
+    if {"vendor", "category"} & set(found) and {"product", "price"} & set(found):
+        detail = "splits costs by what events have fees for: name vendor or category, or product"
+        raise FaregateError(invalid("group_by", f"{detail} or price"))
+    return tuple(found)
+
+
+class Groups:
+    """Sums by group, of which `total` has all."""
+
+    def __init__(self, asked: Asked, view: CatalogView, exchange: Exchange) -> None:
+        self.total = Sums()
+        self.by_key: dict[Key, Sums] = defaultdict(Sums)
+        self._known: dict[tuple[Any, ...], Sums] = {}
+        self._asked = asked
+        self._view = view
+        self._exchange = exchange
+
+    async def read(self, store: Store, queries: Queries) -> None:
+        """Add up all lanes, away from the event loop. Raises `FaregateError` (422)."""
+        try:
+            for part in await lane_parts(queries, self._asked):
+                facts = await read_facts(queries, self._asked, part)
+                await asyncio.to_thread(self._add_facts, facts)
+                if self._asked.vendor is None and not self._asked.is_of_costs:
+                    await self._add_split(store, queries, part)
+        except TooManySums:
+            detail = f"gives more than {MAX_ROWS} sums: ask about a shorter period"
+            raise FaregateError(invalid("period_from", detail)) from None
+        for sums in self.by_key.values():
+            self.total.add(sums)
+
+    async def _add_split(self, store: Store, queries: Queries, part: LanePart) -> None:
+        if self._asked.is_streamed:
+            async for events in split_events(store, queries, self._asked, part):
+                await asyncio.to_thread(self._add_events, events)
+
+    def _add_facts(self, facts: Facts) -> None:
+        for fact in facts.revenue:
+            sums = self._sums_of(fact.key)
+            sums.add_revenue(fact.asset, fact.units, self._price(fact))
+        for fact in facts.costs:
+            sums = self._sums_of(fact.key)
+            sums.add_costs(fact.asset, fact.units, self._price(fact))
+        for count in facts.counts:
+            self._sums_of(count.key).events += count.events
+
+    def _price(self, fact: Fact) -> Fraction | None:
+        since = fact.rate_from_us
+        return self._exchange.price_since(fact.asset, None if since is None else from_us(since))
+
+    def _add_events(self, events: Iterable[SplitEvent]) -> None:
+        for event in events:
+            self._add_event(event)
+
+    def _add_event(self, event: SplitEvent) -> None:
+        """Add an event with several fees, with its costs if it is split by its fees."""
+        price_at, at = self._exchange.price_at, event.occurred_at
+        shares: dict[Sums, Fraction | int] = {}
+        for price_id, asset, units in event.fees:
+            sums = self._sums_of(self._values(event, price_id))
+            price = price_at(asset, at)
+            sums.add_revenue(asset, units, price)
+            share = 0 if price is None else units if price is ONE else units * price
+            shares[sums] = shares.get(sums, 0) + share
+        for sums in shares:
+            sums.events += 1
+        # In the total, the event is one.
+        self.total.events -= len(shares) - 1
+        if self._asked.splits_events:
+            for currency, units in event.costs:
+                price = price_at(currency, at)
+                for sums, part in zip(shares, divided(units, list(shares.values())), strict=True):
+                    sums.add_costs(currency, part, price)
+
+    def _values(self, event: SplitEvent, price_id: str) -> tuple[Any, ...]:
+        """Return what the ledger would have for each dimension."""
+        found: list[Any] = []
+        for name in self._asked.by:
+            if name == "customer":
+                found.append(event.customer_id)
+            elif name == "event_type":
+                found.append(event.event_type)
+            elif name in ("day", "month"):
+                found.append(event.created_us // DAY_US)
+            else:
+                found.append(price_id)
+        return tuple(found)
+
+    def _sums_of(self, values: tuple[Any, ...]) -> Sums:
+        """Return the group of a sum, given what the ledger has for each dimension."""
+        sums = self._known.get(values)
+        if sums is None:
+            sums = self._known[values] = self.by_key[self._key(values)]
+        return sums
+
+    def _key(self, values: tuple[Any, ...]) -> Key:
+        key: list[Any] = []
+        place = 0
+        for name in self._asked.by:
+            value = values[place]
+            place += 1
+            if name == "vendor":
+                value = value, values[place]
+                place += 1
+            elif name == "product":
+                value = self._product(value)
+            elif name in ("day", "month"):
+                day = EPOCH.date() + timedelta(days=int(value))
+                value = day if name == "day" else f"{day:%Y-%m}"
+            key.append(value)
+        return tuple(key)
+
+    def _product(self, price_id: str | None) -> Key | None:
+        price = None if price_id is None else self._view.prices.get(price_id)
+        if price is None:
+            return None
+        return price.product_id, price.product_code, price.product_version
+
+
+def sorted_groups(by_key: Mapping[Key, Sums], order: str) -> list[tuple[Key, Sums]]:
+    """Return groups in an order (`net_revenue`; with `-` from the highest on); those that have no
+    such number come last, those with the same one by their values."""
+    name = order.removeprefix("-")
+    field = {"gross_revenue": "revenue", "total_costs": "costs", "net_revenue": "net"}.get(
+        name, name
+    )
+    sign = -1 if order.startswith("-") else 1
+
+    def place(item: tuple[Key, Sums]) -> tuple[bool, Fraction, str]:
+        number: Fraction | None = getattr(item[1], field)
+        return number is None, sign * (number or Fraction(0)), str(item[0])
+
+    return sorted(by_key.items(), key=place)
+
+
+def sums_of_event(booked: BookedEvent, exchange: Exchange) -> Sums:
+    """Return what one event brings."""
+    event, at = booked.event, booked.event.occurred_at
+    sums = Sums()
+    sums.events = 1
+    for fee in booked.result.fees:
+        sums.add_revenue(fee.asset, fee.units, exchange.price_at(fee.asset, at))
+    for cost in event.costs or ():
+        currency = cost.currency or DEFAULT_COST_CURRENCY
+        units = to_units(cost.amount, FIAT_SCALE)
+        sums.add_costs(currency, units, exchange.price_at(currency, at))
+    return sums
