@@ -89,7 +89,7 @@ def test_who_has_an_archived_version_before_keeps_it_and_nobody_else_gets_it(me:
     assert me.send("PATCH", "products/tokens/2", {"make_default": True}).status == 204
     refused = me.send("DELETE", "products/tokens/1")
     assert is_problem(refused, 409)
-    assert "1 subscription has it" in refused.body["detail"]
+    assert "1 subscription has version 1 of 'tokens': move" in refused.body["detail"]
     assert statuses(me) == ["published", "published"]
     # What was refused changed nothing: it can still be subscribed to, and is priced.
     customer(me, version=1)

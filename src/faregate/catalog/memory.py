@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -31,6 +32,9 @@ from faregate.store.protocol import Row, Rows, Store
 
 Plans = tuple[tuple[PlanPrice, ...], tuple[PlanCredit, ...], tuple[PlanCommitment, ...]]
 """A version's fixed prices, entitlements and commitments."""
+
+
+VERSION_COLUMNS: Final = "version, status, prices, entitlements, created_at, commitments"
 
 
 class VersionRow(msgspec.Struct, frozen=True):
@@ -61,6 +65,19 @@ class ProductRow(msgspec.Struct, frozen=True):
             return None
         row = self.versions.get(self.defaults[-1][1])
         return None if row is None or row.status == "archived" else row.version
+
+
+def read_version(row: Row) -> VersionRow:
+    """Read `VERSION_COLUMNS`."""
+    version, status, prices, entitlements, created_at, committed = row
+    return VersionRow(
+        version,
+        status,
+        decode(tuple[Price, ...], prices),
+        decode(tuple[Entitlement, ...], entitlements),
+        from_us(created_at),
+        () if committed is None else decode(tuple[Commitment, ...], committed),
+    )
 
 
 def read_rate(row: Row) -> Rate:
@@ -116,18 +133,11 @@ class CatalogMemory:
         ):
             assets[environment_id][code] = custom_asset(code, name, decimals, label, symbol)
         versions: dict[str, dict[int, VersionRow]] = defaultdict(dict)
-        for product_id, version, status, prices, entitlements, created_at, committed in await fetch(
-            "SELECT product_id, version, status, prices, entitlements, created_at, commitments "
-            "FROM product_versions ORDER BY product_id, version"
+        for product_id, *row in await fetch(
+            f"SELECT product_id, {VERSION_COLUMNS} FROM product_versions "
+            "ORDER BY product_id, version"
         ):
-            versions[product_id][version] = VersionRow(
-                version,
-                status,
-                decode(tuple[Price, ...], prices),
-                decode(tuple[Entitlement, ...], entitlements),
-                from_us(created_at),
-                () if committed is None else decode(tuple[Commitment, ...], committed),
-            )
+            versions[product_id][row[0]] = read_version(row)
         defaults: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
         for product_id, from_at, version in await fetch(
             "SELECT product_id, from_at, version FROM product_defaults ORDER BY from_at"

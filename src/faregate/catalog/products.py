@@ -10,14 +10,19 @@ from typing import Literal
 
 import msgspec
 
-from faregate.catalog.memory import CatalogMemory, ProductRow, VersionRow
+from faregate.catalog.memory import (
+    VERSION_COLUMNS,
+    CatalogMemory,
+    ProductRow,
+    VersionRow,
+    read_version,
+)
 from faregate.catalog.types import (
     CreateProduct,
     CreateVersion,
     DefaultVersion,
     Product,
     ProductVersion,
-    Status,
     UpdateVersion,
     VersionCreated,
     VersionReference,
@@ -25,7 +30,7 @@ from faregate.catalog.types import (
 from faregate.core.codec import encode
 from faregate.core.commitments import validate_commitments
 from faregate.core.ids import IdSource
-from faregate.core.instants import to_us
+from faregate.core.instants import from_us, to_us
 from faregate.core.plan_checks import validate_entitlements
 from faregate.core.price_checks import validate_prices
 from faregate.core.problems import (
@@ -87,6 +92,7 @@ async def create_version(
     queries: Queries, product: ProductRow, request: CreateVersion, ids: IdSource, now: datetime
 ) -> VersionCreated:
     """Write the next version of a product. Raises 409 if somebody else has just made one."""
+    product = await read_again(queries, product)
     version = max(product.versions) + 1
     publish = request.publish is True
     try:
@@ -94,7 +100,7 @@ async def create_version(
     except DuplicateKey:
         detail = f"version {version} has just been made by someone else: send it again"
         raise FaregateError(Problem(CONFLICT, detail)) from None
-    is_default = publish and await _default_of(queries, product.id) is None
+    is_default = publish and product.default_version is None
     if is_default:
         await _write_default(queries, product.id, version, now)
     status: Literal["published", "draft"] = "published" if publish else "draft"
@@ -128,15 +134,24 @@ async def _write_version(
     )
 
 
-async def _default_of(queries: Queries, product_id: str) -> tuple[int, int] | None:
-    """Return (since when, version) of the default. Inside a change of the catalog nobody else can
-    move it: every change begins by raising the one row of the epoch."""
-    rows = await queries.fetch(
-        "SELECT from_at, version FROM product_defaults WHERE product_id = $1 "
-        "ORDER BY from_at DESC LIMIT 1",
-        product_id,
+async def read_again(queries: Queries, product: ProductRow) -> ProductRow:
+    """Return a product as it is inside a change of the catalog: every change begins by raising the
+    one row of the epoch, so nobody else can change it until this one has ended. Raises 404."""
+    found = await queries.fetch(
+        f"SELECT {VERSION_COLUMNS} FROM product_versions WHERE product_id = $1 ORDER BY version",
+        product.id,
     )
-    return (rows[0][0], rows[0][1]) if rows else None
+    if not found:
+        raise FaregateError(Problem(NOT_FOUND, f"product {product.code!r} has just been deleted"))
+    defaults = await queries.fetch(
+        "SELECT from_at, version FROM product_defaults WHERE product_id = $1 ORDER BY from_at",
+        product.id,
+    )
+    return msgspec.structs.replace(
+        product,
+        versions={row[0]: read_version(row) for row in found},
+        defaults=[(from_us(from_at), version) for from_at, version in defaults],
+    )
 
 
 async def _write_default(queries: Queries, product_id: str, version: int, now: datetime) -> None:
@@ -160,7 +175,9 @@ async def _write_default(queries: Queries, product_id: str, version: int, now: d
 async def update_version(
     queries: Queries, product: ProductRow, row: VersionRow, request: UpdateVersion, now: datetime
 ) -> None:
-    """Publish a draft and/or make a published version the default. Raises 409, 422."""
+    """Publish a draft and/or make a published version the default. Raises 404, 409, 422."""
+    product = await read_again(queries, product)
+    row = find_version(product, row.version)
     publish = request.publish is True
     if request.publish is False and row.status == "published":
         detail = f"version {row.version} is published and cannot become a draft: make a new version"
@@ -180,23 +197,19 @@ async def update_version(
             product.id,
             row.version,
         )
-    default = await _default_of(queries, product.id)
-    if (request.make_default or (publish and default is None)) and (
-        default is None or default[1] != row.version
-    ):
+    default = product.default_version
+    if (request.make_default or (publish and default is None)) and default != row.version:
         await _write_default(queries, product.id, row.version, now)
 
 
-async def set_status(
-    queries: Queries, product_id: str, versions: Sequence[int], status: Status
-) -> None:
-    """Archive versions, or take that back (inside a change of the catalog)."""
+async def archive_versions(queries: Queries, product_id: str, versions: Sequence[int]) -> None:
+    """Archive those of these versions that are published (inside a change of the catalog)."""
     for version in versions:
         await queries.fetch(
-            "UPDATE product_versions SET status = $3 WHERE product_id = $1 AND version = $2",
+            "UPDATE product_versions SET status = 'archived' "
+            "WHERE product_id = $1 AND version = $2 AND status = 'published'",
             product_id,
             version,
-            status,
         )
 
 

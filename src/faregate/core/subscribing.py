@@ -463,6 +463,11 @@ def _reactivate(
         )
     if status == "scheduled":
         return found
+    for binding in in_force(found.bindings, now) if status == "inactive" else ():
+        # It counted as nobody's, so it may have been archived meanwhile.
+        refusal = catalog.refuse_binding(binding.product_id, binding.version, now)
+        if refusal is not None:
+            return refusal
     if not (has_card or terms.has_card):
         detail = "somebody must say first how it is paid: send has_card when that is done"
         return Problem(CONFLICT, f"subscription {found.id} waits for a payment method: {detail}")

@@ -104,6 +104,21 @@ async def find_customer(queries: Queries, environment_id: int, customer_id: str)
     return _read(rows[0])
 
 
+async def read_customers(
+    queries: Queries, environment_id: int, customer_ids: Sequence[str]
+) -> dict[str, CustomerRow]:
+    """Return customers by id, those that there are; at most a page of them."""
+    if not customer_ids:
+        return {}
+    marks = ", ".join(f"${n}" for n in range(2, len(customer_ids) + 2))
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM customers WHERE environment_id = $1 AND id IN ({marks})",
+        environment_id,
+        *customer_ids,
+    )
+    return {row[0]: _read(row) for row in rows}
+
+
 async def find_by_external_id(queries: Queries, environment_id: int, external_id: str) -> str:
     """Return the id of the customer with this external id. Raises 422."""
     rows = await queries.fetch(

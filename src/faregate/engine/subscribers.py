@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,6 +16,7 @@ from faregate.engine.base import EngineBase, Page
 from faregate.ledger import reading, subscribers
 from faregate.ledger.subscribers import Chosen
 from faregate.platform.environments import AccountContext
+from faregate.store.protocol import Queries
 
 
 class ProductSubscriber(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -55,6 +55,9 @@ class SubscriberOperations(EngineBase):
         states = await reading.read_customers(
             self._store, [(row.lane, row.customer_id) for row in rows]
         )
+        customers = await directory.read_customers(
+            self._store, environment, [row.customer_id for row in rows]
+        )
         items = []
         for row in rows:
             present = reading.as_of(states[row.customer_id], view, self._lanes[row.lane].now())
@@ -63,7 +66,9 @@ class SubscriberOperations(EngineBase):
                 b for b in in_force(subscription.bindings, present.now) if b.product_id == found.id
             )
             version = view.version_at(found.id, binding.version, present.now).version
-            customer = await directory.find_customer(self._store, environment, row.customer_id)
+            customer = customers.get(row.customer_id)
+            if customer is None:
+                continue  # It is being made: its subscriptions are written first.
             started = [stretch.from_at for stretch in subscription.stretches]
             items.append(
                 ProductSubscriber(
@@ -88,49 +93,47 @@ class SubscriberOperations(EngineBase):
 
         Raises 404, or 409 if somebody has it, or if it is the default beside other versions.
         """
-        environment = self._environment(context)
-        found = products.find_product(self._catalog, environment, product)
+        found = products.find_product(self._catalog, self._environment(context), product)
         row = products.find_version(found, version)
-        if row.status == "archived":
-            return
-        products.check_archive(found, row)
-        if row.status == "draft":
-            async with self._catalog_change() as change:
+        async with self._catalog_change() as change:
+            present = await products.read_again(change, found)
+            row = products.find_version(present, row.version)
+            products.check_archive(present, row)
+            if row.status == "draft":
                 await products.delete_version(change, found.id, row.version)
-            return
-        # Those who follow the default have this version while it is the default.
-        numbers = (row.version, 0) if found.default_version == row.version else (row.version,)
-        await self._archive(found, [row.version], numbers)
+                return
+            # Those who follow the default have this version while it is the default.
+            is_default = present.default_version == row.version
+            numbers = (row.version, 0) if is_default else (row.version,)
+            what = f"version {row.version} of {found.code!r}"
+            await self._refuse_if_used(change, found, what, numbers)
+            await products.archive_versions(change, found.id, [row.version])
 
     async def delete_product(self, product: str, *, context: AccountContext | None = None) -> None:
         """Take a product away for good that nobody ever had; archive one that is not used any more.
 
         Raises 404, or 409 if somebody has it.
         """
-        environment = self._environment(context)
-        found = products.find_product(self._catalog, environment, product)
-        published = [v.version for v in found.versions.values() if v.status == "published"]
-        await self._archive(found, published, (0, *found.versions))
-        if await subscribers.was_subscribed_to(self._store, found.id):
-            return
+        found = products.find_product(self._catalog, self._environment(context), product)
         async with self._catalog_change() as change:
-            await products.delete_product(change, found.id)
+            present = await products.read_again(change, found)
+            what, numbers = f"product {found.code!r}", (0, *present.versions)
+            await self._refuse_if_used(change, found, what, numbers)
+            if await subscribers.was_subscribed_to(change, found.id):
+                await products.archive_versions(change, found.id, list(present.versions))
+            else:
+                await products.delete_product(change, found.id)
 
-    async def _archive(
-        self, product: ProductRow, versions: Sequence[int], numbers: tuple[int, ...]
+    async def _refuse_if_used(
+        self, change: Queries, product: ProductRow, what: str, numbers: tuple[int, ...]
     ) -> None:
-        """Archive versions, unless somebody has one of these.
+        """Raise 409 if somebody has one of these versions.
 
-        First nobody can subscribe any more: a lane's commit that was decided before fails, because
-        the catalog has moved. Whoever is there then was there before, and it is taken back.
+        Nobody is overlooked: a commit that writes subscribers has ended before a change of the
+        catalog begins, or is decided anew, on the changed catalog, when that has ended.
         """
-        async with self._catalog_change() as change:
-            await products.set_status(change, product.id, versions, "archived")
-        count = await subscribers.count_subscribers(self._store, product.id, self._clock(), numbers)
-        if not count:
-            return
-        async with self._catalog_change() as change:
-            await products.set_status(change, product.id, versions, "published")
-        have = "subscription has" if count == 1 else "subscriptions have"
-        detail = f"{count} {have} it: move or cancel them first (GET …/subscribers lists them)"
-        raise FaregateError(Problem(CONFLICT, detail))
+        count = await subscribers.count_subscribers(change, product.id, self._clock(), numbers)
+        if count:
+            have = "subscription has" if count == 1 else "subscriptions have"
+            remedy = "move or cancel them first (GET …/subscribers lists them)"
+            raise FaregateError(Problem(CONFLICT, f"{count} {have} {what}: {remedy}"))

@@ -180,7 +180,8 @@ class BatchRows:
         if decision.subscriptions:
             for subscription in decision.subscriptions.values():
                 self.subscriptions[subscription.id] = _subscription_row(customer_id, subscription)
-                for row in _subscriber_rows(customer_id, subscription, now):
+                is_on_clock = decision.state.rules.clock_id is not None
+                for row in subscriber_rows(customer_id, subscription, now, is_on_clock=is_on_clock):
                     self._subscribers[row[:3]] = row
             self._due[customer_id] = _due_row(decision.state, environment_id)
         for plan_fee in decision.plan_fees:
@@ -461,10 +462,11 @@ def _subscription_row(customer_id: str, subscription: Subscription) -> tuple[Any
     )
 
 
-def _subscriber_rows(
-    customer_id: str, subscription: Subscription, now: datetime
+def subscriber_rows(
+    customer_id: str, subscription: Subscription, now: datetime, *, is_on_clock: bool = False
 ) -> list[tuple[Any, ...]]:
-    """Say of each product which version is in force, which one comes next, and until when."""
+    """Say of each product which version is in force, which one comes next, and until when. For who
+    lives by a test clock the end is not said before it has come: it is no instant of others."""
     terms, stretches = subscription.terms, subscription.stretches
     ends_at: int | None = 0
     if terms.needs is not None or terms.paused_at is not None:
@@ -472,6 +474,8 @@ def _subscriber_rows(
     elif stretches:
         last = stretches[-1].to_at
         ends_at = None if last is None else to_us(last)
+        if last is not None and is_on_clock:
+            ends_at = None if last > now else 0
     newest = {b.product_id: b.version or 0 for b in subscription.bindings}
     rows = []
     for binding in in_force(subscription.bindings, now):

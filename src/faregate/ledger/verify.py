@@ -2,9 +2,9 @@
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
 each fee and transaction moved and in which account (in another asset: also at which rate; a fee
 that was given back: nothing), what each event says that it cost and what it costs by its outcome,
-and what tiers have counted. Rows of costs are compared with the events that they are of. That the
-transfers themselves were not edited is proved by their chains (`chains`), and by heads that were
-kept elsewhere (`heads`).
+what tiers have counted, and whom a product lists as its subscribers. Rows of costs are compared
+with the events that they are of. That the transfers themselves were not edited is proved by their
+chains (`chains`), and by heads that were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -37,6 +37,7 @@ from faregate.ledger.chains import (
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
 from faregate.ledger.paid_fees import PaidFee, Scales, read_rate, read_scales
 from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
+from faregate.ledger.subscriber_check import wrong_subscribers
 from faregate.store import schema
 from faregate.store.protocol import Queries, Row, Store
 from faregate.store.schema import first_seq
@@ -181,6 +182,8 @@ class _LaneCheck:
         await self._check_fees(lambda done: progress(count + done))
         await self._check_tiers()
         await self._check_transactions()
+        async for wrong in wrong_subscribers(self._queries, self._lane):
+            self._report.differ(*wrong)
         for (customer_id, reference, _), units in self._moved.items():
             self._report.differ("transfers without a cause", customer_id, reference, 0, units)
 

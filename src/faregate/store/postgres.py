@@ -47,8 +47,12 @@ _FENCE: Final = (
     "fence AS (UPDATE lanes SET last_seq = $1, clock_us = $2, lease_until_us = $3, "
     "indexed_seq = $7 "
     "WHERE lane = $4 AND epoch = $5 AND last_seq <= $1 "
-    "AND (SELECT epoch FROM catalog_epoch) = $6 RETURNING lane)"
+    "AND (SELECT epoch FROM catalog_epoch{lock}) = $6 RETURNING lane)"
 )
+_LOCKS_CATALOG: Final = schema.PRODUCT_SUBSCRIBERS.name
+"""A batch that writes this table locks the catalog's epoch until it has ended: who looks for
+subscribers after a change of the catalog then sees those of every commit that was let through
+before it. Charges take no such lock, and never wait for a change of the catalog."""
 _SEPARATOR, _NULL, _FIRST_COLUMN = 8, 9, 10
 """Numbers of the parameters that follow the fence's."""
 
@@ -59,7 +63,8 @@ UsedColumns = tuple[tuple[str, tuple[int, ...]], ...]
 @lru_cache(maxsize=256)
 def _commit_sql(tables: UsedColumns) -> str:
     """Write the one statement of a batch that touches these tables and columns."""
-    parts = [_FENCE]
+    is_locked = any(name == _LOCKS_CATALOG for name, _ in tables)
+    parts = [_FENCE.format(lock=" FOR SHARE" if is_locked else "")]
     number = _FIRST_COLUMN
     for name, used in tables:
         table = schema.BY_NAME[name]
