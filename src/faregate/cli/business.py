@@ -15,6 +15,7 @@ from faregate.catalog.types import CreateAsset, CreateProduct
 from faregate.core.amounts import Number, plain
 from faregate.core.codec import decode, encode
 from faregate.core.events import UsageEvent
+from faregate.core.outcomes import Outcome, OutcomeRequest
 from faregate.core.transactions import AdjustmentRequest
 from faregate.customers.types import (
     CreateCustomer,
@@ -23,7 +24,9 @@ from faregate.customers.types import (
     UpdateSubscribedProduct,
 )
 from faregate.engine import Engine
+from faregate.platform.accounts import CreateAccount
 from faregate.platform.clocks import AdvanceTestClock, CreateTestClock
+from faregate.platform.environments import AccountContext
 
 MONTHS: Final = 12
 CREDITS: Final = "CREDITS"
@@ -105,14 +108,25 @@ _PRODUCTS: Final[tuple[dict[str, Any], ...]] = (
         "code": "packs",
         "prices": [_usage("answer", CREDITS, [{"unit_price": 1}])],
     },
+    {
+        "name": "Resolved cases",
+        "code": "cases",
+        "prices": [_usage("case", "USD", [{"unit_price": 0.99}])],
+    },
 )
+_RESOLD: Final[dict[str, Any]] = {
+    "name": "Translations",
+    "code": "translations",
+    "prices": [_usage("page", "USD", [{"unit_price": 0.12}])],
+}
 
 
 class Year:
-    """The year before now, and who lives it."""
+    """The year before now in an account, and who lives it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, context: AccountContext | None = None) -> None:
         self._engine = engine
+        self._context = context
         self._now = engine.now() - timedelta(days=365)
         self._clock_id = ""
         self._made = 0
@@ -120,67 +134,109 @@ class Year:
     async def live(self, progress: Progress) -> list[Lived]:
         """Sell, subscribe, and let twelve months pass; returns what became of everybody."""
         engine = self._engine
-        clock = await engine.create_test_clock(CreateTestClock(self._now, "The demo's year"))
-        self._clock_id = clock.id
+        await self._begin()
         await engine.create_asset(CreateAsset(CREDITS, "Credits"))
         for product in _PRODUCTS:
-            request = decode(CreateProduct, encode({**product, "publish": True}))
-            await engine.create_product(request)
+            await self._sell(product)
         people = [
             await self._customer("Pia Payg", "as-you-go", "100"),
             await self._customer("Sam Seats", "team", "1500", seats=3),
             await self._customer("Hana Hybrid", "studio", "300"),
             await self._customer("Paul Packs", "packs", None),
+            await self._customer("Olga Outcome", "cases", "400"),
         ]
-        payg, seats, hybrid, packs = people
+        payg, seats, hybrid, packs, outcome = people
+        seller = await engine.create_account(CreateAccount("Rita Resells"))
+        context = await engine.acting_for(seller.id, "test")
+        resold = Year(engine, context)
+        reader = await resold.begin_selling()
         monthly: tuple[Callable[[int], Awaitable[None]], ...] = (
             lambda month: self._pay_as_you_go(payg),
             lambda month: self._seats(seats, month),
             lambda month: self._hybrid(hybrid, month),
             lambda month: self._packs(packs, month),
+            lambda month: self._cases(outcome, month),
+            lambda month: resold.translate(reader),
         )
         for month in range(MONTHS):
             for part in monthly:
                 await part(month)
-            self._now += timedelta(days=365) / MONTHS
-            await engine.advance_test_clock(self._clock_id, AdvanceTestClock(self._now))
+            await self.pass_a_month()
+            await resold.pass_a_month()
             progress(month + 1, MONTHS)
         return [
             Lived(
                 "pay as you go",
                 "Pia Payg",
                 "16 million tokens a month: 10 at 2 USD, the rest at 1",
-                await self._left(payg),
+                await self.left(payg),
             ),
             Lived(
                 "seats",
                 "Sam Seats",
                 "3 seats at 30 USD a month, 5 from the fifth month on",
-                await self._left(seats),
+                await self.left(seats),
             ),
             Lived(
                 "hybrid",
                 "Hana Hybrid",
                 "20 USD a month with 1,000 credits, and packs for what goes beyond",
-                await self._left(hybrid),
+                await self.left(hybrid),
             ),
             Lived(
                 "credit packs",
                 "Paul Packs",
                 "500 credits a quarter that last 90 days, and 50 as a gift for 30",
-                await self._left(packs),
+                await self.left(packs),
+            ),
+            Lived(
+                "outcome",
+                "Olga Outcome",
+                "30 cases a month at 0.99 USD: 20 resolved, 8 not, and 2 taken back afterwards",
+                await self.left(outcome),
+            ),
+            Lived(
+                "reseller",
+                "Rita Resells",
+                "a connected account; her own customer reads 150 pages a month at 0.12 USD",
+                await resold.left(reader),
             ),
         ]
+
+    async def begin_selling(self) -> str:
+        """Let a connected account sell to a customer of its own; returns the customer's id."""
+        await self._begin()
+        await self._sell(_RESOLD)
+        return await self._customer("Rita's reader", "translations", "250")
+
+    async def translate(self, customer_id: str) -> None:
+        """Let the connected account's customer read for a month."""
+        await self._use(customer_id, "page", 150)
+
+    async def _begin(self) -> None:
+        request = CreateTestClock(self._now, "The demo's year")
+        clock = await self._engine.create_test_clock(request, context=self._context)
+        self._clock_id = clock.id
+
+    async def pass_a_month(self) -> None:
+        """Go on by a twelfth of a year."""
+        self._now += timedelta(days=365) / MONTHS
+        request = AdvanceTestClock(self._now)
+        await self._engine.advance_test_clock(self._clock_id, request, context=self._context)
+
+    async def _sell(self, product: dict[str, Any]) -> None:
+        request = decode(CreateProduct, encode({**product, "publish": True}))
+        await self._engine.create_product(request, context=self._context)
 
     async def _customer(
         self, name: str, code: str, usd: str | None, *, seats: int | None = None
     ) -> str:
         request = CreateCustomer(name=name, test_clock_id=self._clock_id)
-        customer_id = (await self._engine.create_customer(request)).id
+        customer_id = (await self._engine.create_customer(request, context=self._context)).id
         if usd is not None:
             await self._pay(customer_id, usd, "USD")
         wanted = CreateSubscription([SubscribedProduct(code=code, quantity=seats)])
-        await self._engine.create_subscription(customer_id, wanted)
+        await self._engine.create_subscription(customer_id, wanted, context=self._context)
         return customer_id
 
     async def _pay(
@@ -191,7 +247,7 @@ class Year:
         request = AdjustmentRequest(
             f"year-{self._made}", asset, Number(amount), reason, expires_at=expires_at
         )
-        await self._engine.adjust(customer_id, request)
+        await self._engine.adjust(customer_id, request, context=self._context)
 
     async def _use(self, customer_id: str, event_type: str, times: int, **data: Any) -> None:
         events = []
@@ -199,7 +255,7 @@ class Year:
             self._made += 1
             name = f"year-{self._made}"
             events.append(UsageEvent(name, event_type, self._now, data=data or None))
-        await self._engine.record_events(customer_id, events)
+        await self._engine.record_events(customer_id, events, context=self._context)
 
     async def _pay_as_you_go(self, customer_id: str) -> None:
         account = await self._engine.get_account(customer_id, "default:USD")
@@ -226,8 +282,22 @@ class Year:
             await self._pay(customer_id, "50", CREDITS, self._now + timedelta(days=30))
         await self._use(customer_id, "answer", 140)
 
-    async def _left(self, customer_id: str) -> str:
-        wallet = await self._engine.get_wallet(customer_id)
+    async def _cases(self, customer_id: str, month: int) -> None:
+        names = [f"case-{month}-{number}" for number in range(30)]
+        cases = [UsageEvent(name, "case", self._now, outcome="pending") for name in names]
+        await self._engine.record_events(customer_id, cases)
+        for number, name in enumerate(names):
+            await self._say_outcome(customer_id, name, "confirmed" if number < 22 else "withdrawn")
+        for name in names[:2]:
+            await self._say_outcome(customer_id, name, "withdrawn")
+
+    async def _say_outcome(self, customer_id: str, name: str, outcome: Outcome) -> None:
+        request = OutcomeRequest(f"{name}-{outcome}", outcome)
+        await self._engine.settle_outcome(name, request, customer_id)
+
+    async def left(self, customer_id: str) -> str:
+        """Return what a customer has left, in words."""
+        wallet = await self._engine.get_wallet(customer_id, context=self._context)
         return ", ".join(f"{plain(a.available)} {a.asset}" for a in wallet.accounts)
 
 
