@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from credytapi.operations import _operations
+from tests.api.fields import client_fields, client_types, our_fields
 
 from faregate.rest.app import OPERATIONS
+from faregate.rest.operations import Operation
 
 PAGE = Path(__file__).parents[2] / "docs/api-parity.md"
 NUMBER = 987654
@@ -23,11 +25,19 @@ NOT_YET = {
 HEAD = """# What of the published client works
 
 Every operation of the Python package `credyt-api` with the request that it sends. The package's
-requests are sent to a real server in `tests/api`; what is missing answers 404 or 405.
+requests are sent to a real server in `tests/api`; what is missing answers 404 or 405. Fields are
+those of the package's models, however deep, as the types of this server have them.
 
-| Group | Operation | Request | Here |
-|---|---|---|---|
+| Group | Operation | Request | Here | Fields sent | Fields answered |
+|---|---|---|---|---|---|
 """
+NO_FIELD = {
+    "org_id": "accounts have no organisations above them",
+    "fees.description": "a fee names its price",
+}
+"""Why a field is not there."""
+READ_BY_MODEL = ".pricing.values.values."
+"""Values of dimensions, which each pricing model reads in its own way (`tests/core/test_prices`)."""
 _GROUPS = (
     "billing_portal",
     "vendors_vendors_ops",
@@ -68,8 +78,22 @@ def shape(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", path)
 
 
+def is_at(operation: Operation, method: str, path: str) -> bool:
+    return (operation.method, shape(operation.path)) == (method, shape(path))
+
+
 def has(method: str, path: str) -> bool:
-    return any(o.method == method and shape(o.path) == shape(path) for o in OPERATIONS)
+    return any(is_at(operation, method, path) for operation in OPERATIONS)
+
+
+def fields_of(theirs: Any, ours: Any) -> str:
+    """In a cell: how many fields of the client's are there, and which are not."""
+    wanted = set(client_fields(theirs))
+    if not wanted:
+        return "-"
+    lacking = sorted(f for f in wanted - {*our_fields(ours)} if READ_BY_MODEL not in f".{f}")
+    reasons = [f"`{field}` ({NO_FIELD.get(field)})" for field in lacking]
+    return f"all {len(wanted)}" if not lacking else f"all {len(wanted)} but {', '.join(reasons)}"
 
 
 def page() -> str:
@@ -77,13 +101,27 @@ def page() -> str:
     for (group, name), (method, path) in sorted(requests().items()):
         why_not = NOT_YET.get(f"{group}.{name}") or NOT_YET.get(group)
         here = "yes" if has(method, path) else f"no: {why_not}"
-        rows.append(f"| {group} | `{name}` | `{method} {path}` | {here} |\n")
+        one = next((o for o in OPERATIONS if is_at(o, method, path)), None)
+        sent = answered = "-"
+        if one is not None:
+            body, answer = client_types(group, name)
+            sent, answered = fields_of(body, one.body), fields_of(answer, one.answer)
+        cells = (group, f"`{name}`", f"`{method} {path}`", here, sent, answered)
+        rows.append(f"| {' | '.join(cells)} |\n")
     return HEAD + "".join(rows)
 
 
 def test_the_page_says_what_works() -> None:
     assert PAGE.read_text() == page()
     assert "no: None" not in page()
+    assert "(None)" not in page()
+
+
+def test_fields_are_found_in_both_and_those_that_are_missing_are_seen() -> None:
+    body, answer = client_types("events", "get")
+    assert body is None
+    assert {"id", "costs", "fees.amount"} <= set(client_fields(answer))
+    assert "`fees.amount` (None)" in fields_of(answer, None)
 
 
 def test_most_of_what_the_client_can_do_without_payments_works() -> None:
