@@ -37,7 +37,7 @@ NO_FIELD = {
 }
 """Why a field is not there."""
 READ_BY_MODEL = ".pricing.values.values."
-"""Values of dimensions, which each pricing model reads in its own way (`tests/core/test_prices`)."""
+"""Values of dimensions: each pricing model reads its own (`tests/core/test_prices`)."""
 _GROUPS = (
     "billing_portal",
     "vendors_vendors_ops",
