@@ -16,8 +16,10 @@ from faregate.core.amounts import Number
 
 INSIDE = {
     "charged_since",
+    "context_of_customer",
     "external_ids",
     "find_key",
+    "has_due_work",
     "is_ready",
     "latest_events",
     "listed_event_stats",
