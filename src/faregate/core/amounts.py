@@ -102,9 +102,9 @@ def to_decimal(units: int, scale: int) -> Decimal:
     if scale == 0:
         return Decimal(units)
     whole, part = divmod(abs(units), 10**scale)
-    sign = "-" if units < 0 else ""
     if not part:
-        return Decimal(f"{sign}{whole}")
+        return Decimal(whole if units > 0 else -whole)
+    sign = "-" if units < 0 else ""
     return Decimal(f"{sign}{whole}.{part:0{scale}d}".rstrip("0"))
 
 

@@ -280,7 +280,7 @@ def charge_event(
     if limits is not None:
         use = Use(event.event_type, event.subject or limits.subject, data)
         own = None if changes.hold is None else changes.hold.id
-        if prices:
+        if prices and limits.has_free:
             free = limits.free_share(use, changes.advanced_accounts(now), own)
     measured: set[str | None] = set()
     reducing = Reducing(changes, catalog, at, now) if catalog.has_reductions else None
@@ -327,7 +327,7 @@ def charge_event(
         said = limits.book(
             use,
             [(fee.debited_asset, fee.debited_units) for fee in fees],
-            changes.advanced_accounts(now),
+            changes.advanced_accounts(now) if limits.may_reject else (),
         )
         if isinstance(said, Problem):
             return said

@@ -111,7 +111,8 @@ class Limiting:
     """The limits of a customer, and what they have counted, as one command leaves them.
 
     `has_happened` says that what is booked was promised by a hold, and can be refused no more;
-    `subject` and `run_keys` are that hold's, and what it draws from counts under.
+    `subject` and `run_keys` are that hold's, and what it draws from counts under. `has_free` says
+    that there are free tiers, `may_reject` that a limit refuses what has happened.
     """
 
     __slots__ = (
@@ -123,7 +124,9 @@ class Limiting:
         "_now",
         "_windows",
         "by_hold",
+        "has_free",
         "has_happened",
+        "may_reject",
         "notices",
         "run_keys",
         "subject",
@@ -140,6 +143,8 @@ class Limiting:
         self._limits = limits
         self._counters = counters
         self._now = now
+        self.has_free = any(limit.mode == "free" for limit in limits)
+        self.may_reject = any(limit.rejects_events for limit in limits)
         self._windows: dict[str, tuple[int, datetime | None]] = {}
         self._changed: dict[CounterKey, Counter] = {}
         self._counts: dict[CounterKey, int] = {}
@@ -292,7 +297,8 @@ class Limiting:
         self, use: Use, fees: Iterable[tuple[str, int]], accounts: Sequence[Account]
     ) -> tuple[str, ...] | Problem:
         """Count an event with its fees, as (asset, units). Returns what is to be said of it, or the
-        problem of one that a limit rejects."""
+        problem of one that a limit rejects. `accounts` are looked at only where one `may_reject`.
+        """
         warnings: list[str] = []
         for limit in self._matching(use):
             units = self._needed(limit, use, 0)

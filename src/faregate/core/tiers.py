@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -65,7 +66,12 @@ def period_from_us(period: TierPeriod, at: datetime, anchor_at: datetime, timezo
         return to_us(Cadence("month", anchor_at, 1, timezone).period_at(at)[0])
     at = at.astimezone(UTC)
     month = {"monthly": at.month, "quarterly": (at.month - 1) // 3 * 3 + 1, "yearly": 1}[period]
-    return to_us(datetime(at.year, month, 1, tzinfo=UTC))
+    return _month_us(at.year, month)
+
+
+@lru_cache(maxsize=1024)
+def _month_us(year: int, month: int) -> int:
+    return to_us(datetime(year, month, 1, tzinfo=UTC))
 
 
 def quantity_of(tiering: CompiledTiering, volume: int) -> int:
