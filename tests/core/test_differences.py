@@ -88,6 +88,23 @@ def credit(amount: str = "1000", name: str = "Included", **more: Any) -> dict[st
     }
 
 
+def commitment(
+    least: str | None = "50",
+    most: str | None = "200",
+    name: str = "Use",
+    every: str = "month",
+    **more: Any,
+) -> dict[str, Any]:
+    recurring = {"interval": every, "interval_count": more.pop("count", None)}
+    terms = {"asset": "USD", "recurring": recurring, "minimum": least, "maximum": most}
+    return {"name": name, **terms, **more}
+
+
+def paid(address: str, rate: str | None = None, **more: Any) -> dict[str, Any]:
+    """What lets an account in another asset pay a price."""
+    return {"funding_destination": {"address": address, "exchange_rate": rate, **more}}
+
+
 NUMBERS = {
     "volume_rate",
     "unit_price",
@@ -98,6 +115,9 @@ NUMBERS = {
     "quantity",
     "amount",
     "revenue_basis",
+    "minimum",
+    "maximum",
+    "exchange_rate",
 }
 
 
@@ -113,8 +133,10 @@ def written(value: Any, key: str = "") -> str:
 
 def offer(*parts: dict[str, Any]) -> Offer:
     prices = [part for part in parts if "type" in part]
-    entitlements = [part for part in parts if "type" not in part]
-    return decode(Offer, written({"prices": prices, "entitlements": entitlements}))
+    commitments = [part for part in parts if "recurring" in part]
+    entitlements = [part for part in parts if "lifecycle" in part]
+    shown = {"prices": prices, "entitlements": entitlements, "commitments": commitments}
+    return decode(Offer, written(shown))
 
 
 REFRESH = {"refresh": {"strategy": "expire_and_replace"}}
@@ -240,7 +262,7 @@ CASES: list[tuple[str, list[Any], list[Any], list[str]]] = [
         "costs of another vendor",
         [usage(by={"usage_type": "cost", "volume_field": None, "costs": {"vendor_id": "ven_1"}})],
         [usage(by={"usage_type": "cost", "volume_field": None, "costs": {"category": "gpu"}})],
-        ["Tokens: costs of ven_1, any, any → any, any, gpu"],
+        ["Tokens: is on costs of vendor ven_1 → category gpu"],
     ),
     (
         "another asset beside the first",
@@ -426,6 +448,96 @@ CASES: list[tuple[str, list[Any], list[Any], list[str]]] = [
         [credit(accounting={"revenue_basis": "0.02"})],
         [credit(accounting={"revenue_basis": "0.03", "currency": "EUR"})],
         ["Included: earns 0.02 USD per unit used → 0.03 EUR per unit used"],
+    ),
+    (
+        "an added commitment",
+        [calls("1")],
+        [calls("1"), commitment()],
+        ['Added commitment "Use": at least 50.00 USD, at most 200.00 USD every month (any use)'],
+    ),
+    (
+        "a removed commitment to some events",
+        [commitment(most=None, every="year", event_types=["llm", "call"])],
+        [],
+        ['Removed commitment "Use": at least 50.00 USD every year (events call, llm)'],
+    ),
+    ("the same commitment", [commitment()], [commitment("50.00")], []),
+    (
+        "a higher minimum and a lower cap",
+        [commitment()],
+        [commitment("60", "150")],
+        [
+            "Use: at least 50.00 → 60.00 USD every month (+20.0%)",
+            "Use: at most 200.00 → 150.00 USD every month (−25.0%)",
+        ],
+    ),
+    (
+        "a minimum that is new, and a cap that is gone",
+        [commitment(None, "200")],
+        [commitment("50", None)],
+        [
+            "Use: has a minimum now: at least 50.00 USD every month",
+            "Use: has no cap any more (was at most 200.00 USD every month)",
+        ],
+    ),
+    (
+        "a commitment to longer periods, under another name",
+        [commitment(most=None)],
+        [commitment("140", None, "Quarterly use", count=3)],
+        [
+            'Quarterly use: was called "Use"',
+            "Quarterly use: at least 50.00 USD every month → 140.00 USD every 3 months",
+        ],
+    ),
+    (
+        "what counts for a commitment",
+        [commitment()],
+        [commitment(event_types=["llm"])],
+        ["Use: counts any use → events llm"],
+    ),
+    (
+        "another account that pays, at the rate of the moment",
+        [calls("1")],
+        [{**calls("1"), **paid("default:CREDITS")}],
+        ["Calls: is paid from the default account → default:CREDITS at the rate of the moment"],
+    ),
+    (
+        "another rate of its own",
+        [{**fixed(), **paid("default:CREDITS", "25")}],
+        [{**fixed(), **paid("default:CREDITS", "20.5")}],
+        [
+            "Base: is paid from default:CREDITS at 25 CREDITS for one USD"
+            " → default:CREDITS at 20.5 CREDITS for one USD"
+        ],
+    ),
+    (
+        "the currency said again is nothing new",
+        [{**calls("1"), **paid("default:CREDITS")}],
+        [{**calls("1"), **paid("default:CREDITS", currency="CREDITS")}],
+        [],
+    ),
+    (
+        "an added price that another asset pays",
+        [],
+        [{**fixed(), **paid("team:CREDITS", "25")}],
+        [
+            'Added price "Base": 20.00 USD every month,'
+            " paid from team:CREDITS at 25 CREDITS for one USD"
+        ],
+    ),
+    (
+        "a markup on some costs only",
+        [usage(by={"usage_type": "cost", "volume_field": None})],
+        [
+            usage(
+                by={
+                    "usage_type": "cost",
+                    "volume_field": None,
+                    "costs": {"vendor_external_id": "acme", "category": "gpu"},
+                }
+            )
+        ],
+        ["Tokens: is on costs of anything → vendor acme, category gpu"],
     ),
 ]
 

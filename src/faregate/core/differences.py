@@ -1,20 +1,29 @@
 """What one version of a product has that another has not, in sentences for whoever has to agree to
-it. Prices and entitlements are matched by their names, else by what they are about; how two that
-match differ is in `price_differences`, how two entitlements do is here. Ids do not count, and
-neither does the order in which things are listed.
+it. Prices, entitlements and commitments are matched by their names, else by what they are
+about. How two prices that match differ is in `price_differences`, how two commitments do in
+`commitment_differences`, how two entitlements do is here. Ids do not count, and neither does the
+order in which things are listed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import structs
 
+from faregate.core.commitment_differences import compare_commitments, describe_commitment
 from faregate.core.grants import DEFAULT_PRIORITY
 from faregate.core.price_differences import compare_prices, describe_price
-from faregate.core.prices import Entitlement, FixedPrice, GrantScope, Price, UsageBasedPrice
+from faregate.core.prices import (
+    Commitment,
+    Entitlement,
+    FixedPrice,
+    GrantScope,
+    Price,
+    UsageBasedPrice,
+)
 from faregate.core.wording import Amount, digits, every, listed
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -26,36 +35,34 @@ class Offer(msgspec.Struct, frozen=True):
 
     prices: tuple[Price, ...] = ()
     entitlements: tuple[Entitlement, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
 
 
 def differences(before: Offer, after: Offer) -> list[str]:
     """Return what has changed from one version to another, a sentence each; nothing if they offer
     the same."""
+    parts: tuple[tuple[str, Sequence[Any], Sequence[Any], _Words], ...] = (
+        ("price", before.prices, after.prices, _PRICES),
+        ("entitlement", before.entitlements, after.entitlements, _ENTITLEMENTS),
+        ("commitment", before.commitments, after.commitments, _COMMITMENTS),
+    )
     found: list[str] = []
-    pairs = _paired(before.prices, after.prices, _PRICE_KINDS)
-    for old, new in pairs:
-        if old is None:
-            found.append(f'Added price "{new.name}": {describe_price(new)}')
-        elif new is None:
-            found.append(f'Removed price "{old.name}": {describe_price(old)}')
-        else:
-            found += [f"{new.name}: {said}" for said in compare_prices(old, new)]
-    credits = _paired(before.entitlements, after.entitlements, _ENTITLEMENT_KINDS)
-    for was, now in credits:
-        if was is None:
-            found.append(f'Added entitlement "{now.name}": {_describe(now)}')
-        elif now is None:
-            found.append(f'Removed entitlement "{was.name}": {_describe(was)}')
-        else:
-            found += [f"{now.name}: {said}" for said in _compare(was, now)]
+    for what, olds, news, words in parts:
+        for old, new in _paired(olds, news, words.kinds):
+            if old is None:
+                found.append(f'Added {what} "{new.name}": {words.describe(new)}')
+            elif new is None:
+                found.append(f'Removed {what} "{old.name}": {words.describe(old)}')
+            else:
+                found += [f"{new.name}: {said}" for said in words.compare(old, new)]
     return found
 
 
-def _content(item: Price | Entitlement) -> object:
+def _content(item: Price | Entitlement | Commitment) -> object:
     return structs.replace(item, id=None)
 
 
-def _name(item: Price | Entitlement) -> object:
+def _name(item: Price | Entitlement | Commitment) -> object:
     return type(item), item.name
 
 
@@ -70,12 +77,8 @@ def _event_type(price: Price) -> object:
     return price.usage_calculation.event_type if isinstance(price, UsageBasedPrice) else object()
 
 
-def _asset(entitlement: Entitlement) -> object:
-    return entitlement.asset
-
-
-_PRICE_KINDS: Sequence[Kind] = (_content, _name, _measured, _event_type)
-_ENTITLEMENT_KINDS: Sequence[Kind] = (_content, _name, _asset)
+def _asset(item: Entitlement | Commitment) -> object:
+    return item.asset
 
 
 def _paired(
@@ -178,3 +181,16 @@ def _scope(scope: GrantScope | None) -> str:
         pairs = [f"{name}={value}" for name, value in sorted(scope.dimensions.items())]
         parts.append(f"events with {listed(pairs)}")
     return " and ".join(parts) or "any use"
+
+
+class _Words(msgspec.Struct, frozen=True):
+    """How things of one sort are matched, described and compared."""
+
+    kinds: Sequence[Kind]
+    describe: Callable[[Any], str]
+    compare: Callable[[Any, Any], Iterator[str]]
+
+
+_PRICES: Final = _Words((_content, _name, _measured, _event_type), describe_price, compare_prices)
+_ENTITLEMENTS: Final = _Words((_content, _name, _asset), _describe, _compare)
+_COMMITMENTS: Final = _Words((_content, _name, _asset), describe_commitment, compare_commitments)

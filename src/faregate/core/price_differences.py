@@ -13,6 +13,7 @@ from faregate.core.prices import (
     WILDCARD,
     AssetPricing,
     BalanceCollection,
+    CostFilter,
     FixedAssetPricing,
     FixedPrice,
     OneTimeBilling,
@@ -29,10 +30,11 @@ Entries = dict[str, tuple[PriceValue, ...]]
 
 def describe_price(price: Price) -> str:
     """Say what a price asks, and for what."""
-    if isinstance(price, FixedPrice):
-        return listed([_asked_in(price, pricing) for pricing in price.pricing], "; ")
     asked = listed([_asked_in(price, pricing) for pricing in price.pricing], "; ")
-    return f"{asked} (events {_events(price)})"
+    paid = "" if price.funding_destination is None else f", paid from {_payer(price)}"
+    if isinstance(price, FixedPrice):
+        return asked + paid
+    return f"{asked} (events {_events(price)}){paid}"
 
 
 def compare_prices(before: Price, after: Price) -> Iterator[str]:
@@ -86,12 +88,7 @@ def _facts(price: Price) -> Mapping[str, str]:
         "balance" if collection is None or isinstance(collection, BalanceCollection) else "invoice"
     )
     facts["collected by"] = kind
-    address = collection.address if isinstance(collection, BalanceCollection) else None
-    facts["collected from"] = address or "the default account"
-    if price.funding_destination is not None:
-        to = price.funding_destination
-        rate = None if to.exchange_rate is None else digits(to.exchange_rate)
-        facts["funds go to"] = listed([t for t in (to.address, to.currency, rate) if t])
+    facts["is paid from"] = _payer(price)
     if price.tiering is not None:
         facts["tiers count by"] = price.tiering.basis or "default"
         facts["tiers begin anew"] = price.tiering.period or "lifetime"
@@ -111,11 +108,23 @@ def _facts(price: Price) -> Mapping[str, str]:
     facts["counts"] = calculation.volume_aggregation or "sum"
     facts["refers to"] = calculation.source_reference_field or "nothing"
     facts["dimensions"] = listed(sorted(calculation.billable_dimensions or ())) or "none"
-    costs = calculation.costs
-    if costs is not None:
-        named = (costs.vendor_id, costs.vendor_external_id, costs.category)
-        facts["costs of"] = listed([name or "any" for name in named])
+    if calculation.usage_type == "cost":
+        facts["is on costs of"] = _costs(calculation.costs)
     return facts
+
+
+def _payer(price: Price) -> str:
+    """Say which account pays, and at which rate where it is in another asset."""
+    funding, collection = price.funding_destination, price.collection
+    if funding is None:
+        address = collection.address if isinstance(collection, BalanceCollection) else None
+        return address or "the default account"
+    paying, asked = funding.address.rpartition(":")[2], price.pricing[0].asset
+    if paying == asked:
+        return funding.address
+    if funding.exchange_rate is None:
+        return f"{funding.address} at the rate of the moment"
+    return f"{funding.address} at {digits(funding.exchange_rate)} {paying} for one {asked}"
 
 
 def _earned(billing: RecurringBilling | OneTimeBilling) -> str:
@@ -123,6 +132,16 @@ def _earned(billing: RecurringBilling | OneTimeBilling) -> str:
         return "over its period"
     period = billing.one_time.service_period
     return "at once" if period is None else f"over {period}"
+
+
+def _costs(wanted: CostFilter | None) -> str:
+    if wanted is None:
+        return "anything"
+    vendor = wanted.vendor_external_id or wanted.vendor_id
+    parts = [f"vendor {vendor}"] if vendor else []
+    return (
+        listed(parts + ([f"category {wanted.category}"] if wanted.category else [])) or "anything"
+    )
 
 
 def _events(price: UsageBasedPrice) -> str:

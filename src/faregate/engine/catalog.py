@@ -209,8 +209,8 @@ class CatalogOperations(EngineBase):
         """Say what a version has changed of another one (`against`). Raises 404."""
         found = products.find_product(self._catalog, await self._look(context), product)
         after, before = [products.find_version(found, name) for name in (version, against)]
-        old = Offer(before.prices, before.entitlements)
-        changes = differences(old, Offer(after.prices, after.entitlements))
+        old, new = [Offer(v.prices, v.entitlements, v.commitments) for v in (before, after)]
+        changes = differences(old, new)
         return VersionDiff(before.version, after.version, changes)
 
     async def list_products(
