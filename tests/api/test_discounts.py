@@ -325,4 +325,28 @@ def test_a_simulation_is_a_new_customers_without_coupons(me: Caller) -> None:
     me.made("products", {**PLAN, "code": "free", "prices": [free], "commitments": [most]})
     body = {"events": [event(f"s{n}", tokens) for n, tokens in enumerate((800, 400, 1000))]}
     answer = me.post("products/free/default/simulate-usage", body)
-    assert [fee["amount"] for fee in answer.body["fees"]] == [0, 2, 10]
+    # Of the 2 and the 10 USD that they would cost, 1 USD is asked.
+    assert [fee["amount"] for fee in answer.body["fees"]] == [0, 1, 0]
+    assert [fee.get("capped") for fee in answer.body["fees"]] == [None, 1, 10]
+    first, second = answer.body["warnings"]
+    assert first.startswith("events[1]: cap of 1 USD reached under 'Use': the rest is free until ")
+    assert second.startswith("events[2]: cap of 1 USD reached")
+
+
+def test_a_simulation_says_what_misses_a_minimum_in_each_of_its_periods(me: Caller) -> None:
+    least = {"name": "Least", "asset": "USD", "recurring": MONTH, "minimum": 50, "maximum": 60}
+    me.made("products", {**PLAN, "code": "least", "commitments": [least]})
+    days = ("2026-01-10", "2026-01-31", "2026-04-15", "2026-04-16")
+    events = [
+        {**event(f"s{n}", tokens), "occurred_at": f"{day}T00:00:00Z"}
+        for n, (day, tokens) in enumerate(zip(days, (20, 10, 55, 10), strict=True))
+    ]
+    answer = me.post("products/least/default/simulate-usage", {"events": events})
+    assert [fee["amount"] for fee in answer.body["fees"]] == [20, 10, 55, 5]
+    # 20 in the first month, 50 in each of the next two, nothing in the last one.
+    assert answer.body["warnings"] == [
+        "events[3]: cap of 60 USD reached under 'Least': the rest is free until "
+        "2026-05-10T00:00:00+00:00",
+        "120 USD of the minimum are missing in 3 periods under 'Least': "
+        "charged when a period is over",
+    ]

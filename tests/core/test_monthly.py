@@ -30,7 +30,7 @@ def version(*prices: Any) -> CompiledVersion:
 
 
 def payer(*accounts: str, asset: str | None = None, **quantities: int) -> Payer:
-    return Payer(Terms(asset=asset, quantities=quantities), accounts, T0, "UTC")
+    return Payer(Terms(asset=asset, quantities=quantities), accounts, T0, "UTC", "prp_1", T0)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ class CatalogMemory:
                 versions[row.version] = CompiledVersion(
                     row.version,
                     by_type,
-                    *self._compile_plans(product, row, assets),
+                    *self.compile_plans(product, row, assets),
                     row.status == "published",
                 )
             compiled[product.id] = CompiledProduct(
@@ -260,7 +260,7 @@ class CatalogMemory:
             has_discounts or has_commitments,
         )
 
-    def _compile_plans(
+    def compile_plans(
         self, product: ProductRow, row: VersionRow, assets: Mapping[str, Asset]
     ) -> Plans:
         """Compile what a version brings by itself, once."""

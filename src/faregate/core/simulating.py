@@ -22,15 +22,18 @@ from faregate.core.conversion import (
 )
 from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
+from faregate.core.imagined import Imagined
 from faregate.core.instants import LATEST
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import Problem
+from faregate.core.reducing import Reduced
 from faregate.core.tiers import TierKey, period_from_us
 
 
 class SimulatedFee(msgspec.Struct, frozen=True):
-    """What an event would cost: `units` of the scale of `priced.asset`; where that is paid in
-    another asset, `paid_units` of the scale of `priced.funding.asset`, at this rate."""
+    """What an event would cost: `units` of the scale of `priced.asset`, after what was taken off
+    (`reduced`); where that is paid in another asset, `paid_units` of the scale of
+    `priced.funding.asset`, at this rate."""
 
     event_id: str
     compiled: CompiledPrice
@@ -39,6 +42,7 @@ class SimulatedFee(msgspec.Struct, frozen=True):
     units: int
     paid_units: int | None = None
     exchange_rate: Decimal | None = None
+    reduced: Reduced | None = None
 
 
 def first_asset(compiled: CompiledPrice) -> PricedAsset:
@@ -54,6 +58,8 @@ def simulate(
     *,
     begins_at: datetime | None = None,
     choose: Callable[[CompiledPrice], PricedAsset] = first_asset,
+    imagined: Imagined | None = None,
+    rates_at: datetime | None = None,
     is_lenient: bool = False,
 ) -> tuple[list[SimulatedFee], list[str]] | Problem:
     """Price events under these prices, as a new customer's would be.
@@ -61,7 +67,9 @@ def simulate(
     Rounding carries over from event to event, and tiers count, as they do when they are booked. The
     subscription begins with the earliest event, unless it says when; `timezone` is the account's;
     `choose` says in which asset a price is paid. What is in another asset is converted at the rates
-    of when each event occurred. Where it `is_lenient`, what would be refused is a warning.
+    of `rates_at`, else of when each event occurred. The discounts and commitments of an `imagined`
+    subscription reduce the fees; where its periods stand still, those of tiers do, too. Where it
+    `is_lenient`, what would be refused is a warning.
     """
     if begins_at is None:
         begins_at = min([event.occurred_at for event in events], default=LATEST)
@@ -78,11 +86,11 @@ def simulate(
             priced = choose(compiled)
             tiering = compiled.tiering
             from_us = 0
-            if tiering is not None:
+            if tiering is not None and not (imagined is not None and imagined.stands_still):
                 period = tiering.period
                 from_us = period_from_us(period, event.occurred_at, begins_at, timezone)
             counts = counted[compiled.id, from_us]
-            at = event.occurred_at
+            at = rates_at or event.occurred_at
             costs: Sequence[Cost] = event.costs or ()
             if compiled.counts_costs:
                 costs = in_currency(costs, priced.asset.code, rates, at)
@@ -105,11 +113,19 @@ def simulate(
             counts[key] = counts.get(key, 0) + match.quantity
             carried = carries.get(compiled.id, 0)
             units, carries[compiled.id] = fee_units(match.numerator, priced.denominator, carried)
-            fee = SimulatedFee(event.id, compiled, priced, match, units)
+            reduced: Reduced | None = None
+            if imagined is not None:
+                code, used_at = priced.asset.code, event.occurred_at
+                reduced, said = imagined.reduce(compiled, code, units, used_at)
+                warnings += [f"events[{index}]: {text}" for text in said]
+                units -= 0 if reduced is None else reduced.units
+            fee = SimulatedFee(event.id, compiled, priced, match, units, reduced=reduced)
             if funding is not None and rate is not None:
                 before = left_over.get(compiled.id, 0)
                 paid, left = paid_units(units, priced.asset, funding.asset, rate, before)
                 left_over[compiled.id] = left
                 fee = structs.replace(fee, paid_units=paid, exchange_rate=shown_rate(rate))
             fees.append(fee)
+    if imagined is not None and not imagined.stands_still:
+        warnings += imagined.said_of_missing()
     return fees, warnings

@@ -132,7 +132,7 @@ class MigrationOperations(EngineBase):
                 newest = await recent_use.read_newest(self._store, row.lane, row.customer_id)
             # Pricing thousands of events takes a while: others go on meanwhile.
             use, before, after = await asyncio.to_thread(
-                _bills, newest, present, subscription, (version, target), view.timezone
+                _bills, newest, present, subscription, (version, target), product.id, view
             )
             bills.append((before, after))
             warnings = [text for text in after.warnings if text not in before.warnings]
@@ -303,11 +303,20 @@ def _bills(
     present: Present,
     subscription: Subscription,
     versions: tuple[CompiledVersion, CompiledVersion],
-    timezone: str,
+    product_id: str,
+    view: CatalogView,
 ) -> tuple[RecentUse, Bill, Bill]:
     """Return a customer's use of the last days, and what it comes to under each of two versions."""
     use = recent_use.recent_use(newest, present.now - LOOKS_BACK)
     begins_at = subscription.stretches[0].from_at if subscription.stretches else None
-    payer = Payer(subscription.terms, present.accounts.keys(), begins_at, timezone)
+    payer = Payer(
+        subscription.terms,
+        present.accounts.keys(),
+        begins_at,
+        view.timezone,
+        product_id,
+        present.now,
+        view.rates,
+    )
     before, after = [monthly_bill(version, payer, use.events) for version in versions]
     return use, before, after

@@ -18,6 +18,7 @@ from faregate.core.events import (
     RecordEvents,
     UsageEvent,
 )
+from faregate.core.imagined import Imagined
 from faregate.core.instants import is_in_range
 from faregate.core.outcomes import OutcomeRequest, OutcomeSettled, SettleOutcome
 from faregate.core.problems import (
@@ -28,6 +29,7 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.core.simulating import SimulatedFee, simulate
+from faregate.core.subscriptions import CompiledVersion
 from faregate.engine.base import EngineBase, Page
 from faregate.ledger import reading, totals
 from faregate.ledger.reading import ListedEvent
@@ -106,14 +108,22 @@ class UsageOperations(EngineBase):
     ) -> tuple[list[SimulatedFee], list[str]]:
         """Price made-up events under one version, a draft too; changes nothing.
 
-        Returns the fees and, per event that gave none, a warning.
+        They are those of a new customer, without coupons. Returns the fees, as commitments cut
+        them, and warnings: per event that gave none or was cut, and of what misses a minimum.
         """
         environment = await self._look(context)
         found = products.find_product(self._catalog, environment, product)
         row = products.find_version(found, version)
         view = self._catalog.view(environment)
         compiled = self._catalog.compile(found, row, view.assets)
-        outcome = simulate(compiled, events, view.timezone, view.rates)
+        imagined: Imagined | None = None
+        if row.commitments and events:
+            offered = CompiledVersion(
+                row.version, {}, *self._catalog.compile_plans(found, row, view.assets)
+            )
+            begins_at = min([event.occurred_at for event in events])
+            imagined = Imagined(found.id, offered, begins_at, view.timezone)
+        outcome = simulate(compiled, events, view.timezone, view.rates, imagined=imagined)
         if isinstance(outcome, Problem):
             raise FaregateError(outcome)
         return outcome

@@ -74,7 +74,8 @@ class SimulateUsage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class CalculatedFee(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What an event would cost under one price; where it is paid in another asset, also there."""
+    """What an event would cost under one price; where it is paid in another asset, also there.
+    `capped` is what is free of it because a commitment's maximum is reached."""
 
     price_id: str
     price_name: str
@@ -92,6 +93,7 @@ class CalculatedFee(msgspec.Struct, omit_defaults=True, frozen=True):
     paid_amount: Decimal | None = None
     paid_asset: str | None = None
     exchange_rate: Decimal | None = None
+    capped: Decimal | None = None
 
 
 class SimulatedUsage(msgspec.Struct, frozen=True):
@@ -201,6 +203,7 @@ async def _simulate(call: Call) -> SimulatedUsage:
     for fee in fees:
         price, source = fee.compiled.price, fee.match.value.source
         calculation, funding = price.usage_calculation, fee.priced.funding
+        capped = 0 if fee.reduced is None else fee.reduced.capped_units
         paid: Decimal | None = None
         if funding is not None and fee.paid_units is not None:
             paid = to_decimal(fee.paid_units, funding.asset.scale)
@@ -222,6 +225,7 @@ async def _simulate(call: Call) -> SimulatedUsage:
                 paid_amount=paid,
                 paid_asset=None if funding is None else funding.asset.code,
                 exchange_rate=fee.exchange_rate,
+                capped=to_decimal(capped, fee.priced.asset.scale) if capped else None,
             )
         )
     return SimulatedUsage(shown, warnings)
