@@ -79,6 +79,11 @@ def test_the_demo_replays_the_hour_and_the_books_balance_until_a_row_is_changed(
     assert done.returncode == 0, done.stderr
     assert "for 17,991 events of 50 customers" in done.stdout
     assert "the books balance" in done.stdout
+    lines = done.stdout.splitlines()
+    for model in ("pay as you go", "seats", "hybrid", "credit packs", "outcome", "reseller"):
+        (row,) = [line for line in lines if line.startswith(f"{model} ")]
+        assert "USD" in row or "CREDITS" in row, row
+    assert max(map(len, lines[:25])) <= 80
     assert "export FAREGATE_KEY=fg_test_" in done.stdout
     kept = done.stdout.strip().splitlines()[-1].split()[-1]
     path = Path(kept.removeprefix("sqlite:///"))

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect, sync_playwright
+from tests.scenarios.year import fixed
 from tests.web.live import TOKEN, LiveServer
+
+from faregate.catalog.types import CreateProduct
+from faregate.core.codec import decode, encode
+from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 
 pytestmark = pytest.mark.slow
 
@@ -53,3 +58,34 @@ def test_the_numbers_move_by_themselves_and_everybody_can_read_them(
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_what_a_subscription_waits_for_can_be_read_everywhere(
+    browser: Browser, server: LiveServer, scheme: str, width: int
+):
+    product = {
+        "name": "A studio with a name that is longer than a telephone is wide",
+        "code": "studio",
+        "publish": True,
+        "prices": [fixed("20")],
+    }
+    request = decode(CreateProduct, encode(product))
+    server.run(lambda engine: engine.create_product(request))
+    wanted = CreateSubscription([SubscribedProduct(code="studio")])
+    body = CreateCustomer("Ada", subscriptions=[wanted])
+    customer = server.run(lambda engine: engine.create_customer(body))
+    link = f"{server.url}/pay/{customer.id}/"
+    page = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 800}
+    ).new_page()
+    for subscription, said in (
+        (customer.subscriptions[0].id, "ask the shop to top up your balance"),
+        ("sub_none", "Ask the shop that sent you the link"),
+    ):
+        page.goto(link + subscription)
+        expect(page.get_by_text(said)).to_be_visible()
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -96,7 +96,11 @@ def test_a_customer_of_a_connected_account_finds_what_their_subscription_waits_f
     assert "Studio of the seller" in answer.text
     assert "top up your balance" in answer.text
     for other in (f"/pay/{customer.id}/sub_none", f"/pay/cust_none/{customer.id}"):
-        assert client.get(other).status_code == 404
+        gone = client.get(other)
+        assert gone.status_code == 404
+        assert "This link leads nowhere" in gone.text
+        # Whoever pays has no use for the shop's own pages.
+        assert "The live page" not in gone.text
 
 
 def test_an_unknown_path_is_a_page_that_leads_back(client: httpx.Client):

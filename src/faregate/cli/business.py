@@ -7,12 +7,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 import msgspec
 
 from faregate.catalog.types import CreateAsset, CreateProduct
-from faregate.core.amounts import Number, plain
+from faregate.core.amounts import Number
+from faregate.core.assets import CURRENCIES
 from faregate.core.codec import decode, encode
 from faregate.core.events import UsageEvent
 from faregate.core.outcomes import Outcome, OutcomeRequest
@@ -296,9 +298,16 @@ class Year:
         await self._engine.settle_outcome(name, request, customer_id)
 
     async def left(self, customer_id: str) -> str:
-        """Return what a customer has left, in words."""
+        """Return what a customer has left, a line for each asset."""
         wallet = await self._engine.get_wallet(customer_id, context=self._context)
-        return ", ".join(f"{plain(a.available)} {a.asset}" for a in wallet.accounts)
+        return "\n".join(seen(a.available, a.asset) for a in wallet.accounts)
+
+
+def seen(amount: Decimal, asset: str) -> str:
+    """Write an amount with the decimals that people see of it, rounded down."""
+    currency = CURRENCIES.get(asset)
+    smallest = Decimal(1).scaleb(-currency.precision) if currency else Decimal(1)
+    return f"{amount.quantize(smallest, ROUND_FLOOR):,} {asset}"
 
 
 async def live_a_year(engine: Engine, progress: Progress) -> list[Lived]:

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from faregate.cli import shop
-from faregate.cli.business import MONTHS, live_a_year
+from faregate.cli.business import MONTHS, live_a_year, seen
 from faregate.cli.logs import configure_logs
 from faregate.cli.server import Serving, address_of, listen, serving
 from faregate.cli.settings import open_database
@@ -156,8 +156,8 @@ class _Demo:
             )
         seconds = time.perf_counter() - begun
         table = Table(box=None, pad_edge=False)
-        for title in ("Business model", "customer", "the year before now", "left"):
-            table.add_column(title)
+        for title in ("Business model", "Customer", "The year before now", "Left"):
+            table.add_column(title, no_wrap=title in ("Business model", "Customer"))
         for one in lived:
             table.add_row(one.model, one.name, one.story, one.left)
         self._say(f"One customer of each business model lived a year in {seconds:.1f} seconds:\n")
@@ -211,7 +211,7 @@ class _Demo:
         self._say(f"Verified {report.transfers:,} transfers: {verdict}.\n")
         table = Table(box=None, pad_edge=False)
         table.add_column("Heaviest customers", no_wrap=True)
-        for title in ("credit", "charged", "available"):
+        for title in ("Credit", "Charged", "Available"):
             table.add_column(title, justify="right", no_wrap=True)
         for number, units in done.units.most_common(SHOWN_CUSTOMERS):
             account = await engine.get_account(self._customers[number], "default:USD")
@@ -266,7 +266,8 @@ class _Shown:
     def update(self, requests: int, done: Replay) -> None:
         """Show where the replay is."""
         rate = done.events / max(done.seconds, 1e-9)
-        words = f"{_usd(sum(done.units.values()))} charged, {rate:,.0f} events/s"
+        charged = seen(to_decimal(sum(done.units.values()), CURRENCIES["USD"].scale), "USD")
+        words = f"{charged} charged, {rate:,.0f} events/s"
         if self._console.is_terminal:
             self._progress.update(self._task, completed=requests, words=words)
         elif requests >= self._next * self._total:
@@ -278,7 +279,7 @@ class _Shown:
 def _progress(console: Console, total: int) -> Iterator[_Shown]:
     """Show the replay's progress for as long as the block runs."""
     progress = Progress(
-        TextColumn("Replaying an hour of traffic"),
+        TextColumn("Replaying an hour"),
         BarColumn(),
         TextColumn("{task.fields[words]}"),
         TimeRemainingColumn(),

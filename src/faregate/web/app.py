@@ -135,13 +135,13 @@ class _LivePage:
         given = request.path_params
         context = await self._engine.context_of_customer(given["customer_id"])
         if context is None:
-            return self._render("not_found.html", 404)
+            return self._render("not_found.html", 404, is_payment=True)
         try:
             shown = await self._engine.get_subscription(
                 given["customer_id"], given["subscription_id"], context=context
             )
         except FaregateError:
-            return self._render("not_found.html", 404)
+            return self._render("not_found.html", 404, is_payment=True)
         names = [
             (await self._engine.get_product(p.id or "", context=context)).name
             for p in shown.products
@@ -150,7 +150,7 @@ class _LivePage:
 
     async def show_not_found(self, _request: Request, _error: Exception) -> Response:
         """Say that there is no such page."""
-        return self._render("not_found.html", 404)
+        return self._render("not_found.html", 404, is_payment=False)
 
     def _form(self, *, is_wrong: bool = False) -> Response:
         return self._render("sign_in.html", 401 if is_wrong else 200, is_wrong=is_wrong)
