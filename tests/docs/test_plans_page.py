@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tests.ledger.shop import give, tell
-from tests.scenarios.year import a_year, at
+from tests.scenarios.year import a_year, at, fixed
 
 from faregate.catalog.types import CreateAsset, CreateProduct
-from faregate.core.codec import decode, from_dict
+from faregate.core.codec import decode, encode, from_dict
+from faregate.core.differences import Offer, differences
 from faregate.core.events import UsageEvent
 from faregate.core.subscriptions import RENEWALS, RenewalRules
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
@@ -55,3 +57,29 @@ def test_the_settings_that_are_shown_are_the_ones_from_the_start() -> None:
 
 def test_the_clock_can_be_made() -> None:
     assert decode(CreateTestClock, CLOCK).now == at("2026-01-01")
+
+
+def test_the_sentences_that_are_shown_are_those_that_are_said() -> None:
+    shown = set(re.findall(r'"(\w[^"]*→[^"]*)"', PAGE.replace("\n", " ")))
+    usage = {
+        "type": "usage_based",
+        "name": "Output tokens",
+        "billing_model": {"type": "real_time"},
+        "usage_calculation": {
+            "event_type": "llm",
+            "usage_type": "volume",
+            "volume_field": "output",
+        },
+    }
+    month = {"interval": "month"}
+    base = {**fixed("20"), "name": "Base"}
+
+    def offered(rate: str, most: int, price: dict[str, Any]) -> Offer:
+        values = [{"volume_rate": Decimal(rate), "package_size": 1_000_000}]
+        sold = {**usage, "pricing": [{"asset": "USD", "values": values}]}
+        cap = {"name": "Use", "asset": "USD", "recurring": month, "maximum": most}
+        return decode(Offer, encode({"prices": [sold, price], "commitments": [cap]}))
+
+    paid = {**base, "funding_destination": {"address": "default:CREDITS"}}
+    said = differences(offered("0.60", 200, base), offered("0.50", 150, paid))
+    assert shown == set(said)
