@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.core.builders import ASSETS, T0, compiled, event, price, value
 from tests.core.plans import fee
 
 from faregate.core.amounts import Number
+from faregate.core.commitments import compile_commitment
 from faregate.core.compiled import compile_price
+from faregate.core.discounts import Coupon, Discount
 from faregate.core.monthly import Payer, monthly_bill, shown
+from faregate.core.periods import Cadence
 from faregate.core.plans import compile_fixed
-from faregate.core.prices import FixedAssetPricing, FixedPrice, FixedValue, UsageBasedPrice
+from faregate.core.prices import (
+    Commitment,
+    FixedAssetPricing,
+    FixedPrice,
+    FixedValue,
+    FundingDestination,
+    Recurrence,
+    UsageBasedPrice,
+)
 from faregate.core.subscriptions import CompiledVersion, Terms
 
 
@@ -98,3 +111,45 @@ def test_what_would_be_refused_or_has_no_price_is_said_once_and_stops_nothing() 
     assert said.startswith("is refused: ")
     nothing = monthly_bill(version(), payer(), events)
     assert (nothing.usage, nothing.warnings) == ({}, (f"no price for event_type={kind}",))
+
+
+def test_a_discount_and_commitments_of_other_periods_are_brought_to_a_month() -> None:
+    by_use = price(value(unit_price="1"))
+    ready = compile_price(by_use, ASSETS, "prp_1", "plan", 1)
+    yearly = Commitment("Year", "USD", Recurrence("year"), maximum=Number("120"), id="cmt_1")
+    weekly = Commitment("Week", "USD", Recurrence("week"), minimum=Number("3"), id="cmt_2")
+    plans = [compile_commitment(one, ASSETS, "prp_1", "plan", 1) for one in (yearly, weekly)]
+    sold = CompiledVersion(1, {ready.event_type: (ready,)}, commitments=tuple(plans))
+    amount = Coupon("OFF", units=24 * 10**9, asset="USD", scale=9)
+    over, counts = [
+        Discount(amount, T0 - timedelta(days=900), Cadence("year", T0), ends_at)
+        for ends_at in (T0, None)
+    ]
+    events = [event(f"e{n}") for n in range(14)]
+    # 14 less 24 / 12 are 12, of which 120 / 12 are asked; 3 x 52 / 12 = 13 were to be.
+    who = structs.replace(payer(), terms=Terms(discounts=(over, counts)))
+    assert monthly_bill(sold, who, events).usage == {"USD": 13}
+    assert monthly_bill(sold, payer(), ()).usage == {"USD": 13}
+    capped = structs.replace(sold, commitments=(plans[0],))
+    assert monthly_bill(capped, who, events).usage == {"USD": 10}
+    assert monthly_bill(capped, who, events[:9]).usage == {"USD": 7}
+
+
+def test_the_tiers_of_a_month_do_not_begin_anew_in_the_middle_of_it() -> None:
+    tiers = price(
+        value(unit_price="0", up_to="3"),
+        value(unit_price="1"),
+        model="tiered",
+        basis="unit",
+        period="monthly",
+    )
+    events = [event(f"e{n}", at=T0 + timedelta(days=7 * n)) for n in range(5)]
+    assert monthly_bill(version(tiers), payer(), events).usage == {"USD": 2}
+
+
+def test_a_price_without_a_rate_takes_nothing_and_is_named() -> None:
+    paid = structs.replace(fee("30"), funding_destination=FundingDestination("default:POINTS"))
+    bill = monthly_bill(version(paid), payer(), ())
+    assert bill.fixed == {}
+    (said,) = bill.warnings
+    assert "cannot be charged: there is no rate between USD and POINTS" in said

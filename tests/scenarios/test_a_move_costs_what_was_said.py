@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 from tests.ledger.shop import tell
-from tests.scenarios.year import Year, a_year, fixed, usage
+from tests.scenarios.year import Year, a_year, at, fixed, usage
 
 from faregate.catalog.coupons import CreateCoupon
 from faregate.catalog.types import AddAssetRate, CreateProduct, CreateVersion
 from faregate.core.amounts import Number
 from faregate.core.codec import decode, encode
+from faregate.core.events import UsageEvent
 from faregate.customers.migrating import MigrateSubscribers, Migration, MigrationPreview
 from faregate.customers.types import CreateSubscription, SubscribedProduct
 
@@ -192,3 +193,41 @@ async def _preview(year: Year) -> dict[str, dict[str, dict[str, Decimal]]]:
 
 async def _wallet(year: Year, customer: str) -> dict[str, Decimal]:
     return {asset: await year.balance(customer, asset) for asset in ASSETS}
+
+
+def test_a_simulation_costs_what_the_same_use_costs_a_new_customer(database_url: str) -> None:
+    """Three months, of which one passes the cap, one misses the minimum, and one is not used."""
+    terms = {"prices": [by_credits(TIERED)], "commitments": [committed(minimum=10, maximum=12)]}
+
+    async def story() -> None:
+        async with a_year(database_url) as year:
+            engine, context = year.engine, year.context
+            await year.credits()
+            rate = AddAssetRate("USD", inverse_rate=Number(25), valid_from=year.now)
+            await engine.add_asset_rate("CREDITS", rate, context=context)
+            product = {"name": "Plan", "code": "plan", "publish": True, **terms}
+            await engine.create_product(decode(CreateProduct, encode(product)), context=context)
+            used = ["2026-01-01", *[f"2026-01-{day:02}" for day in range(10, 16)], "2026-03-31"]
+            events = [UsageEvent(f"e{n}", "call", at(day)) for n, day in enumerate(used)]
+            fees, warnings = await engine.simulate_usage("plan", 1, events, context=context)
+
+            ada = await _subscriber(year, "Ada", None)
+            real: list[Any] = []
+            said: list[str] = []
+            for index, event in enumerate(events):
+                await year.go(event.occurred_at.isoformat()[:10])
+                booked = await engine.record_events(ada, [event], context=context)
+                real += booked.results[0].fees
+                said += [f"events[{index}]: {text}" for text in booked.results[0].warnings]
+            assert [(f.units, f.paid_units, f.reduced) for f in fees] == [
+                (f.units, f.paid_units, f.reduced) for f in real
+            ]
+            assert [f.units // 10**9 for f in fees] == [3, 3, 3, 3, 0, 0, 0, 3]
+            # 12 USD, then 3: 10 are missing in February and 7 in March, charged in dollars.
+            assert [text for text in warnings if text.startswith("events")] == said
+            assert len(said) == 3
+            assert warnings[-1].startswith("17 USD of the minimum are missing in 2 periods")
+            await year.go("2026-04-01")
+            assert await _wallet(year, ada) == {"USD": 100000 - 17, "CREDITS": 100000 - 15 * 25}
+
+    tell(story())

@@ -72,6 +72,8 @@ class Imagined:
         self, compiled: CompiledPrice, asset: str, units: int, at: datetime
     ) -> tuple[Reduced | None, list[str]]:
         """Return what is taken off a fee for a use at an instant, and what is to be said of it."""
+        if not (self._plans or self._terms.discounts):
+            return None, []
         self._pass(at)
         reducing = Reducing(self.changes, self._catalog, at, at)
         reduced = reducing.reduce(compiled, asset, units)
