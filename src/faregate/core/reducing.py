@@ -243,8 +243,7 @@ class Reducing:
         if subscription.terms.discounts:
             subscription = self._discounted(subscription, compiled, asset, units, taken, discounts)
             left -= sum([off for _, off in taken])
-        if left:
-            subscription, capped = self._committed(subscription, compiled, asset, left, commitments)
+        subscription, capped = self._committed(subscription, compiled, asset, left, commitments)
         if subscription is not found:
             self._changed[found.id] = subscription
         if not (discounts or commitments):
@@ -331,7 +330,9 @@ class Reducing:
         if numbered != subscription.terms.numbered:
             terms = structs.replace(subscription.terms, numbered=numbered)
             subscription = structs.replace(subscription, terms=terms)
-        return structs.replace(subscription, cycles=tuple(cycles)), units - left
+        if any(a is not b for a, b in zip(cycles, subscription.cycles, strict=True)):
+            subscription = structs.replace(subscription, cycles=tuple(cycles))
+        return subscription, units - left
 
     def _within(self, plan: PlanCommitment, place: _Place, cycle: Cycle, units: int) -> int:
         """Return what of a fee is within a commitment's maximum."""
