@@ -451,6 +451,19 @@ def test_what_a_hold_has_paid_of_a_grant_that_has_expired_is_granted_anew():
     assert left(book) == [3, 10]
 
 
+def test_what_a_hold_had_from_the_overdraft_repays_it():
+    book = shop(3)
+    book.do(SetOverdraft(book.state.customer_id, POINTS, "limit", 10))
+    hold = book.hold(authorize("8", asset="POINTS"))
+    book.do(capture(hold.id, None, event("e", T0, volume=6), final=False))
+    # 3 of the grant and 3 beyond it; 2 more are set aside beyond it, which is no use.
+    assert (book.available(POINTS), book.pending_out(POINTS)) == (-5, 2)
+    said(book, "e", "withdrawn")
+    assert (book.available(POINTS), left(book)) == (1, [3])
+    book.do(capture(hold.id, None, event("f", T0, volume=0), transaction_id="c2"))
+    assert (book.available(POINTS), book.state.account(POINTS).overdraft_units) == (3, 0)
+
+
 def test_a_slice_is_withdrawn_but_not_changed():
     book = shop(10)
     asked = authorize(None, event_type="call", data={"volume": 3})
