@@ -444,7 +444,10 @@ def _collect(
         changes.carries[key] = carry
     if paid_carry or carry != carried:
         left_over = (str(carry - carried), str(paid_carry))
-        reduced = structs.replace(reduced or NOTHING_TAKEN, left_over=left_over)
+        if reduced is None:
+            reduced = Reduced((), 0, None, left_over)
+        else:
+            reduced = structs.replace(reduced, left_over=left_over)
     return Fee(
         fee_id,
         compiled.id,
