@@ -193,6 +193,27 @@ def test_a_discount_that_was_taken_away_since_still_counts_for_what_had_it(
     tell(story())
 
 
+def test_a_discount_that_was_given_since_does_not_count(database_url: str) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with Engine.open(database_url, clock=clock) as engine:
+            await sell(engine)
+            customer_id = await member(engine)
+            await book(engine, customer_id, use("a", 20))
+            await book(engine, customer_id, pending("b", 20))
+            # A clock that is a little slow is forgiven: a use that comes now, of before, has it.
+            clock.move(minutes=1)
+            (subscription,) = await engine.list_subscriptions(customer_id)
+            await offer(engine, "HALF", percent=Number(50))
+            await engine.add_discount(customer_id, subscription.id, AddDiscount("HALF"))
+            answer = await settle(engine, customer_id, "a", "changed", 30)
+            assert [one.units for one in answer.fees] == [30 * UNIT]
+            assert fee(await settle(engine, customer_id, "b", "confirmed"))[0] == 10
+            await assert_clean(engine)
+
+    tell(story())
+
+
 def test_a_pause_does_not_close_a_period(database_url: str) -> None:
     async def story() -> None:
         clock = Clock()

@@ -435,9 +435,10 @@ def _collect(
         moved = debit_hold(account, hold.id, debited, REVENUE, fee_id, now, scale, wanted)
     if isinstance(moved, Problem):
         return moved
-    if hold is not None and hold.account_id == account.id:
+    slices = changes.slices
+    is_slice = slices is not None and slices.event_type == event.event_type
+    if is_slice or (hold is not None and hold.account_id == account.id):
         paid_by = paid_out_of(account, moved.transfers)
-        is_slice = changes.slices is not None
         reduced = structs.replace(reduced or NOTHING_TAKEN, paid_by=paid_by, is_slice=is_slice)
     changes.put(moved)
     if carry != carried:

@@ -229,8 +229,13 @@ class Reducing:
         if not units:
             return None
         earlier = self._earlier.get((compiled.id, asset)) if self._earlier else None
-        if earlier is not None and earlier.reduced.counted is not None:
-            return self._again(earlier, earlier.reduced.counted, compiled, asset, units)
+        if earlier is not None:
+            counted_in = earlier.reduced.counted
+            if counted_in is not None:
+                return self._again(earlier, counted_in, compiled, asset, units)
+            if not earlier.reduced.units:
+                # There was nothing then that counted for it.
+                return None
         subscriptions = self._changes.all_subscriptions()
         found = subscription_to(subscriptions, compiled.product_id, self._at)
         if found is None:

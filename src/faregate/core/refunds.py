@@ -24,7 +24,7 @@ from faregate.core.events import Fee
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms
 from faregate.core.ids import IdSource
 from faregate.core.problems import CONFLICT, Problem
-from faregate.core.reducing import Earlier, EarlierFees, count_back
+from faregate.core.reducing import NOTHING_TAKEN, Earlier, EarlierFees, count_back
 from faregate.core.timeline import Draft
 from faregate.core.wallet import check_credit
 
@@ -95,11 +95,12 @@ def give_back(
 
 
 def earlier_fees(charged: Sequence[ChargedFee]) -> EarlierFees:
-    """Return fees that are given back as `reducing` has them, for those in their place."""
+    """Return fees that are given back as `reducing` has them, for those in their place. What cost
+    nothing from the beginning could not be reduced, and did not count."""
     return {
-        (one.fee.price_id, one.fee.asset): Earlier(one.fee.reduced, one.fee.units)
+        (one.fee.price_id, one.fee.asset): Earlier(one.fee.reduced or NOTHING_TAKEN, one.fee.units)
         for one in charged
-        if one.fee.reduced is not None and one.fee.reduced.counted is not None
+        if one.fee.gross_units
     }
 
 
