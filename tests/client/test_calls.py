@@ -34,6 +34,43 @@ def test_an_event_that_is_recorded_again_is_a_repeat(client: Client, customer: s
     assert client.get_wallet(customer).accounts[0].available == 8
 
 
+def test_what_became_of_an_event_is_said_later(client: Client, customer: str) -> None:
+    (booked,) = client.record_events(
+        customer, [new_event("llm", {"tokens": 2, "model": "a"}, outcome="pending")]
+    )
+    assert (booked.fees, booked.balances) == ([], {USD: Decimal(10)})
+    answer = client.settle_outcome(booked.id, "confirmed", description="solved")
+    assert (answer.outcome, answer.net_amounts) == ("confirmed", {"USD": 2})
+    assert answer.customer_id == customer
+    answer = client.settle_outcome(
+        booked.id, "changed", data={"tokens": Decimal("0.5")}, customer_id=customer
+    )
+    assert [fee.amount for fee in answer.fees] == [Decimal("0.5")]
+    assert [fee.amount for fee in answer.reversed] == [2]
+    first = client.settle_outcome(booked.id, "withdrawn", transaction_id="gone")
+    assert client.settle_outcome(booked.id, "withdrawn", transaction_id="gone") == first
+    assert (first.net_amounts, first.balances) == ({"USD": Decimal("-0.5")}, {USD: 10})
+    with pytest.raises(FaregateClientError) as refused:
+        client.settle_outcome(booked.id, "confirmed")
+    assert refused.value.problem.status == 409
+    with pytest.raises(FaregateClientError) as wrong:
+        client.settle_outcome(booked.id, "solved")  # type: ignore[arg-type]
+    assert list(wrong.value.problem.errors) == ["outcome"]
+
+
+def test_an_event_whose_id_is_odd_or_used_twice_is_settled_by_its_customer(client: Client) -> None:
+    for name in ("dora", "emil"):
+        made = client.create_customer(
+            name, external_id=name, subscriptions=[{"products": [{"code": "tokens"}]}]
+        )
+        client.record_events(made.id, [tokens(3, "case/1?x=#")])
+    with pytest.raises(FaregateClientError) as refused:
+        client.settle_outcome("case/1?x=#", "withdrawn")
+    assert list(refused.value.problem.errors) == ["customer_id"]
+    answer = client.settle_outcome("case/1?x=#", "withdrawn", external_id="emil")
+    assert (answer.event_id, answer.net_amounts) == ("case/1?x=#", {"USD": -3})
+
+
 def test_a_customer_may_be_named_by_external_id(client: Client) -> None:
     made = client.create_customer(
         "Ada", external_id="ada-7", subscriptions=[{"products": [{"code": "tokens"}]}]
@@ -144,6 +181,10 @@ def test_the_asynchronous_client_makes_the_same_calls(
         await client.adjust(customer, 1, "USD", "gift")
         await client.charge(customer, 1, "USD")
         assert (await client.record_events(customer, [tokens(1)]))[0].balances == {USD: Decimal(9)}
+        gone = tokens(3)
+        await client.record_events(customer, [gone])
+        answer = await client.settle_outcome(gone.id, "withdrawn")
+        assert answer.balances == {USD: Decimal(9)}
         one, two = await client.authorize_batch(
             customer, [{"event_type": "llm", "data": {"tokens": n}} for n in (2, 1)]
         )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from tests.core.builders import (
     DAY,
+    MINUTE,
     T0,
     Book,
     adjust,
@@ -25,15 +26,18 @@ from tests.core.builders import (
     price,
     record,
     subscription,
+    update,
     value,
     volume_price,
 )
 
 from faregate.core.accounts import REVENUE
+from faregate.core.amounts import Number
 from faregate.core.decide import SetOverdraft
 from faregate.core.events import PENDING_WARNING, UsageEvent
 from faregate.core.limits import Limit
 from faregate.core.outcomes import SETTLE_WITHIN, OutcomeSettled
+from faregate.core.prices import FundingDestination
 from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, INVALID, NOT_FOUND, Problem
 from faregate.core.refunds import GRANTED_ANEW_FOR
 from faregate.core.rules import NO_RULES
@@ -236,15 +240,50 @@ def test_confirming_what_is_charged_changes_nothing():
     assert "changed" in problem.detail
 
 
-def test_what_rounding_carries_stays():
-    # 0.4 of a point each: the third event pays the point.
+def test_what_rounding_carries_is_given_back_too():
+    # 0.4 of a point each: the second event pays the point, and 0.2 are carried after three.
     book = Book(catalog(volume_price("0.4", asset="POINTS")))
     book.do(adjust("10", "credit", "POINTS"))
     results = book.book(*[event(f"e{n}", T0, volume=1) for n in range(3)])
     assert [fee.units for result in results for fee in result.fees] == [0, 1, 0]
-    carries = book.state.carries
     assert said(book, "e1", "withdrawn").net_units == {"POINTS": -1}
-    assert book.state.carries == carries
+    # The two that are left are worth 0.8, of which nothing was charged: a use of nothing does not
+    # pay that, the next one does: 0.8 + 0.4 = 1.2.
+    (nothing,) = book.book(event("nothing", T0, volume=0))
+    (last,) = book.book(event("last", T0, volume=1))
+    assert (nothing.fees[0].units, last.fees[0].units) == (0, 1)
+    for name in ("e0", "e2", "nothing", "last"):
+        said(book, name, "withdrawn")
+    assert (book.state.carries, book.available(POINTS)) == ({}, 10)
+
+
+def test_uses_that_are_withdrawn_make_no_other_dearer():
+    book = Book(catalog(volume_price("0.4", asset="POINTS")))
+    book.do(adjust("100", "credit", "POINTS"))
+    for number in range(50):
+        book.book(event(f"gone {number}", T0, volume=1), event(f"e {number}", T0, volume=1))
+        said(book, f"gone {number}", "withdrawn")
+    # 50 x 0.4 of 100, to half a point; what is left over is carried.
+    book.book(event("last", T0, volume=5))
+    assert book.available(POINTS) == 100 - 22
+
+
+def test_the_carry_of_a_payment_in_another_asset_is_given_back_too():
+    # 0.25 USD are 6.25 points: 6, 6, 7.
+    funding = FundingDestination("default:POINTS", exchange_rate=Number("25"))
+    image = structs.replace(price(value(unit_price="0.25")), funding_destination=funding)
+    book = Book(catalog(image))
+    book.do(adjust("100", "credit", "POINTS"))
+    results = book.book(*[event(f"e{n}", T0) for n in range(3)])
+    assert [fee.paid_units for result in results for fee in result.fees] == [6, 6, 7]
+    answer = said(book, "e2", "withdrawn")
+    assert (answer.net_units, book.available(POINTS)) == ({"POINTS": -7}, 88)
+    # 12.5 were owed for 12; 0.5 and 6.25 are 6.75.
+    (again,) = book.book(event("e3", T0))
+    assert again.fees[0].paid_units == 7
+    for name in ("e0", "e1", "e3"):
+        said(book, name, "withdrawn")
+    assert (book.state.carries, book.available(POINTS)) == ({}, 100)
 
 
 # -- tiers and limits -------------------------------------------------------------------------
@@ -365,13 +404,92 @@ def test_an_event_can_be_settled_for_90_days():
     assert list(book.refused(outcome("late", "confirmed"), too_late).errors) == ["outcome"]
 
 
-def test_what_a_hold_has_paid_is_not_given_back_by_guessing():
+def test_what_a_hold_has_paid_goes_back_to_where_the_hold_had_it_from():
+    book = shop(3, 10)
+    hold = book.hold(authorize("5", asset="POINTS"))
+    book.do(capture(hold.id, None, event("e", T0, volume=4)))
+    # 3 of the first grant and 1 of the second.
+    assert left(book) == [9]
+    (fee,) = book.events["e"].result.fees
+    assert fee.reduced is not None
+    assert [units for _, units in fee.reduced.paid_by] == [3, 1]
+    assert said(book, "e", "changed", volume=2).net_units == {"POINTS": -2}
+    assert left(book) == [1, 10]
+    said(book, "e", "withdrawn")
+    assert left(book) == [3, 10]
+    assert revenue(book) == 0
+
+
+def test_more_than_was_held_goes_back_to_whoever_paid_the_rest():
+    book = shop(3, 4)
+    hold = book.hold(authorize("5", asset="POINTS"))
+    book.do(capture(hold.id, None, event("e", T0, volume=9)))
+    assert book.available(POINTS) == -2
+    said(book, "e", "withdrawn")
+    assert (left(book), book.state.account(POINTS).overdraft_units) == ([3, 4], 0)
+
+
+def test_what_a_hold_below_another_has_paid_goes_back_as_well():
+    book = shop(3, 10)
+    run = book.hold(authorize("8", asset="POINTS"))
+    step = book.hold(authorize("5", "h2", "POINTS", parent_id=run.id))
+    book.do(capture(step.id, None, event("e", T0, volume=6)))
+    book.do(capture(run.id, None, event("f", T0, volume=1), transaction_id="c2"))
+    assert left(book) == [6]
+    said(book, "f", "withdrawn")
+    said(book, "e", "withdrawn")
+    assert (left(book), revenue(book)) == ([3, 10], 0)
+
+
+def test_what_a_hold_has_paid_of_a_grant_that_has_expired_is_granted_anew():
+    book = shop((3, {"expires_at": T0 + 5 * MINUTE, "reason": "gift"}), 10)
+    hold = book.hold(authorize("5", asset="POINTS"))
+    late = T0 + 10 * MINUTE
+    book.do(capture(hold.id, None, event("e", T0, volume=5)), late)
+    answer = said(book, "e", "withdrawn", late)
+    assert "has expired" in answer.warnings[0]
+    assert left(book) == [3, 10]
+
+
+def test_what_a_hold_had_from_the_overdraft_repays_it():
+    book = shop(3)
+    book.do(SetOverdraft(book.state.customer_id, POINTS, "limit", 10))
+    hold = book.hold(authorize("8", asset="POINTS"))
+    book.do(capture(hold.id, None, event("e", T0, volume=6), final=False))
+    # 3 of the grant and 3 beyond it; 2 more are set aside beyond it, which is no use.
+    assert (book.available(POINTS), book.pending_out(POINTS)) == (-5, 2)
+    said(book, "e", "withdrawn")
+    assert (book.available(POINTS), left(book)) == (1, [3])
+    book.do(capture(hold.id, None, event("f", T0, volume=0), transaction_id="c2"))
+    assert (book.available(POINTS), book.state.account(POINTS).overdraft_units) == (3, 0)
+
+
+def test_a_slice_is_withdrawn_but_not_changed():
+    book = shop(10)
+    asked = authorize(None, event_type="call", data={"volume": 3})
+    hold = book.hold(asked)
+    book.do(update(hold.id, event("e", T0, volume=2), want={"volume": 3}))
+    problem = book.refused(outcome("e", "changed", volume=1))
+    assert problem.kind is CONFLICT
+    assert "slice" in problem.detail
+    said(book, "e", "withdrawn")
+    assert (book.available(POINTS), book.pending_out(POINTS)) == (7, 3)
+    book.do(capture(hold.id, None, event("f", T0, volume=3)))
+    assert book.available(POINTS) == 7
+
+
+def test_who_paid_out_of_a_hold_is_not_guessed_where_it_was_not_kept():
     book = shop(10)
     hold = book.hold(authorize("5", asset="POINTS"))
     book.do(capture(hold.id, None, event("e", T0, volume=4)))
+    booked = book.events["e"]
+    (fee,) = booked.result.fees
+    result = structs.replace(booked.result, fees=(structs.replace(fee, reduced=None),))
+    book.events["e"] = structs.replace(booked, result=result)
     problem = book.refused(outcome("e", "withdrawn"))
     assert problem.kind is CONFLICT
     assert hold.id in problem.detail
+    assert "adjustment" in problem.detail
 
 
 def test_a_capture_has_no_pending_events():

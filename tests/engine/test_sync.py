@@ -13,6 +13,8 @@ from faregate import (
     SyncEngine,
 )
 from faregate.core.amounts import Number
+from faregate.core.events import UsageEvent
+from faregate.core.outcomes import OutcomeRequest
 
 INSIDE = {
     "charged_since",
@@ -34,6 +36,16 @@ def test_every_operation_has_its_waiting_twin() -> None:
         if not name.startswith("_")
     }
     assert operations - INSIDE <= set(dir(SyncEngine))
+
+
+def test_what_became_of_an_event_without_a_loop(database_url: str) -> None:
+    with SyncEngine.open(database_url, clock=Clock(NOON)) as engine:
+        customer = engine.create_customer(CreateCustomer(name="Ada"))
+        engine.record_events(customer.id, [UsageEvent("e", "case", NOON, outcome="pending")])
+        _, settled = engine.settle_outcome("e", OutcomeRequest("t", "withdrawn"))
+        assert (settled.outcome, settled.net_units) == ("withdrawn", {})
+        assert engine.get_event("e")[1].outcome == "withdrawn"
+        assert engine.verify().is_clean
 
 
 def test_a_hold_from_asking_to_capture_without_a_loop(database_url: str) -> None:

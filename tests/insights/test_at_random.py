@@ -3,6 +3,7 @@ events and charges are by themselves."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.insights.selling import (
     book,
     charge,
@@ -28,6 +30,8 @@ from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
 from faregate.core.instants import from_us, to_us
 from faregate.core.margins import Exchange, Sums
+from faregate.core.outcomes import OutcomeRequest
+from faregate.core.problems import FaregateError
 from faregate.insights.grouping import Groups, sums_of_event
 from faregate.ledger import reading
 from faregate.ledger.questions import Asked
@@ -53,7 +57,8 @@ def some_event(random: Random, name: str, clock: Clock) -> UsageEvent:
     kind = random.choice(("llm", "chat", "image", "call", "free"))
     at = clock.now - timedelta(hours=random.randrange(24 * 20))
     n, m = random.randrange(4), random.randrange(4)
-    return use(name, kind, n, *some_costs(random), at=at, m=m)
+    event = use(name, kind, n, *some_costs(random), at=at, m=m)
+    return structs.replace(event, outcome="pending") if random.random() < 0.2 else event
 
 
 async def fill(engine: Engine, clock: Clock, random: Random) -> list[str]:
@@ -63,6 +68,7 @@ async def fill(engine: Engine, clock: Clock, random: Random) -> list[str]:
     if random.random() < 0.7:
         await rate(engine, "GEMS", "USD", "0.019", NOON - timedelta(days=random.randrange(30)))
     customers = [await customer(engine, name) for name in ("Ada", "Bob")]
+    booked: list[tuple[str, UsageEvent]] = []
     for step in range(STEPS):
         clock.move(hours=random.randrange(30))
         who = random.choice(customers)
@@ -72,7 +78,21 @@ async def fill(engine: Engine, clock: Clock, random: Random) -> list[str]:
         else:
             events = [some_event(random, f"{step} {n}", clock) for n in range(3)]
             await book(engine, who, *events)
+            booked += [(who, event) for event in events]
+        while booked and random.random() < 0.4:
+            await say_something(engine, random, *random.choice(booked))
     return customers
+
+
+async def say_something(
+    engine: Engine, random: Random, customer_id: str, event: UsageEvent
+) -> None:
+    """Report an outcome of an event, which may be refused: it may be withdrawn already."""
+    word = random.choice(("confirmed", "changed", "withdrawn"))
+    data = {"n": random.randrange(4)} if word == "changed" else None
+    request = OutcomeRequest(f"{random.random()}", word, data)  # type: ignore[arg-type]
+    with suppress(FaregateError):
+        await engine.settle_outcome(event.id, request, customer_id)
 
 
 def told(sums: Sums) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ import pytest
 from faregate.ledger.profits import read_facts
 from faregate.ledger.questions import Asked, lane_parts
 from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS
-from faregate.ledger.split_events import split_events
+from faregate.ledger.split_events import settled_events, split_events
 from faregate.store.open import open_store
 from faregate.store.protocol import PAYMENT, Queries, Rows
 
@@ -83,13 +83,14 @@ class Explained:
         return await self._queries.fetch(sql, *parameters)
 
 
+@pytest.mark.parametrize("has_outcomes", [False, True], ids=["as booked", "outcomes"])
 @pytest.mark.parametrize("customer_id", [None, "cust_1"])
 @pytest.mark.parametrize(
     "by",
     [(), ("customer",), ("day", "event_type"), ("product",), ("price", "month"), ("vendor",)],
 )
 def test_sqlite_adds_up_a_period_without_reading_what_was_before(
-    by: tuple[str, ...], customer_id: str | None, tmp_path
+    by: tuple[str, ...], customer_id: str | None, has_outcomes: bool, tmp_path
 ):
     async def story() -> None:
         store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
@@ -99,9 +100,12 @@ def test_sqlite_adds_up_a_period_without_reading_what_was_before(
         asked = Asked(1, "USD", by, from_us=10**15, to_us=2 * 10**15, customer_id=customer_id)
         explained = Explained(store)
         try:
-            for part in await lane_parts(explained, asked):
+            for found in await lane_parts(explained, asked):
+                part = found._replace(has_outcomes=has_outcomes)
                 await read_facts(explained, asked, part)
                 async for _ in split_events(store, explained, asked, part):
+                    pass
+                async for _ in settled_events(explained, asked, part):
                     pass
         finally:
             await store.close()

@@ -26,6 +26,7 @@ from faregate.customers.wire import (
     HoldCaptured,
     HoldPage,
     HoldUpdated,
+    OutcomeSettled,
     ProblemDetails,
     TransactionCreated,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "HoldCaptured",
     "HoldPage",
     "HoldUpdated",
+    "OutcomeSettled",
     "PaymentRequired",
     "ProblemDetails",
     "QueueFull",

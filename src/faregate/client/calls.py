@@ -31,6 +31,7 @@ from faregate.core.hold_requests import (
     HoldRequest,
     UpdateRequest,
 )
+from faregate.core.outcomes import Outcome
 from faregate.core.problems import FaregateError
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.types import CreateCustomer, CustomerCreated, Hold, Wallet, WalletAccount
@@ -41,6 +42,8 @@ from faregate.customers.wire import (
     HoldsAuthorized,
     HoldsRequest,
     HoldUpdated,
+    OutcomeSettled,
+    SettleOutcome,
     TransactionCreated,
     UsageBooked,
     UsageRequest,
@@ -87,6 +90,30 @@ def record_written(
     """Book events that were checked and written before, each for itself."""
     body = encode({**payer, "events": [msgspec.Raw(event) for event in events]})
     return Request("POST", "/events", _read_results, body, _EACH_ALONE)
+
+
+def settle_outcome(
+    event_id: str,
+    outcome: Outcome,
+    *,
+    data: Mapping[str, Any] | None = None,
+    customer_id: str | None = None,
+    external_id: str | None = None,
+    description: str | None = None,
+    transaction_id: str | None = None,
+) -> Request[OutcomeSettled]:
+    """Say what became of an event, once per id: `confirmed`, `changed` (with the `data` that is
+    otherwise now) or `withdrawn`. Name its customer if several have used the event's id."""
+    fields = {
+        "transaction_id": transaction_id,
+        "outcome": outcome,
+        "data": data,
+        "description": description,
+        "customer_id": customer_id,
+        "customer_external_id": external_id,
+    }
+    request = _from(SettleOutcome, _with_id(fields))
+    return _post(f"/events/{_quoted(event_id)}/outcome", OutcomeSettled, request)
 
 
 def create_customer(

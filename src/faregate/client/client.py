@@ -58,6 +58,7 @@ class Calls:
     """The calls of the API. What each takes and means is said in `calls`."""
 
     record_events = Call(calls.record_events)
+    settle_outcome = Call(calls.settle_outcome)
     create_customer = Call(calls.create_customer)
     get_wallet = Call(calls.get_wallet)
     get_account = Call(calls.get_account)

@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
@@ -52,8 +52,10 @@ def new_event(
     subject: str | None = None,
     description: str | None = None,
     costs: list[Cost] | None = None,
+    outcome: Literal["pending"] | None = None,
 ) -> UsageEvent:
-    """Make an event: under a new id and as of now, unless you say otherwise.
+    """Make an event: under a new id and as of now, unless you say otherwise. One whose outcome is
+    pending costs nothing until `settle_outcome` says what became of it.
 
     >>> new_event("llm", {"input_tokens": 1200, "output_tokens": 340}).event_type
     'llm'
@@ -66,4 +68,5 @@ def new_event(
         description=description,
         data=None if data is None else dict(data),
         costs=costs,
+        outcome=outcome,
     )

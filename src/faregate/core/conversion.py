@@ -87,6 +87,8 @@ def paid_units(
     >>> paid_units(250_000_000, CURRENCIES["USD"], credits, Fraction(10))
     (2, 500000000000000000)
     """
+    if not units:
+        return 0, carried
     exact = exact_units(units, source, target, rate) + Fraction(carried, CARRY_PARTS)
     paid, rest = half_even(exact.numerator, exact.denominator)
     left = half_even(rest * CARRY_PARTS, exact.denominator)[0]
@@ -102,7 +104,12 @@ def rounded_up(units: int, source: Asset, target: Asset, rate: Fraction, carried
 
 def carry_key(price_id: str, funding: Funding) -> tuple[str, str]:
     """Return under which key a customer's carries have what paying a price left over."""
-    return price_id, f"paid {funding.asset.code}"
+    return paid_carry_key(price_id, funding.asset.code)
+
+
+def paid_carry_key(price_id: str, code: str) -> tuple[str, str]:
+    """Return that key for the code of the asset that pays."""
+    return price_id, f"paid {code}"
 
 
 def shown_rate(rate: Fraction) -> Decimal:

@@ -214,7 +214,10 @@ def turn_commitment(
         return cycle, lines
     spent = cycle.late_units
     cycle = begun(cycle, plan, terms, at)
-    return structs.replace(cycle, owed_units=0, spent_units=spent, late_units=0), lines
+    after = structs.replace(
+        cycle, owed_units=0, spent_units=spent, late_units=0, turn=cycle.turn + 1
+    )
+    return after, lines
 
 
 def turn_price(

@@ -166,7 +166,9 @@ def give_discount(
     if found.terms.is_begun:
         given = settled(given, found, catalog, now)
     _forget(changes, found.id, code)
-    terms = structs.replace(found.terms, discounts=(*kept, given))
+    number = found.terms.numbered + 1
+    given = structs.replace(given, number=number)
+    terms = structs.replace(found.terms, discounts=(*kept, given), numbered=number)
     return structs.replace(found, terms=terms)
 
 

@@ -8,6 +8,10 @@ sum, of which only the part below two units matters:
 
     taken(fee) = half_even(sum + fee x percent) - half_even(sum)
 
+A fee that is given back leaves the sum with its exact part, and takes with it what was taken off
+it, which may be a unit more or less. What that is out by is remembered too, as whole units above
+the two, and made up for by the next fee.
+
 Which fees a discount counts for, and what it leaves of them, is in `discounting` and `reducing`.
 """
 
@@ -51,7 +55,9 @@ class Discount(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a subscription has of a coupon, from an instant on.
 
     `cadence` says when its periods begin (None: the subscription has not begun), `ends_at` when it
-    is over (None: never). An amount has taken `used_units` in the period under way.
+    is over (None: never). An amount has taken `used_units` in the period under way. `number` tells
+    it from others that the subscription has of the same coupon, one after the other; `turn` counts
+    the periods of which something was asked.
     """
 
     coupon: Coupon
@@ -61,6 +67,8 @@ class Discount(msgspec.Struct, frozen=True, omit_defaults=True):
     period_from_at: datetime | None = None
     period_to_at: datetime | None = None
     used_units: int = 0
+    number: int = 0
+    turn: int = 0
 
     @property
     def code(self) -> str:
@@ -81,14 +89,32 @@ class Discount(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def percent_off(before: int, units: int, percent: int) -> tuple[int, int]:
     """Return how much a percentage (of `WHOLE`) takes off so many units, after a sum of `before`,
-    and the sum after it (both in parts of `WHOLE`, modulo two units).
+    and the sum after it (both in parts of `WHOLE`, modulo two units; beyond them, what is still to
+    be made up for).
 
     >>> percent_off(0, 5, 100_000), percent_off(500_000, 10, 100_000)
     ((0, 500000), (2, 1500000))
     """
+    owed, before = divmod(before, 2 * WHOLE)
     exact = before + units * percent
     off = half_even(exact, WHOLE)[0] - half_even(before, WHOLE)[0]
-    return off, exact % (2 * WHOLE)
+    sound = off
+    if owed:
+        off = max(0, min(units, off + owed))
+    return off, exact % (2 * WHOLE) + (owed - off + sound) * 2 * WHOLE
+
+
+def percent_back(before: int, units: int, percent: int, off: int) -> int:
+    """Return the sum after a fee of so many units was given back, of which `off` was taken.
+
+    >>> percent_back(1_500_000, 10, 100_000, 2), percent_back(1_500_000, 5, 100_000, 0)
+    (500000, -1000000)
+    """
+    owed, before = divmod(before, 2 * WHOLE)
+    exact = before - units * percent
+    # As if it had been taken off in the order in which the others were.
+    sound = half_even(before, WHOLE)[0] - half_even(exact, WHOLE)[0]
+    return exact % (2 * WHOLE) + (owed + off - sound) * 2 * WHOLE
 
 
 def in_period(discount: Discount, at: datetime) -> Discount:
@@ -99,7 +125,13 @@ def in_period(discount: Discount, at: datetime) -> Discount:
     if discount.period_to_at is not None and at < discount.period_to_at:
         return discount
     from_at, to_at = discount.cadence.period_at(at)
-    return structs.replace(discount, period_from_at=from_at, period_to_at=to_at, used_units=0)
+    return structs.replace(
+        discount,
+        period_from_at=from_at,
+        period_to_at=to_at,
+        used_units=0,
+        turn=discount.turn + 1,
+    )
 
 
 def amount_off(discount: Discount, units: int, at: datetime) -> tuple[Discount, int]:

@@ -42,11 +42,11 @@ from faregate.core.limiting import NOTHING_FREE, Counts, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import CONFLICT, Problem, invalid
-from faregate.core.reducing import Reduced, Reducing
+from faregate.core.reducing import NO_EARLIER, NOTHING_TAKEN, EarlierFees, Reduced, Reducing
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
 from faregate.core.tiers import NOTHING_COUNTED, Counted, TierCount
-from faregate.core.wallet import debit, debit_hold
+from faregate.core.wallet import debit, debit_hold, paid_out_of
 
 GRACE_PERIOD: Final = timedelta(days=34)
 """How old an event may be."""
@@ -264,9 +264,15 @@ def _book(
 
 
 def charge_event(
-    changes: Changes, event: UsageEvent, catalog: CatalogView, now: datetime, ids: IdSource
+    changes: Changes,
+    event: UsageEvent,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+    earlier: EarlierFees = NO_EARLIER,
 ) -> EventResult | Problem:
-    """Price an event by what was in force when it occurred, debit its fees and count it."""
+    """Price an event by what was in force when it occurred, debit its fees and count it. `earlier`
+    has fees of it that were given back, in whose place those come."""
     at = event.occurred_at
     fees: list[Fee] = []
     warnings: list[str] = []
@@ -283,7 +289,9 @@ def charge_event(
         if prices and limits.has_free:
             free = limits.free_share(use, changes.advanced_accounts(now), own)
     measured: set[str | None] = set()
-    reducing = Reducing(changes, catalog, at, now) if catalog.has_reductions else None
+    reducing: Reducing | None = None
+    if catalog.has_reductions or earlier:
+        reducing = Reducing(changes, catalog, at, now, earlier)
     slices = changes.slices
     if slices is not None and slices.event_type != event.event_type:
         slices = None
@@ -405,7 +413,7 @@ def _collect(
     fee_id = ids.next("fee")
     account = changes.advanced(priced.account_id, now)
     hold, scale = changes.hold, priced.asset.scale
-    debited, funding = units, priced.funding
+    debited, funding, paid_carry = units, priced.funding, 0
     if funding is not None and rate is not None:
         if units > MAX_UNITS:
             return invalid("data", "costs more than the ledger can hold: check the prices")
@@ -414,6 +422,7 @@ def _collect(
         debited, after = paid_units(units, priced.asset, funding.asset, rate, before)
         if after != before:
             changes.carries[paid_key] = after
+            paid_carry = after - before
     wanted: Purpose | None = None
     for grant in account.grants:
         if grant.terms is not None:
@@ -426,9 +435,20 @@ def _collect(
         moved = debit_hold(account, hold.id, debited, REVENUE, fee_id, now, scale, wanted)
     if isinstance(moved, Problem):
         return moved
+    slices = changes.slices
+    is_slice = slices is not None and slices.event_type == event.event_type
+    if is_slice or (hold is not None and hold.account_id == account.id):
+        paid_by = paid_out_of(account, moved.transfers)
+        reduced = structs.replace(reduced or NOTHING_TAKEN, paid_by=paid_by, is_slice=is_slice)
     changes.put(moved)
     if carry != carried:
         changes.carries[key] = carry
+    if paid_carry or carry != carried:
+        left_over = (str(carry - carried), str(paid_carry))
+        if reduced is None:
+            reduced = Reduced((), 0, None, left_over)
+        else:
+            reduced = structs.replace(reduced, left_over=left_over)
     return Fee(
         fee_id,
         compiled.id,

@@ -1,7 +1,8 @@
 """What a use costs once its outcome is known ("pay per resolved case"). An event that was reported
 as pending costs nothing until it is confirmed; then it is priced by what was in force when it
 occurred. One that is withdrawn never costs, or is given back whole. One that is changed costs what
-its new data come to: the old fees are given back and the new ones charged, in one commit.
+its new data come to: the old fees are given back and the new ones charged, in one commit, with the
+discounts that the old ones had.
 
     pending   -> confirmed | changed | withdrawn
     confirmed -> changed | withdrawn        (so is an event that was charged as it came)
@@ -28,7 +29,8 @@ from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Counts
 from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
-from faregate.core.refunds import ChargedFee, Payment, give_back, payments_of
+from faregate.core.reducing import NO_EARLIER
+from faregate.core.refunds import ChargedFee, Payment, earlier_fees, give_back, payments_of
 from faregate.core.subscriptions import CatalogView
 
 SETTLE_WITHIN: Final = timedelta(days=90)
@@ -185,7 +187,9 @@ def settle_outcome(
     if refusal is not None:
         return refusal
     start = len(changes.transfers)
-    result = charge_event(changes, structs.replace(booked.event, data=data), catalog, now, ids)
+    event = structs.replace(booked.event, data=data)
+    earlier = NO_EARLIER if before is None else earlier_fees(before.fees)
+    result = charge_event(changes, event, catalog, now, ids, earlier)
     if isinstance(result, Problem):
         return result
     counts = () if changes.limits is None else changes.limits.take_counts()
@@ -201,7 +205,7 @@ def standing_of(booked: BookedEvent, standing: Standing) -> EventOutcome | None:
         return standing.outcome
     if booked.event.outcome is not None:
         return None
-    fees = [ChargedFee(fee, standing.payments.get(fee.id, ())) for fee in booked.result.fees]
+    fees = [ChargedFee(fee, _who_paid(fee, standing)) for fee in booked.result.fees]
     return EventOutcome(
         "confirmed",
         tuple(fees),
@@ -210,6 +214,13 @@ def standing_of(booked: BookedEvent, standing: Standing) -> EventOutcome | None:
         booked.counts,
         booked.created_at,
     )
+
+
+def _who_paid(fee: Fee, standing: Standing) -> tuple[Payment, ...]:
+    """Say who paid a fee: it says so itself where that was a hold."""
+    if fee.reduced is not None and fee.reduced.paid_by:
+        return tuple([Payment(account, units) for account, units in fee.reduced.paid_by])
+    return standing.payments.get(fee.id, ())
 
 
 def is_as_it_was(before: EventOutcome, request: OutcomeRequest) -> bool:
@@ -239,6 +250,10 @@ def _refuse(
     if before.outcome == "withdrawn":
         detail = "the event was withdrawn, which is final: record a new event"
         return Problem(CONFLICT, detail, {"outcome": ["was withdrawn"]})
+    slices = [one.fee.reduced.is_slice for one in before.fees if one.fee.reduced is not None]
+    if wanted == "changed" and any(slices):
+        detail = "the event is a slice of a longer use: withdraw it, and record a new event"
+        return Problem(CONFLICT, detail, {"outcome": ["is of a slice"]})
     if wanted == "confirmed" and request.data is not None:
         detail = "the event is charged already: send the outcome 'changed' with this data"
         return Problem(CONFLICT, detail, {"outcome": ["is charged already"]})

@@ -178,7 +178,10 @@ def fee_units(
     """
     exact = numerator + carried
     if not before_units:
-        return half_even(exact, denominator)
+        units, carry = half_even(exact, denominator)
+        # After fees were given back more may be carried than half a unit: a use that costs nothing
+        # does not pay it, and one that costs less than was paid too much pays nothing.
+        return (units, carry) if numerator and units >= 0 else (0, exact)
     units, carry = half_even(exact + before_units * denominator, denominator)
     # Half a unit that another fee was rounded up by must not be given back by a slice of nothing.
     return (units - before_units, carry) if units >= before_units else (0, exact)

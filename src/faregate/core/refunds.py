@@ -1,7 +1,11 @@
 """How a fee is given back: every unit to where it came from. A grant that is in force has it again
 in its old place, also where it was used up; what a grant has paid that has expired meanwhile is
-granted anew for `GRANTED_ANEW_FOR`; what was paid beyond the grants repays the overdraft. Tiers no
-longer count what the fee counted. What rounding carries stays: exactly what was charged comes back.
+granted anew for `GRANTED_ANEW_FOR`; what was paid beyond the grants repays the overdraft. What was
+paid out of a hold goes back to where the hold had it from, not to the hold.
+
+Exactly what was charged comes back, and nothing counts it any more: neither tiers, nor discounts
+and commitments (`reducing`), nor what rounding carries: the fees that stand come to what they are
+worth together, as soon as another one follows.
 """
 
 from __future__ import annotations
@@ -14,11 +18,13 @@ import msgspec
 
 from faregate.core.accounts import REVENUE, Transfer, overdraft_held
 from faregate.core.amounts import plain, to_decimal
+from faregate.core.conversion import paid_carry_key
 from faregate.core.customers import Changes
 from faregate.core.events import Fee
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms
 from faregate.core.ids import IdSource
 from faregate.core.problems import CONFLICT, Problem
+from faregate.core.reducing import NOTHING_TAKEN, Earlier, EarlierFees, count_back
 from faregate.core.timeline import Draft
 from faregate.core.wallet import check_credit
 
@@ -84,10 +90,35 @@ def give_back(
         said += returning.grant_anew(scales[account.asset])
         changes.put(returning.draft.movement())
     for one in charged:
-        fee = one.fee
-        if fee.counted is not None:
-            changes.uncount(fee.price_id, fee.asset, fee.counted)
+        _count_back(changes, one.fee, now)
     return said
+
+
+def earlier_fees(charged: Sequence[ChargedFee]) -> EarlierFees:
+    """Return fees that are given back as `reducing` has them, for those in their place. What cost
+    nothing from the beginning could not be reduced, and did not count."""
+    return {
+        (one.fee.price_id, one.fee.asset): Earlier(one.fee.reduced or NOTHING_TAKEN, one.fee.units)
+        for one in charged
+        if one.fee.gross_units
+    }
+
+
+def _count_back(changes: Changes, fee: Fee, now: datetime) -> None:
+    """Let tiers, discounts, commitments and what rounding carries count a fee no longer."""
+    if fee.counted is not None:
+        changes.uncount(fee.price_id, fee.asset, fee.counted)
+    reduced = fee.reduced
+    if reduced is None:
+        return
+    of_price, of_payment = reduced.left_over
+    if of_price != "0":
+        key = (fee.price_id, fee.asset)
+        changes.carries[key] = changes.carry(key) - int(of_price)
+    if of_payment != "0":
+        key = paid_carry_key(fee.price_id, fee.debited_asset)
+        changes.carries[key] = changes.carry(key) - int(of_payment)
+    count_back(changes, Earlier(reduced, fee.units), fee.asset, now)
 
 
 def _check_paid(one: ChargedFee, grants: Mapping[str, Grant], changes: Changes) -> Problem | None:

@@ -82,7 +82,8 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `off` is what discounts, by code, took off the period that was charged in advance. Of a
     commitment, `units` is the least of a whole period and `owed_units` what other versions asked
     for the part of it before `from_at`; `spent_units` are the net fees of the period under way,
-    `late_units` those since it was over, while its renewal waits to be paid.
+    `late_units` those since it was over, while its renewal waits to be paid. `number` tells it from
+    others of the subscription (0: nothing has counted yet), `turn` counts its periods.
     """
 
     product_id: str
@@ -104,6 +105,8 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     spent_units: int = 0
     late_units: int = 0
     asset: str | None = None
+    number: int = 0
+    turn: int = 0
 
 
 Need = Literal["payment", "payment_method"]
@@ -125,6 +128,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `needs` says what a person must do before it begins; until `trial_ends_at` no fixed price is
     asked. One that is paused (`paused_at`) goes on at `resumes_at`, or when somebody says so.
+    `numbered` is the last number that a discount or a commitment's cycle has got.
     """
 
     asset: str | None = None
@@ -140,6 +144,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     resumes_at: datetime | None = None
     is_begun: bool = False
     discounts: tuple[Discount, ...] = ()
+    numbered: int = 0
 
 
 AGREED: Final = Terms()

@@ -223,12 +223,16 @@ class Switch:
         if cycle.from_at is None:
             # A new period begins now, or none has begun.
             self._settle(before)
-            return structs.replace(cycle, late_units=before.late_units)
+            return structs.replace(
+                cycle, late_units=before.late_units, number=before.number, turn=before.turn
+            )
         return structs.replace(
             cycle,
             owed_units=owed(before, self.at),
             spent_units=before.spent_units,
             late_units=before.late_units,
+            number=before.number,
+            turn=before.turn,
         )
 
     def _settle(self, cycle: Cycle) -> None:

@@ -5,11 +5,12 @@ hold is paid out of it first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import structs
 
-from faregate.core.accounts import Account, Movement, Transfer, begins, settled
+from faregate.core.accounts import REVENUE, Account, Movement, Transfer, begins, settled
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.grants import Grant, Purpose, burn, is_for
 from faregate.core.holds import Hold, HoldPart, joined, recounted, take
@@ -229,6 +230,28 @@ def pay(
                 draft.move(name, destination, owed, reference, at)
         name = hold.parent_id
     return missing
+
+
+def paid_out_of(account: Account, transfers: Sequence[Transfer]) -> tuple[tuple[str, int], ...]:
+    """Say who paid what was debited, given the account before it: a grant or the overdraft, and
+    units; of what a hold had set aside, where that came from."""
+    paid: list[tuple[str, int]] = []
+    parts = {name: hold.parts for name, hold in account.holds.items()}
+    for transfer in transfers:
+        name = transfer.from_account
+        if name not in parts:
+            if transfer.to_account == REVENUE:
+                paid.append((name, transfer.units))
+            continue
+        if transfer.to_account != REVENUE:
+            continue
+        parts[name], taken, missing = take(parts[name], transfer.units)
+        if missing:
+            raise AssertionError(f"{name} has paid more than it had set aside")
+        for part in taken:
+            source = account.overdraft_account if part.grant is None else part.grant.id
+            paid.append((source, part.units))
+    return tuple(paid)
 
 
 def debit_hold(

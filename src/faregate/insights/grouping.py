@@ -24,7 +24,7 @@ from faregate.core.subscriptions import CatalogView
 from faregate.insights.types import DIMENSIONS, MAX_DIMENSIONS, Dimension
 from faregate.ledger.profits import Fact, Facts, read_facts
 from faregate.ledger.questions import DAY_US, MAX_ROWS, Asked, LanePart, TooManySums, lane_parts
-from faregate.ledger.split_events import SplitEvent, split_events
+from faregate.ledger.split_events import SplitEvent, settled_events, split_events
 from faregate.store.protocol import Queries, Store
 
 DEFAULT_DAYS: Final = 30
@@ -114,6 +114,8 @@ class Groups:
         if self._asked.is_streamed:
             async for events in split_events(store, queries, self._asked, part):
                 await asyncio.to_thread(self._add_events, events)
+        async for events in settled_events(queries, self._asked, part):
+            await asyncio.to_thread(self._add_events, events)
 
     def _add_facts(self, facts: Facts) -> None:
         for fact in facts.revenue:
@@ -134,26 +136,30 @@ class Groups:
             self._add_event(event)
 
     def _add_event(self, event: SplitEvent) -> None:
-        """Add an event with several fees, with its costs if it is split by its fees."""
+        """Add an event's fees, with its costs if events are split by their fees; and count it,
+        where only those are counted by the ledger that are not looked at one by one."""
         price_at, at = self._exchange.price_at, event.occurred_at
         shares: dict[Sums, Fraction | int] = {}
+        if not event.fees and self._asked.is_streamed:
+            shares[self._sums_of(self._values(event, None))] = 0
         for price_id, asset, units in event.fees:
             sums = self._sums_of(self._values(event, price_id))
             price = price_at(asset, at)
             sums.add_revenue(asset, units, price)
             share = 0 if price is None else units if price is ONE else units * price
             shares[sums] = shares.get(sums, 0) + share
-        for sums in shares:
-            sums.events += 1
-        # In the total, the event is one.
-        self.total.events -= len(shares) - 1
+        if self._asked.is_streamed:
+            for sums in shares:
+                sums.events += 1
+            # In the total, the event is one.
+            self.total.events -= len(shares) - 1
         if self._asked.splits_events:
             for currency, units in event.costs:
                 price = price_at(currency, at)
                 for sums, part in zip(shares, divided(units, list(shares.values())), strict=True):
                     sums.add_costs(currency, part, price)
 
-    def _values(self, event: SplitEvent, price_id: str) -> tuple[Any, ...]:
+    def _values(self, event: SplitEvent, price_id: str | None) -> tuple[Any, ...]:
         """Return what the ledger would have for each dimension."""
         found: list[Any] = []
         for name in self._asked.by:

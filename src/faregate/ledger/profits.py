@@ -113,7 +113,8 @@ _ASSET_OF_ACCOUNT: Final = (
 
 async def read_facts(queries: Queries, asked: Asked, lane: LanePart) -> Facts:
     """Add up one lane. Where one customer is asked about, or events are split by their fees, those
-    with several fees are left out: `split_events` has them, costs and all in the second case."""
+    with several fees are left out: `split_events` has them, costs and all in the second case. So it
+    has the fees of events whose outcome was reported later."""
     facts = Facts()
     if not asked.is_of_costs and asked.vendor is None:
         if asked.is_streamed:
@@ -145,7 +146,7 @@ async def _single_fees(queries: Queries, asked: Asked, lane: LanePart, facts: Fa
         [*keys, "e.fee_asset", rate],
         [*_sum("e.fee_units"), "count(*)"],
         "events e",
-        [*question.numbered("e"), "e.fee_count <= 1"],
+        [*question.numbered("e"), *question.as_booked("e"), "e.fee_count <= 1"],
     )
     for row in found:
         facts.counts.append(Count(tuple(row[: len(keys)]), row[-1]))
@@ -163,7 +164,12 @@ async def _fees(queries: Queries, asked: Asked, lane: LanePart, facts: Facts) ->
         [*keys, "f.asset", rate],
         _sum("f.units"),
         "fees f CROSS JOIN customers c",  # In this order, on SQLite.
-        [*question.fee_range(), *question.booked("f"), *question.of_customers("f")],
+        [
+            *question.fee_range(),
+            *question.booked("f"),
+            *question.as_booked("f"),
+            *question.of_customers("f"),
+        ],
     )
     facts.revenue += [_fact(row, len(keys)) for row in found]
     question = Question(asked, lane)
@@ -224,6 +230,7 @@ def _cost_source(question: Question) -> tuple[list[str], str, list[str]]:
     asked = question.asked
     where = question.numbered("k")
     if asked.splits_events:
+        where += question.as_booked("k")
         where.append(
             "(SELECT e.fee_count FROM events e WHERE e.lane = k.lane AND e.seq = k.seq) <= 1"
         )

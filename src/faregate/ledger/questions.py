@@ -64,13 +64,15 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class LanePart(NamedTuple):
-    """Where in a lane the period lies: numbers of events, and ids of their fees."""
+    """Where in a lane the period lies: numbers of events, and ids of their fees. `has_outcomes`
+    says that the outcome of some event was reported after it was booked."""
 
     number: int
     from_seq: int
     before_seq: int
     first_fee_id: str
     last_fee_id: str
+    has_outcomes: bool = False
 
 
 async def lane_parts(queries: Queries, asked: Asked) -> list[LanePart]:
@@ -95,7 +97,10 @@ async def _place(queries: Queries, asked: Asked, lane: int, last_seq: int) -> La
             end,
         )
         ids.append(made_then(found[0][0]) if found else "")
-    return LanePart(lane, start, end, ids[0], f"{ids[1]}~")
+    found = await queries.fetch(
+        "SELECT 1 FROM outcomes WHERE lane = $1 AND customer_id > '' LIMIT 1", lane
+    )
+    return LanePart(lane, start, end, ids[0], f"{ids[1]}~", bool(found))
 
 
 async def _first_at(queries: Queries, lane: int, low: int, high: int, at_us: int) -> int:
@@ -184,6 +189,14 @@ class Question:
         if self.asked.to_us is not None:
             found.append(f"{alias}.created_at < {self.mark(self.asked.to_us)}")
         return found
+
+    def as_booked(self, alias: str) -> list[str]:
+        """Return that the events of rows cost what they were booked with: that no outcome was
+        reported since. Those of which one was are in `settled_events`."""
+        if not self.lane.has_outcomes:
+            return []
+        same = " AND ".join([f"o.{c} = {alias}.{c}" for c in ("lane", "customer_id", "event_id")])
+        return [f"NOT EXISTS (SELECT 1 FROM outcomes o WHERE {same})"]
 
     def fee_range(self) -> list[str]:
         """Return where the fees of the period's events lie."""

@@ -18,6 +18,7 @@ from faregate.core.grants import Grant, with_remaining
 from faregate.core.holds import CounterKey, Hold
 from faregate.core.instants import from_us, to_us
 from faregate.core.limits import NOTHING_COUNTED, Counter
+from faregate.core.outcomes import EventOutcome
 from faregate.core.renewing import catch_up
 from faregate.core.subscriptions import CatalogView, Subscription
 from faregate.ledger import rows
@@ -155,14 +156,12 @@ async def list_holds(
 
 async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
     """Find an event by (event id, customer id), as it stands now."""
-    loaded = await store.load(lane, Wanted(events=[key], outcomes=[(key[1], key[0])]))
-    found = rows.read_events(loaded.events, loaded.fees)
-    if not found:
-        return None
-    booked = found[0][1]
-    if not loaded.outcomes:
+    return (await read_events(store, lane, [key])).get(key)
+
+
+def _as_it_stands(booked: BookedEvent, stands: EventOutcome | None) -> BookedEvent:
+    if stands is None:
         return msgspec.structs.replace(booked, outcome=booked.event.outcome)
-    _, stands = rows.read_outcome(loaded.outcomes[0])
     result = msgspec.structs.replace(
         booked.result, fees=tuple([one.fee for one in stands.fees]), warnings=stands.warnings
     )
@@ -171,10 +170,14 @@ async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
 
 
 async def read_events(store: Store, lane: int, keys: Sequence[Pair]) -> dict[Pair, BookedEvent]:
-    """Find events by (event id, customer id); at most a page of them."""
-    loaded = await store.load(lane, Wanted(events=keys))
-    found = rows.read_events(loaded.events, loaded.fees)
-    return {(booked.event.id, customer_id): booked for customer_id, booked in found}
+    """Find events by (event id, customer id), as they stand now; at most a page of them."""
+    mine = [(customer_id, event_id) for event_id, customer_id in keys]
+    loaded = await store.load(lane, Wanted(events=keys, outcomes=mine))
+    outcomes = dict(map(rows.read_outcome, loaded.outcomes))
+    return {
+        (key := (booked.event.id, customer_id)): _as_it_stands(booked, outcomes.get(key))
+        for customer_id, booked in rows.read_events(loaded.events, loaded.fees)
+    }
 
 
 async def owners_of_event(queries: Queries, environment_id: int, event_id: str) -> list[str]:

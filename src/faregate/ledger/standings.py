@@ -1,6 +1,6 @@
 """Where events stand whose outcome is reported: read before the command is decided, and completed
 by what the batches have that the database does not. Who paid the fees that an event was booked with
-is not kept: it is found among the transfers around the event's own number.
+is not kept, unless it was a hold: it is found among the transfers around the event's own number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from faregate.core.events import BookedEvent
+from faregate.core.events import BookedEvent, Fee
 from faregate.core.grants import Grant
 from faregate.core.outcomes import EventOutcome, Standing
 from faregate.core.refunds import Payment
@@ -56,6 +56,8 @@ async def read_standings(store: Store, lane: int, keys: Sequence[Key]) -> ReadSt
                 grants.update(_grants_of(customer_id, [p.account for p in one.payments]))
         elif booked.result.fees:
             charged.append((key, seqs[key]))
+            for fee in booked.result.fees:
+                grants.update(_grants_of(customer_id, _paid_out_of_holds(fee)))
     for around in (NEAR, FAR):
         charged = await _read_payments(store, lane, found, charged, around)
     owner = {fee.id: key[1] for key, b in found.events.items() for fee in b.result.fees}
@@ -91,6 +93,11 @@ async def _read_payments(
     ]
 
 
+def _paid_out_of_holds(fee: Fee) -> list[str]:
+    """Return who paid a fee that says so itself."""
+    return [] if fee.reduced is None else [account for account, _ in fee.reduced.paid_by]
+
+
 def _grants_of(customer_id: str, accounts: Iterable[str]) -> dict[tuple[str, str], None]:
     names = [account for account in accounts if account.startswith("grt_")]
     return dict.fromkeys([(customer_id, name) for name in names])
@@ -115,6 +122,8 @@ def standing_in(
     for _, fee_id, account, units in sorted(payments.values()):
         by_fee[fee_id] = (*by_fee.get(fee_id, ()), Payment(account, units))
     names = {seen[2] for seen in payments.values()}
+    for fee in () if outcome is not None or booked is None else booked.result.fees:
+        names.update(_paid_out_of_holds(fee))
     for one in () if outcome is None else outcome.fees:
         names.update([payment.account for payment in one.payments])
     grants = {name: read.grants[name] for name in names if name in read.grants}

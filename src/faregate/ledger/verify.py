@@ -35,7 +35,7 @@ from faregate.ledger.chains import (
     read_lanes,
 )
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
-from faregate.ledger.paid_fees import PaidFee, Scales, read_rate, read_scales
+from faregate.ledger.paid_fees import PaidFee, Scales, read_carried, read_rate, read_scales
 from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
 from faregate.ledger.subscriber_check import wrong_subscribers
 from faregate.store import schema
@@ -311,6 +311,7 @@ class _LaneCheck:
         by_event: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
         self._scales = await read_scales(self._queries)
         columns = "event_id, asset, account_id, units, price_id, counted, paid_units, exchange_rate"
+        columns += ", reduced"
         async for row in self._pages("fees", "fee_id", "customer_id", columns):
             fee_id, customer_id, event_id, asset, account_id, units, price_id, *more = row
             counted, paid, rate = more[0], more[1], read_rate(more[2])
@@ -334,7 +335,8 @@ class _LaneCheck:
             ):
                 self._report.differ("fee", customer_id, fee_id, expected, computed)
             if paid is not None and rate is not None:
-                found = PaidFee(fee_id, asset, units, _asset_of(account_id), paid, rate)
+                carried = read_carried(more[3])
+                found = PaidFee(fee_id, asset, units, _asset_of(account_id), paid, rate, carried)
                 self._paid[customer_id, event_id].append(found)
         for (customer_id, event_id), standing in self._outcomes.items():
             for fee_id, units in standing.items():
