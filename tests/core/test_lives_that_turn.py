@@ -326,3 +326,14 @@ def test_a_paused_subscription_can_be_switched_off_for_good() -> None:
     assert life.points("2026-02-10 23:00") == "100"
     assert life.points("2026-02-11") == "0"
     assert life.usd("2026-06-01") == "969"
+
+
+def test_what_is_ended_while_it_waits_to_begin_again_is_over() -> None:
+    life = Life(shop(version(1, fee("31"))), "2026-01-01", usd="31")
+    life.cancel("2026-01-05", at="now")
+    life.reactivate("2026-01-06")
+    assert life.subscription.terms.needs == "payment"
+    life.cancel("2026-01-07")
+    life.pay("1000", "2026-01-08")
+    assert life.usd("2026-06-01") == "1000"
+    assert life.subscription.status(at("2026-06-01")) == "inactive"

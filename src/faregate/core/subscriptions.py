@@ -177,7 +177,9 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         if terms.needs is not None:
             return None
         if not terms.is_begun:
-            return self.stretches[-1].from_at if self.stretches else None
+            # One that ended while it waited to begin again does not: its last time is over.
+            is_coming = bool(self.stretches) and self.stretches[-1].to_at is None
+            return self.stretches[-1].from_at if is_coming else None
         instants = [c.next_at for c in self.cycles if c.next_at is not None]
         if instants and self.stretches and self.stretches[-1].to_at is not None:
             instants.append(self.stretches[-1].to_at)
