@@ -239,12 +239,10 @@ def _was_given_up(life: Life, moment: datetime) -> bool:
     """Tell whether it lies in the grace of a renewal that was never paid, or in the period in
     arrears before that."""
     unpaid = timedelta(days=7 + 31)
-    for notice in life.book.notices:
-        data: Any = notice.data
-        if notice.topic == "subscription.deactivated" and data.detail:
-            if data.at - unpaid <= moment < data.at:
-                return True
-    return False
+    ends: list[Any] = [
+        notice.data for notice in life.book.notices if notice.topic == "subscription.deactivated"
+    ]
+    return any(end.detail and end.at - unpaid <= moment < end.at for end in ends)
 
 
 def test_a_refusal_is_a_problem_and_no_fault() -> None:

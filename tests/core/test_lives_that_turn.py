@@ -4,18 +4,10 @@ not paid is not given back, and two things at one instant are two things."""
 from __future__ import annotations
 
 from tests.core.builders import CUSTOMER
-from tests.core.plans import (
-    SUB,
-    Life,
-    at,
-    commitment,
-    credits,
-    fee,
-    shop,
-    version,
-)
+from tests.core.plans import PLAN, SUB, Life, at, commitment, credits, fee, shop, version
 
-from faregate.core.subscribing import ChangeSubscription
+from faregate.core.subscribing import ChangeSubscription, Subscribe
+from faregate.core.subscriptions import Binding, Stretch, Subscription, Terms
 
 CHEAP = version(1, fee("31"))
 DEAR = version(2, fee("310", id="prc_dear"))
@@ -101,6 +93,7 @@ def test_a_move_in_a_pause_costs_what_it_does_where_the_period_stands() -> None:
     life.pause("2026-01-11")
     life.move(2, "2026-01-15", effective="now")
     life.resume("2026-01-21")
+    assert life.subscription.bindings[-1].from_at <= at("2026-01-21")
     assert life.usd("2026-02-10") == str(1000 - 31 - 210 + 21)
     assert life.usd("2026-02-11") == str(1000 - 31 - 210 + 21 - 310)
 
@@ -337,3 +330,30 @@ def test_what_is_ended_while_it_waits_to_begin_again_is_over() -> None:
     life.pay("1000", "2026-01-08")
     assert life.usd("2026-06-01") == "1000"
     assert life.subscription.status(at("2026-06-01")) == "inactive"
+
+
+def test_to_end_and_begin_anew_is_no_way_around_what_is_unpaid() -> None:
+    life = Life(shop(version(1, fee("31", arrears=True))), "2026-01-01", usd="30")
+    life.on("2026-02-01")
+    life.cancel("2026-02-02")
+    life.reactivate("2026-02-02")
+    life.pay("100", "2026-02-03")
+    assert life.charged() == [("2026-02-01", "31")]
+    assert life.usd("2026-03-01") == "68"
+
+
+def test_what_one_subscription_gives_back_lets_another_begin() -> None:
+    life = Life(shop(version(1, fee("31"))), "2026-01-01", usd="31")
+    other = Subscription(
+        "sub_two",
+        at("2026-01-01"),
+        None,
+        (Binding(PLAN, 1, at("2026-01-01")),),
+        (Stretch(at("2026-01-01")),),
+        Terms(),
+    )
+    life.do(Subscribe(CUSTOMER, (other,)), "2026-01-01")
+    assert life.book.state.subscriptions[1].terms.needs == "payment"
+    life.cancel("2026-01-01", at="now", proration="prorate")
+    assert life.book.state.subscriptions[1].terms.needs is None
+    assert life.usd("2026-01-01") == "0"

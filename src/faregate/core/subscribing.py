@@ -305,7 +305,9 @@ def _move(
         return SubscriptionsChanged((after,), (), effective_at, None)
     after = found
     if not is_same:
-        bindings = (*bindings, Binding(product_id, number, now))
+        # In a pause nothing has a price, and what is planned after it began comes later.
+        is_paused = found.terms.paused_at is not None
+        bindings = (*bindings, Binding(product_id, number, stands_at if is_paused else now))
     after = structs.replace(after, bindings=bindings)
     if seats is not None:
         after = with_quantity(after, product_id, seats)
@@ -485,7 +487,8 @@ def _reactivate(
         return resumed(
             changes, structs.replace(found, terms=structs.replace(terms, ends_at=None)), now
         )
-    if status == "active":
+    if status == "active" or terms.overdue is not None:
+        # What is unpaid stays so: it is no way around it to end and to begin anew.
         last = found.stretches[-1]
         if last.to_at is None:
             return found
