@@ -179,7 +179,7 @@ def decide(
 
 def _brings_credit(decision: Decision) -> bool:
     answer = decision.answer
-    if decision.plan_fees and any([fee.units > 0 for fee in decision.plan_fees]):
+    if decision.plan_fees and any(fee.units > 0 for fee in decision.plan_fees):
         # What one subscription gives back may pay another one.
         return True
     if type(answer) is BookedTransaction:
