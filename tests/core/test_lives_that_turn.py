@@ -357,3 +357,25 @@ def test_what_one_subscription_gives_back_lets_another_begin() -> None:
     life.cancel("2026-01-01", at="now", proration="prorate")
     assert life.book.state.subscriptions[1].terms.needs is None
     assert life.usd("2026-01-01") == "0"
+
+
+def test_credit_without_an_end_has_none_after_a_move_in_a_pause() -> None:
+    rolling = [credits(n, refresh="rollover", id=f"ent_{n}") for n in ("100", "200")]
+    life = Life(
+        shop(version(1, fee("31"), rolling[0]), version(2, fee("31", id="prc_two"), rolling[1])),
+        "2026-01-01",
+    )
+    life.pause("2026-01-11")
+    life.move(2, "2026-01-15", effective="now", credits="replace")
+    life.resume("2026-01-21")
+    assert life.points("2026-02-10") == "200"
+    assert life.points("2026-02-11") == "400"
+
+
+def test_credit_that_begins_later_stays_where_other_credit_is_taken_back() -> None:
+    life = Life(shop(version(1, fee("31"), credits("100"))), "2026-01-01")
+    life.pay("7", "2026-01-01", asset="POINTS", effective_at=at("2026-02-01"))
+    life.pay("5", "2026-01-01", asset="POINTS")
+    life.cancel("2026-01-05", at="now", credits="lapse")
+    assert life.points("2026-01-05") == "5"
+    assert life.points("2026-02-01") == "12"
