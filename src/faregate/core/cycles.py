@@ -5,7 +5,8 @@ whether it can be paid (`renewing`).
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import structs
@@ -27,7 +28,14 @@ from faregate.core.plans import (
     share,
     share_down,
 )
-from faregate.core.subscriptions import CompiledVersion, Cycle, PlanItem, Subscription, Terms
+from faregate.core.subscriptions import (
+    CompiledProduct,
+    CompiledVersion,
+    Cycle,
+    PlanItem,
+    Subscription,
+    Terms,
+)
 from faregate.core.timeline import Draft
 from faregate.core.wallet import check_credit, credit
 
@@ -44,18 +52,22 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def new_cycles(
-    version: CompiledVersion, subscription: Subscription, at: datetime, changes: Changes
+    product: CompiledProduct,
+    version: CompiledVersion,
+    subscription: Subscription,
+    at: datetime,
+    changes: Changes,
 ) -> list[Cycle]:
     """Return the cycles of a version that begins at `at`, all of them due then; what is asked or
-    given once, and was before, is not there again."""
+    given once, and was before, also by another version, is not there again."""
     terms = subscription.terms
-    done = {c.item_id for c in subscription.cycles if c.next_at is None}
+    was_asked, given = _done(product, subscription)
     trial_ends_at = terms.trial_ends_at
     in_trial = trial_ends_at is not None and at < trial_ends_at
     anchor_at = trial_ends_at if in_trial and trial_ends_at is not None else terms.anchor_at or at
     found: list[Cycle] = []
     for price in version.plan_prices:
-        if price.interval is None and price.id in done:
+        if price.interval is None and was_asked:
             continue
         amount = price.amount_in(_asset_for(price, terms, changes))
         quantity = quantity_of(price, terms)
@@ -84,7 +96,7 @@ def new_cycles(
             account_id=plan.account_id,
         )
         for plan in version.credits
-        if plan.is_refreshed or plan.id not in done
+        if plan.is_refreshed or not _was_given(plan, given)
     ]
     found += [
         Cycle(
@@ -99,6 +111,27 @@ def new_cycles(
         for plan in version.commitments
     ]
     return found
+
+
+def _done(product: CompiledProduct, subscription: Subscription) -> tuple[bool, list[PlanCredit]]:
+    """Tell whether a product's prices that are asked once were asked, and which credit was given
+    once."""
+    items = [
+        product.versions[cycle.version].item(cycle.item_id)
+        for cycle in subscription.cycles
+        if cycle.product_id == product.id and cycle.next_at is None
+    ]
+    was_asked = any(isinstance(i, PlanPrice) and i.interval is None for i in items)
+    return was_asked, [i for i in items if isinstance(i, PlanCredit) and not i.is_refreshed]
+
+
+def _was_given(plan: PlanCredit, given: list[PlanCredit]) -> bool:
+    """Tell whether such credit was given once, and take it from the list: each stands for one."""
+    for one in given:
+        if (one.asset.code, one.purpose) == (plan.asset.code, plan.purpose):
+            given.remove(one)
+            return True
+    return False
 
 
 def quantity_of(price: PlanPrice, terms: Terms) -> int:
@@ -127,7 +160,13 @@ def begun(cycle: Cycle, item: PlanItem, terms: Terms, at: datetime) -> Cycle:
         begins_at, to_at = cadence.begins_at(number), cadence.begins_at(number + 1)
     next_at = to_at if at < to_at < LATEST else None
     return structs.replace(
-        cycle, begins_at=begins_at, from_at=at, to_at=to_at, next_at=next_at, off=()
+        cycle,
+        begins_at=begins_at,
+        from_at=at,
+        to_at=to_at,
+        next_at=next_at,
+        off=(),
+        paid_units=None,
     )
 
 
@@ -150,6 +189,11 @@ def price_line(
     return Line(cycle.account_id, amount.asset, line, amount.funding)
 
 
+def is_paid_ahead(cycle: Cycle, price: PlanPrice) -> bool:
+    """Tell whether nothing more is asked for the period under way: it was paid when it began."""
+    return not price.is_in_arrears or cycle.paid_units is not None
+
+
 def period_share(cycle: Cycle, from_at: datetime, to_at: datetime) -> int:
     """Return what a part of the period under way costs, in units."""
     if cycle.begins_at is None or cycle.to_at is None:
@@ -163,7 +207,11 @@ def lines_back(cycle: Cycle, price: PlanPrice, at: datetime) -> list[Line]:
     from_at, to_at = cycle.from_at, cycle.to_at
     if from_at is None or to_at is None:
         return []
+    if cycle.paid_units is not None:
+        cycle = structs.replace(cycle, units=cycle.paid_units)
     units = period_share(cycle, at, to_at)
+    if not units:
+        return []
     back = price_line(cycle, price, -units, at, to_at)
     lines = [back]
     was_free = period_share(cycle, from_at, to_at) == sum([off for _, off in cycle.off])
@@ -232,11 +280,14 @@ def turn_price(
         to_at = None if service is None else after_duration(at, service)
         lines.append(price_line(cycle, price, cycle.units, None if to_at is None else at, to_at))
         return structs.replace(cycle, next_at=None), lines
-    if price.is_in_arrears and cycle.from_at is not None and cycle.to_at is not None:
+    if not is_paid_ahead(cycle, price) and cycle.from_at is not None and cycle.to_at is not None:
         ends_at = min(at, cycle.to_at)
         units = period_share(cycle, cycle.from_at, ends_at)
         lines.append(price_line(cycle, price, units, cycle.from_at, ends_at))
     if is_over:
+        if is_paid_ahead(cycle, price) and cycle.to_at is not None and at < cycle.to_at:
+            # It began when the end was known already, which lies within it.
+            lines += lines_back(cycle, price, at)
         return cycle, lines
     cycle = begun(cycle, price, terms, at)
     if not price.is_in_arrears and cycle.from_at is not None and cycle.to_at is not None:
@@ -266,13 +317,9 @@ def turn_credit(
     units = cycle.units
     if cycle.begins_at < at:
         units = share_down(units, (cycle.begins_at, cycle.to_at), at, cycle.to_at)
-    expires_at: datetime | None = cycle.to_at
-    if plan.rolls_over:
-        expires_at = None
-        if plan.max_periods is not None:
-            cadence = cadence_of(plan, cycle.anchor_at, subscription.terms.timezone)
-            expires_at = cadence.begins_at(cadence.number_at(at) + 1 + plan.max_periods)
-    grant_id = derived_id("grt", at, subscription.id, plan.id, str(to_us(at)))
+    expires_at = expiry(cycle, plan, subscription.terms, at)
+    turn = str(subscription.terms.turns)
+    grant_id = derived_id("grt", at, subscription.id, plan.id, str(to_us(at)), turn)
     give(changes, subscription, plan, grant_id, units, at, expires_at, now)
     cycle = structs.replace(
         cycle,
@@ -283,6 +330,16 @@ def turn_credit(
     if not plan.is_refreshed:
         cycle = structs.replace(cycle, next_at=None, from_at=None, to_at=None)
     return cycle
+
+
+def expiry(cycle: Cycle, plan: PlanCredit, terms: Terms, at: datetime) -> datetime | None:
+    """Return when credit expires that is granted for the period under way at `at`."""
+    if not plan.rolls_over:
+        return cycle.to_at
+    if plan.max_periods is None:
+        return None
+    cadence = cadence_of(plan, cycle.anchor_at, terms.timezone)
+    return cadence.begins_at(cadence.number_at(at) + 1 + plan.max_periods)
 
 
 def give(
@@ -312,6 +369,60 @@ def give(
         structs.replace(plan.terms, subscription_id=subscription.id),
     )
     changes.put(credit(account, grant, f"entitlements:{plan.purpose}", grant.id, now))
+
+
+def without_expiry(
+    changes: Changes, subscription: Subscription, cycle: Cycle, now: datetime
+) -> Cycle:
+    """Let an entitlement's credit stand still with its period: it does not expire, and the cycle
+    remembers when it would have."""
+    left = {grant.id: grant for grant in present(changes.advanced(cycle.account_id, now), cycle)}
+    until = {name: grant.expires_at for name, grant in left.items() if grant.expires_at is not None}
+    cycle, named = _granted_anew(changes, subscription, cycle, dict.fromkeys(until), now)
+    return structs.replace(cycle, expiries=tuple([(named[n], at) for n, at in until.items()]))
+
+
+def with_expiry(
+    changes: Changes, subscription: Subscription, cycle: Cycle, later: timedelta, now: datetime
+) -> Cycle:
+    """Let credit that stood still for so long expire again, as much later."""
+    until: dict[str, datetime | None] = {name: at + later for name, at in cycle.expiries}
+    cycle, _ = _granted_anew(changes, subscription, cycle, until, now)
+    return structs.replace(cycle, expiries=())
+
+
+def _granted_anew(
+    changes: Changes,
+    subscription: Subscription,
+    cycle: Cycle,
+    until: Mapping[str, datetime | None],
+    now: datetime,
+) -> tuple[Cycle, dict[str, str]]:
+    """Let what is left of some of an entitlement's grants expire at other instants (None: never);
+    returns the new grants' names by the old ones'."""
+    named: dict[str, str] = {}
+    for grant in present(changes.advanced(cycle.account_id, now), cycle):
+        if grant.id not in until:
+            continue
+        left, source = grant.remaining_units, f"entitlements:{grant.purpose}"
+        take_back(changes, cycle.account_id, [grant], left, source, now)
+        name = derived_id("grt", now, subscription.id, cycle.item_id, grant.id)
+        again = Grant(
+            name,
+            grant.purpose,
+            grant.priority,
+            left,
+            left,
+            now,
+            until[grant.id],
+            now,
+            grant.terms,
+        )
+        account = changes.advanced(cycle.account_id, now)
+        changes.put(credit(account, again, source, name, now))
+        named[grant.id] = name
+    kept = tuple([(named.get(name, name), ended_at) for name, ended_at in cycle.grants])
+    return structs.replace(cycle, grants=kept), named
 
 
 def present(account: Account, cycle: Cycle) -> list[Grant]:

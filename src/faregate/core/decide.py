@@ -172,12 +172,16 @@ def decide(
         catch_up(changes, catalog, now)
         decision = _decide(changes.new_state(), known, command, catalog, now, ids)
         decision = _after(_decision(changes, None), decision)
-    if _brings_credit(decision.answer):
+    if _brings_credit(decision):
         return _with_credit(decision, catalog, now)
     return decision
 
 
-def _brings_credit(answer: Answer | Problem) -> bool:
+def _brings_credit(decision: Decision) -> bool:
+    answer = decision.answer
+    if decision.plan_fees and any(fee.units > 0 for fee in decision.plan_fees):
+        # What one subscription gives back may pay another one.
+        return True
     if type(answer) is BookedTransaction:
         return answer.units > 0
     return type(answer) is OutcomeSettled and any(u < 0 for u in answer.net_units.values())

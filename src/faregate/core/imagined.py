@@ -64,7 +64,7 @@ class Imagined:
             structs.replace(cycle, from_at=from_at)
             if stands_still
             else begun(cycle, self._plans[cycle.item_id], self._terms, from_at)
-            for cycle in new_cycles(sold, begins, from_at, self.changes)
+            for cycle in new_cycles(product, sold, begins, from_at, self.changes)
         ]
         self._put(cycles)
 

@@ -22,7 +22,14 @@ from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.commitments import PlanCommitment
 from faregate.core.conversion import exact_units, funding_rate, no_rate, shown_rate
 from faregate.core.customers import Changes
-from faregate.core.cycles import Line, new_cycles, turn_commitment, turn_credit, turn_price
+from faregate.core.cycles import (
+    Line,
+    new_cycles,
+    turn_commitment,
+    turn_credit,
+    turn_price,
+    with_expiry,
+)
 from faregate.core.discounting import take_off, with_periods
 from faregate.core.discounts import put_off
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms, Purpose
@@ -101,7 +108,7 @@ def _advance(
     """Let happen what is due at an instant; returns the subscription as it is then."""
     terms = subscription.terms
     if terms.paused_at is not None:
-        return resumed(subscription, at)
+        return resumed(changes, subscription, at)
     if not terms.is_begun:
         started = begin(changes, catalog, subscription, at)
         if isinstance(started, Subscription):
@@ -172,7 +179,12 @@ def ended(subscription: Subscription, at: datetime) -> Subscription:
         subscription,
         stretches=closed(subscription.stretches, at),
         terms=structs.replace(
-            subscription.terms, overdue=None, paused_at=None, resumes_at=None, needs=None
+            subscription.terms,
+            overdue=None,
+            paused_at=None,
+            resumes_at=None,
+            ends_at=None,
+            needs=None,
         ),
         # What was asked or given once does not come again.
         cycles=tuple([c for c in subscription.cycles if c.next_at is None]),
@@ -190,14 +202,21 @@ def closed(stretches: tuple[Stretch, ...], at: datetime) -> tuple[Stretch, ...]:
     return tuple(kept)
 
 
-def resumed(subscription: Subscription, at: datetime) -> Subscription:
-    """Return a paused subscription that goes on: what was left of its periods is left of them."""
-    paused_at = subscription.terms.paused_at
+def resumed(changes: Changes, subscription: Subscription, at: datetime) -> Subscription:
+    """Return a paused subscription that goes on: what was left of its periods is left of them, and
+    all that was arranged for later comes as much later."""
+    terms = subscription.terms
+    paused_at = terms.paused_at
     if paused_at is None:
         return subscription
     later = at - paused_at
+
+    def moved(moment: datetime | None) -> datetime | None:
+        return moment if moment is None or moment <= paused_at else moment + later
+
     cycles = []
     for cycle in subscription.cycles:
+        cycle = with_expiry(changes, subscription, cycle, later, at)
         if cycle.next_at is None:
             cycles.append(cycle)
             continue
@@ -215,12 +234,17 @@ def resumed(subscription: Subscription, at: datetime) -> Subscription:
     return structs.replace(
         subscription,
         cycles=tuple(cycles),
-        stretches=(*subscription.stretches, Stretch(at)),
+        bindings=tuple(
+            [structs.replace(b, from_at=moved(b.from_at)) for b in subscription.bindings]
+        ),
+        stretches=(*subscription.stretches, Stretch(at, moved(terms.ends_at))),
         terms=structs.replace(
-            subscription.terms,
+            terms,
             paused_at=None,
             resumes_at=None,
-            discounts=tuple([put_off(d, paused_at, later) for d in subscription.terms.discounts]),
+            ends_at=None,
+            trial_ends_at=moved(terms.trial_ends_at),
+            discounts=tuple([put_off(d, paused_at, later) for d in terms.discounts]),
         ),
     )
 
@@ -239,7 +263,8 @@ def begin(
     cycles = [c for c in subscription.cycles if c.next_at is None]
     for binding in in_force(subscription.bindings, at):
         version = catalog.version_at(binding.product_id, binding.version, at)
-        cycles += new_cycles(version, subscription, at, changes)
+        product = catalog.products[binding.product_id]
+        cycles += new_cycles(product, version, subscription, at, changes)
     begins = structs.replace(
         subscription,
         cycles=tuple(cycles),
@@ -254,37 +279,49 @@ def begin(
 
 
 def renew(
-    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime, now: datetime
+    changes: Changes,
+    catalog: CatalogView,
+    subscription: Subscription,
+    at: datetime,
+    now: datetime,
+    *,
+    moved: str | None = None,
 ) -> Subscription | Short:
-    """Do what is due at `at`, paid at `now` (later, if it could not be paid before). If it cannot
-    be paid, nothing is done."""
+    """Do what is due at `at`, paid at `now` (later, if it could not be paid before); `moved` is a
+    product that has the version it shall have. If it cannot be paid, nothing is done."""
     before = changes.snapshot()
     stretches = subscription.stretches
     is_over = bool(stretches) and stretches[-1].to_at is not None and stretches[-1].to_at <= at
     cycles: list[Cycle] = []
     lines: list[Line] = []
-    is_renewal = False
+    terms = subscription.terms
+    subscription = structs.replace(
+        subscription, terms=structs.replace(terms, turns=terms.turns + 1)
+    )
+    is_renewal = any(
+        c.from_at is not None
+        for c in subscription.cycles
+        if c.next_at is not None and c.next_at <= at and not _is_credit(catalog, c)
+    )
     if not is_over:
-        subscription, lines = _on_newest(changes, catalog, subscription, at)
+        subscription, lines = _on_newest(changes, catalog, subscription, at, now, moved)
     for cycle in subscription.cycles:
         if cycle.next_at is None or (cycle.next_at > at and not is_over):
             cycles.append(cycle)
             continue
         item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
         if isinstance(item, PlanPrice):
-            is_renewal = is_renewal or cycle.from_at is not None
             cycle, more = turn_price(cycle, item, subscription.terms, at, is_over=is_over)
             lines += more
         elif isinstance(item, PlanCredit):
             cycle = turn_credit(changes, subscription, cycle, item, at, now, is_over=is_over)
         elif isinstance(item, PlanCommitment):
-            is_renewal = is_renewal or cycle.from_at is not None
             cycle, more = turn_commitment(cycle, item, subscription.terms, at, is_over=is_over)
             lines += more
         cycles.append(cycle)
     subscription = structs.replace(subscription, cycles=tuple(cycles))
     subscription, lines = take_off(changes, subscription, lines, at)
-    short = charge(changes, catalog, subscription.id, lines, at, now)
+    short = charge(changes, catalog, subscription, lines, at, now)
     if short is not None:
         changes.restore(before)
         return short
@@ -301,22 +338,35 @@ def renew(
 
 
 def _on_newest(
-    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime
+    changes: Changes,
+    catalog: CatalogView,
+    subscription: Subscription,
+    at: datetime,
+    now: datetime,
+    moved: str | None,
 ) -> tuple[Subscription, list[Line]]:
-    """Move the products of which something is due to the version that is in force now, and to the
-    seats that count from now on; returns what that costs for what is in the middle of a period."""
+    """Move the products whose renewal it is (`renewals_of`) to the version that is in force, and to
+    the seats that count from now on; returns what that costs for what is in the middle of a
+    period."""
     lines: list[Line] = []
     terms = subscription.terms
     bindings = {b.product_id: b for b in in_force(subscription.bindings, at)}
     for product_id in dict.fromkeys(
         c.product_id for c in subscription.cycles if c.next_at is not None and c.next_at <= at
     ):
+        renewals = renewals_of(subscription, catalog, product_id)
+        if product_id == moved or all(c.next_at is None or c.next_at > at for c in renewals):
+            continue
         binding = bindings.get(product_id)
         if binding is None:
             continue
         version = catalog.version_at(product_id, binding.version, at)
         quantity = terms.next_quantities.get(product_id)
-        versions = {c.version for c in subscription.cycles if c.product_id == product_id}
+        versions = {
+            c.version
+            for c in subscription.cycles
+            if c.product_id == product_id and c.next_at is not None
+        }
         if versions == {version.version} and quantity is None:
             continue
         if quantity is not None:
@@ -328,13 +378,28 @@ def _on_newest(
             version,
             product_id,
             at,
-            f"at {to_us(at)}",
+            now,
+            f"at {to_us(at)} {terms.turns}",
             prorates=True,
             credits="prorate",
         )
         subscription = switch.run()
         lines += switch.lines
     return subscription, lines
+
+
+def _is_credit(catalog: CatalogView, cycle: Cycle) -> bool:
+    version = catalog.products[cycle.product_id].versions[cycle.version]
+    return isinstance(version.item(cycle.item_id), PlanCredit)
+
+
+def renewals_of(subscription: Subscription, catalog: CatalogView, product_id: str) -> list[Cycle]:
+    """Return the cycles whose end is a product's renewal: those of its prices that come again, and
+    where it has none, of all that does."""
+    again = [c for c in subscription.cycles if c.product_id == product_id and c.next_at is not None]
+    version_of = catalog.products[product_id].versions
+    prices = [c for c in again if isinstance(version_of[c.version].item(c.item_id), PlanPrice)]
+    return prices or again
 
 
 def with_quantity(subscription: Subscription, product_id: str, quantity: int) -> Subscription:
@@ -352,14 +417,16 @@ def with_quantity(subscription: Subscription, product_id: str, quantity: int) ->
 def charge(
     changes: Changes,
     catalog: CatalogView,
-    subscription_id: str,
+    subscription: Subscription,
     lines: list[Line],
     at: datetime,
     now: datetime,
     fee_id: str | None = None,
 ) -> Short | None:
     """Charge the lines of a subscription, an entry per account; or say which account cannot pay.
-    `fee_id` names what somebody asked for; what is due by itself has one name for ever."""
+    `fee_id` names what somebody asked for (its first entry); what is due by itself has one name for
+    ever."""
+    turn = (subscription.id, str(to_us(at)), str(subscription.terms.turns))
     by_account: dict[str, list[Line]] = defaultdict(list)
     exact: dict[str, Fraction] = defaultdict(Fraction)
     for line in lines:
@@ -378,7 +445,10 @@ def charge(
         missing = total - credit_line(account, wanted)
         if total > 0 and missing > 0 and not catalog.renewals.may_overdraw:
             return Short(account_id, missing, _short(account_id, total, total - missing, scale))
-        name = fee_id or derived_id("fee", now, subscription_id, account_id, str(to_us(at)))
+        name = fee_id or derived_id("fee", now, account_id, *turn)
+        if fee_id is not None:
+            # One that is in another account has another name.
+            turn, fee_id = (fee_id, turn[1], turn[2]), None
         if total > 0:
             moved = debit(account, total, REVENUE, name, now, scale, wanted)
             if isinstance(moved, Problem):
@@ -394,12 +464,12 @@ def charge(
                 now,
                 None,
                 now,
-                GrantTerms(None, subscription_id),
+                GrantTerms(None, subscription.id),
             )
             changes.put(credit(account, grant, REVENUE, name, now))
         shown = tuple([entry.line for entry in entries])
         asset = account_id.rpartition(":")[2]
-        request = PlanFee(name, subscription_id, asset, at, shown)
+        request = PlanFee(name, subscription.id, asset, at, shown)
         changes.plan_fees.append(BookedPlanFee(name, request, account_id, -total, now))
     return None
 

@@ -18,11 +18,14 @@ from faregate.core.customers import Changes
 from faregate.core.cycles import (
     Line,
     commitment_lines,
+    is_paid_ahead,
     lines_back,
     period_share,
     present,
     price_line,
     take_back,
+    with_expiry,
+    without_expiry,
 )
 from faregate.core.discounting import give_discount, take_discount, take_off
 from faregate.core.ids import IdSource
@@ -38,6 +41,7 @@ from faregate.core.renewing import (
     closed,
     ended,
     renew,
+    renewals_of,
     resumed,
     tell,
     waiting,
@@ -180,9 +184,9 @@ def decide_subscription(
     if isinstance(command, ChangeSubscription):
         outcome = _change(changes, found, command, catalog, now, ids)
     elif isinstance(command, PauseSubscription):
-        outcome = _pause(found, command, now)
+        outcome = _pause(changes, found, command, now)
     elif isinstance(command, ResumeSubscription):
-        outcome = _resume(found, now)
+        outcome = _resume(changes, found, now)
     elif isinstance(command, CancelSubscription):
         outcome = _cancel(changes, found, command, catalog, now, ids)
     elif isinstance(command, GiveDiscount):
@@ -240,6 +244,8 @@ def _change(
     ids: IdSource,
 ) -> Subscription | SubscriptionsChanged | Problem:
     if command.is_active is False:
+        if found.terms.paused_at is not None:
+            return ended(_unpaused_credit(changes, found, now), now)
         return ended(found, now) if found.status(now) != "inactive" else found
     if command.is_active and found.status(now) == "inactive":
         return _reactivate(changes, found, catalog, now, has_card=found.terms.has_card)
@@ -258,8 +264,14 @@ def _move(
 ) -> Subscription | SubscriptionsChanged | Problem:
     product_id = command.product_id or ""
     # What was arranged for later does not count any more: this is what counts.
-    bindings = tuple([b for b in found.bindings if b.product_id != product_id or b.from_at <= now])
-    bindings = bindings or found.bindings
+    bindings = found.bindings
+    if command.moves:
+        kept = tuple([b for b in bindings if b.product_id != product_id or b.from_at <= now])
+        bindings = kept or bindings
+    if command.quantity is not None:
+        waiting = {p: n for p, n in found.terms.next_quantities.items() if p != product_id}
+        terms = structs.replace(found.terms, next_quantities=waiting)
+        found = structs.replace(found, terms=terms)
     current = {b.product_id: b for b in in_force(bindings, now)}.get(product_id)
     if current is None:
         detail = f"subscription {found.id} has no product {product_id}"
@@ -279,9 +291,10 @@ def _move(
         )
     if seats == quantities.get(product_id):
         seats = None
-    effective_at = _effective_at(found, command, before, version, seats, now)
+    stands_at = found.stands_at(now)
+    effective_at = _effective_at(found, catalog, command, before, version, seats, stands_at)
     is_same = current.version == number
-    if effective_at > now:
+    if effective_at > stands_at:
         planned = bindings if is_same else (*bindings, Binding(product_id, number, effective_at))
         terms = found.terms
         if seats is not None:
@@ -292,13 +305,15 @@ def _move(
         return SubscriptionsChanged((after,), (), effective_at, None)
     after = found
     if not is_same:
-        bindings = (*bindings, Binding(product_id, number, now))
+        # In a pause nothing has a price, and what is planned after it began comes later.
+        is_paused = found.terms.paused_at is not None
+        bindings = (*bindings, Binding(product_id, number, stands_at if is_paused else now))
     after = structs.replace(after, bindings=bindings)
     if seats is not None:
         after = with_quantity(after, product_id, seats)
     if (
         not found.terms.is_begun
-        or found.status(now) != "active"
+        or (found.status(now) != "active" and found.terms.paused_at is None)
         or (version is before and seats is None)
     ):
         return SubscriptionsChanged((after,), (), now, None)
@@ -311,16 +326,19 @@ def _move(
         after,
         version,
         product_id,
+        stands_at,
         now,
         fee_id,
         prorates=command.proration != "none",
         credits=credits,
     )
-    after, lines = take_off(changes, switch.run(), switch.lines, now)
-    short = charge(changes, catalog, after.id, lines, now, now, fee_id)
+    after, lines = take_off(changes, switch.run(), switch.lines, stands_at)
+    short = charge(changes, catalog, after, lines, stands_at, now, fee_id)
+    if short is None and after.terms.paused_at is not None:
+        return SubscriptionsChanged((after,), (), now, credits)
     if short is None:
-        # Periods of another length begin now.
-        outcome = renew(changes, catalog, after, now, now)
+        # Periods of another length begin now, and so does one that was not paid yet.
+        outcome = renew(changes, catalog, after, stands_at, now, moved=product_id)
         if isinstance(outcome, Subscription):
             return SubscriptionsChanged((outcome,), (), now, credits)
         short = outcome
@@ -333,19 +351,20 @@ def _refused(short: Short) -> Problem:
 
 def _effective_at(
     found: Subscription,
+    catalog: CatalogView,
     command: ChangeSubscription,
     before: CompiledVersion,
     version: CompiledVersion,
     seats: int | None,
     now: datetime,
 ) -> datetime:
-    """Return from when a move counts: a renewal of the product, or now where it has none."""
-    renewals = [
-        c.to_at
-        for c in found.cycles
-        if c.product_id == command.product_id and c.next_at is not None and c.to_at is not None
-    ]
+    """Return from when a move counts: a renewal of the product, or now where it has none. `now` is
+    where its periods stand, and so is what is returned."""
+    cycles = renewals_of(found, catalog, command.product_id or "")
+    renewals = [c.to_at for c in cycles if c.to_at is not None]
     ends_at = found.stretches[-1].to_at if found.stretches else None
+    if found.terms.paused_at is not None:
+        ends_at = found.terms.ends_at
     if not renewals or ends_at is not None:
         return now
     next_at = min(renewals)
@@ -372,7 +391,7 @@ def _worth(version: CompiledVersion, seats: int | None) -> Fraction:
 
 
 def _pause(
-    found: Subscription, command: PauseSubscription, now: datetime
+    changes: Changes, found: Subscription, command: PauseSubscription, now: datetime
 ) -> Subscription | Problem:
     if found.terms.paused_at is not None:
         return found
@@ -382,17 +401,26 @@ def _pause(
     resumes_at = command.resumes_at
     if resumes_at is not None and resumes_at <= now:
         return invalid("resumes_at", f"{resumes_at.isoformat()} is not later than now")
+    ends_at = found.stretches[-1].to_at
     return structs.replace(
         found,
         stretches=closed(found.stretches, now),
-        terms=structs.replace(found.terms, paused_at=now, resumes_at=resumes_at),
+        terms=structs.replace(found.terms, paused_at=now, resumes_at=resumes_at, ends_at=ends_at),
+        cycles=tuple([without_expiry(changes, found, cycle, now) for cycle in found.cycles]),
     )
 
 
-def _resume(found: Subscription, now: datetime) -> Subscription | Problem:
+def _unpaused_credit(changes: Changes, found: Subscription, now: datetime) -> Subscription:
+    """Let credit that stands still in a pause expire again: the subscription is over."""
+    later = now - found.stands_at(now)
+    cycles = [with_expiry(changes, found, cycle, later, now) for cycle in found.cycles]
+    return structs.replace(found, cycles=tuple(cycles))
+
+
+def _resume(changes: Changes, found: Subscription, now: datetime) -> Subscription | Problem:
     if found.terms.paused_at is None:
         return Problem(CONFLICT, f"subscription {found.id} is not paused")
-    return resumed(found, now)
+    return resumed(changes, found, now)
 
 
 def _cancel(
@@ -412,11 +440,13 @@ def _cancel(
             last = structs.replace(found.stretches[-1], to_at=ends_at)
             after = structs.replace(found, stretches=(*found.stretches[:-1], last))
             return SubscriptionsChanged((after,), (), ends_at, None)
-    lines = _last_lines(found, catalog, now, gives_back=command.proration == "prorate")
-    found, lines = take_off(changes, found, lines, now)
-    short = charge(changes, catalog, found.id, lines, now, now, ids.next("fee"))
+    stands_at = found.stands_at(now)
+    lines = _last_lines(found, catalog, stands_at, gives_back=command.proration == "prorate")
+    found, lines = take_off(changes, found, lines, stands_at)
+    short = charge(changes, catalog, found, lines, stands_at, now, ids.next("fee"))
     if short is not None:
         return _refused(short)
+    found = _unpaused_credit(changes, found, now)
     if command.credits == "lapse":
         for cycle in found.cycles:
             item = catalog.products[cycle.product_id].versions[cycle.version].item(cycle.item_id)
@@ -440,9 +470,10 @@ def _last_lines(
             lines += commitment_lines(cycle, item, now)
         if not isinstance(item, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
             continue
-        if item.is_in_arrears:
-            units = period_share(cycle, cycle.from_at, min(now, cycle.to_at))
-            lines.append(price_line(cycle, item, units, cycle.from_at, now))
+        if not is_paid_ahead(cycle, item):
+            ends_at = min(now, cycle.to_at)
+            units = period_share(cycle, cycle.from_at, ends_at)
+            lines.append(price_line(cycle, item, units, cycle.from_at, ends_at))
         elif gives_back and now < cycle.to_at:
             lines += lines_back(cycle, item, now)
     return lines
@@ -453,8 +484,11 @@ def _reactivate(
 ) -> Subscription | Problem:
     status, terms = found.status(now), found.terms
     if terms.paused_at is not None:
-        return resumed(found, now)
-    if status == "active":
+        return resumed(
+            changes, structs.replace(found, terms=structs.replace(terms, ends_at=None)), now
+        )
+    if status == "active" or terms.overdue is not None:
+        # What is unpaid stays so: it is no way around it to end and to begin anew.
         last = found.stretches[-1]
         if last.to_at is None:
             return found

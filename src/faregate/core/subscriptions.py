@@ -84,6 +84,10 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     for the part of it before `from_at`; `spent_units` are the net fees of the period under way,
     `late_units` those since it was over, while its renewal waits to be paid. `number` tells it from
     others of the subscription (0: nothing has counted yet), `turn` counts its periods.
+
+    `paid_units` is what the whole regular period costs by what was paid for the part under way,
+    where nothing was asked when it came to cost `units` (None: that was paid). `expiries` are of
+    a subscription that is paused: when the credit was to expire that does not while it is.
     """
 
     product_id: str
@@ -107,6 +111,8 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     asset: str | None = None
     number: int = 0
     turn: int = 0
+    paid_units: int | None = None
+    expiries: tuple[tuple[str, datetime], ...] = ()
 
 
 Need = Literal["payment", "payment_method"]
@@ -127,8 +133,10 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     has none, its prices say how many); `next_quantities` count from the next period on.
 
     `needs` says what a person must do before it begins; until `trial_ends_at` no fixed price is
-    asked. One that is paused (`paused_at`) goes on at `resumes_at`, or when somebody says so.
-    `numbered` is the last number that a discount or a commitment's cycle has got.
+    asked. One that is paused (`paused_at`) goes on at `resumes_at`, or when somebody says so; if it
+    was to end, that was at `ends_at`. `turns` counts how often something was due: what comes of it
+    is named by that, so that two things at one instant have two names. `numbered` is the last
+    number that a discount or a commitment's cycle has got.
     """
 
     asset: str | None = None
@@ -145,6 +153,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     is_begun: bool = False
     discounts: tuple[Discount, ...] = ()
     numbered: int = 0
+    ends_at: datetime | None = None
+    turns: int = 0
 
 
 AGREED: Final = Terms()
@@ -172,11 +182,21 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         if terms.needs is not None:
             return None
         if not terms.is_begun:
-            return self.stretches[-1].from_at if self.stretches else None
+            # One that ended while it waited to begin again does not: its last time is over.
+            is_coming = bool(self.stretches) and self.stretches[-1].to_at is None
+            return self.stretches[-1].from_at if is_coming else None
         instants = [c.next_at for c in self.cycles if c.next_at is not None]
         if instants and self.stretches and self.stretches[-1].to_at is not None:
             instants.append(self.stretches[-1].to_at)
         return min(instants, default=None)
+
+    def stands_at(self, now: datetime) -> datetime:
+        """Return where its periods stand now: in a pause where it began, and where a renewal is
+        unpaid at its beginning."""
+        terms = self.terms
+        if terms.paused_at is not None:
+            return terms.paused_at
+        return now if terms.overdue is None else terms.overdue.since_at
 
     @property
     def next_renewal_at(self) -> datetime | None:

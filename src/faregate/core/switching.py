@@ -27,7 +27,9 @@ from faregate.core.customers import Changes
 from faregate.core.cycles import (
     Line,
     commitment_lines,
+    expiry,
     give,
+    is_paid_ahead,
     lines_back,
     new_cycles,
     owed,
@@ -35,6 +37,7 @@ from faregate.core.cycles import (
     present,
     price_line,
     take_back,
+    with_expiry,
 )
 from faregate.core.ids import derived_id
 from faregate.core.plans import PlanCredit, PlanPrice, share
@@ -51,7 +54,8 @@ Credits = Literal["keep", "prorate", "replace"]
 
 class Switch:
     """A product of a subscription on its way to another version (or to other seats, which `after`
-    has already). `name` tells this change from others of the same instant."""
+    has already). `at` is where its periods stand, `now` when that is looked at (later in a pause,
+    or if a renewal could not be paid before); `name` tells this change from others."""
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Switch:
         version: CompiledVersion,
         product_id: str,
         at: datetime,
+        now: datetime,
         name: str,
         *,
         prorates: bool,
@@ -69,6 +74,7 @@ class Switch:
         self.changes = changes
         self.after = after
         self.at = at
+        self.now = now
         self.prorates = prorates
         self.credits = credits
         self.lines: list[Line] = []
@@ -79,6 +85,7 @@ class Switch:
             if cycle.product_id == product_id
             and (item := catalog.products[product_id].versions[cycle.version].item(cycle.item_id))
         }
+        self._product = catalog.products[product_id]
         self._product_id = product_id
         self._version = version
 
@@ -102,7 +109,7 @@ class Switch:
         had_any = bool(
             prices or plans or commitments or any(c.product_id == self._product_id for c in others)
         )
-        wanted = new_cycles(self._version, self.after, self.at, self.changes)
+        wanted = new_cycles(self._product, self._version, self.after, self.at, self.changes)
         moved = self._prices(prices, wanted, had_any=had_any)
         moved += [
             *self._credits(plans, wanted, moved),
@@ -119,7 +126,7 @@ class Switch:
             price: PlanItem | None = self._items[cycle.item_id]
             if not isinstance(price, PlanPrice) or cycle.from_at is None or cycle.to_at is None:
                 continue
-            if price.is_in_arrears:
+            if not is_paid_ahead(cycle, price):
                 ends_at = min(at, cycle.to_at)
                 units = period_share(cycle, cycle.from_at, ends_at)
                 self.lines.append(price_line(cycle, price, units, cycle.from_at, ends_at))
@@ -138,7 +145,7 @@ class Switch:
             same = self._same_cadence(price, left)
             if same is not None:
                 left.remove(same)
-                cycle = self._carried_on(cycle, same)
+                cycle = self._paid(self._carried_on(cycle, same), same)
                 if cycle.to_at is not None and self.prorates and not price.is_in_arrears:
                     units = period_share(cycle, at, cycle.to_at)
                     self.lines.append(price_line(cycle, price, units, at, cycle.to_at))
@@ -165,6 +172,24 @@ class Switch:
             to_at=before.to_at,
             next_at=before.to_at,
         )
+
+    def _paid(self, cycle: Cycle, before: Cycle) -> Cycle:
+        """Return a price's new cycle with what was paid for its period under way, where that is
+        what the one before had paid."""
+        if self.prorates or cycle.from_at is None or cycle.to_at is None or before.from_at is None:
+            return cycle
+        other, price = self._items[before.item_id], self._version.item(cycle.item_id)
+        if not (isinstance(other, PlanPrice) and isinstance(price, PlanPrice)):
+            raise AssertionError("a cycle of a price goes on as one of a price")
+        if not is_paid_ahead(before, other):
+            # What is asked when the period is over is asked then; nothing else was.
+            return cycle if price.is_in_arrears else structs.replace(cycle, paid_units=0)
+        if (before.account_id, before.asset) != (cycle.account_id, cycle.asset):
+            return structs.replace(cycle, paid_units=0)
+        period = (before.from_at, cycle.to_at)
+        off = [(code, share(units, period, self.at, cycle.to_at)) for code, units in before.off]
+        paid = before.units if before.paid_units is None else before.paid_units
+        return structs.replace(cycle, paid_units=paid, off=tuple(off))
 
     def _credits(
         self, old: Sequence[Cycle], wanted: Sequence[Cycle], prices: Sequence[Cycle]
@@ -261,6 +286,7 @@ class Switch:
             earlier_units=self._had(before),
             grants=before.grants,
             granted_units=before.granted_units,
+            expiries=before.expiries,
         )
         other = self._items[before.item_id]
         if (other.interval, other.count) != (plan.interval, plan.count):
@@ -272,14 +298,14 @@ class Switch:
 
     def _withdraw(self, before: Cycle) -> int:
         """Take back what is left of the credit of the period under way; returns what was used."""
-        account = self.changes.advanced(before.account_id, self.at)
+        account = self.changes.advanced(before.account_id, self.now)
         newest = {before.grants[-1][0]} if before.grants else set()
         grants = [grant for grant in present(account, before) if grant.id in newest]
         left = sum(grant.remaining_units for grant in grants)
         plan = self._items[before.item_id]
         if isinstance(plan, PlanCredit):
             source = f"entitlements:{plan.purpose}"
-            take_back(self.changes, before.account_id, grants, left, source, self.at)
+            take_back(self.changes, before.account_id, grants, left, source, self.now)
         return before.granted_units - left
 
     def _had(self, before: Cycle) -> int:
@@ -303,17 +329,24 @@ class Switch:
         units = max(0, included - used)
         kept = () if before is None else before.grants[:-1]
         grant_id = derived_id("grt", self.at, self.after.id, plan.id, self._name)
-        ends_at = None if plan.rolls_over else cycle.to_at
-        give(self.changes, self.after, plan, grant_id, units, self.at, ends_at, self.at)
+        ends_at = expiry(cycle, plan, self.after.terms, self.at)
+        expiries = tuple([one for one in cycle.expiries if one[0] in dict(kept)])
+        if self.after.terms.paused_at is not None and ends_at is not None:
+            expiries, ends_at = (*expiries, (grant_id, ends_at)), None
+        give(self.changes, self.after, plan, grant_id, units, self.at, ends_at, self.now)
         return structs.replace(
-            cycle, grants=(*kept, (grant_id, cycle.to_at)), granted_units=used + units
+            cycle,
+            grants=(*kept, (grant_id, cycle.to_at)),
+            granted_units=used + units,
+            expiries=expiries,
         )
 
     def _left_behind(self, cycle: Cycle) -> None:
         """Take back the credit that the new version does not include at all."""
+        cycle = with_expiry(self.changes, self.after, cycle, self.now - self.at, self.now)
         if self.credits == "keep" or cycle.to_at is None or cycle.to_at <= self.at:
             return
-        account = self.changes.advanced(cycle.account_id, self.at)
+        account = self.changes.advanced(cycle.account_id, self.now)
         grants = present(account, cycle)[-1:]
         left = sum(grant.remaining_units for grant in grants)
         allowed = 0
@@ -323,7 +356,7 @@ class Switch:
         if isinstance(plan, PlanCredit):
             source = f"entitlements:{plan.purpose}"
             excess = left - allowed
-            take_back(self.changes, cycle.account_id, grants, excess, source, self.at)
+            take_back(self.changes, cycle.account_id, grants, excess, source, self.now)
 
 
 def _is_done(cycle: Cycle) -> bool:

@@ -171,6 +171,8 @@ def show_subscription(
     ]
     started = [s.from_at for s in subscription.stretches]
     ends_at = subscription.stretches[-1].to_at if subscription.stretches else None
+    if terms.paused_at is not None:
+        ends_at = terms.ends_at
     needs, overdue = terms.needs, terms.overdue
     actions = None
     if needs is not None:
