@@ -33,7 +33,13 @@ MAX_COUPONS: Final = 10_000
 """Coupons of one environment that can be had: every process knows them all."""
 _COLUMNS: Final = "code, created_at, deleted_at, terms"
 
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+Code = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
+        description="1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or a digit",
+    ),
+]
 
 
 class CreateCoupon(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):

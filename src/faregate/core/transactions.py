@@ -29,7 +29,13 @@ from faregate.core.problems import CONFLICT, Problem, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import check_credit, credit, debit
 
-AccountName = Annotated[str, Meta(pattern=rf"^{ACCOUNT_NAME.pattern}\Z")]
+AccountName = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{ACCOUNT_NAME.pattern}\Z",
+        description="1 to 64 letters, digits, '_', '.' or '-'",
+    ),
+]
 Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
 
 _PURPOSE_BY_REASON: Final = {"gift": "promotion"}
