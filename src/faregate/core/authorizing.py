@@ -38,7 +38,7 @@ from faregate.core.holds import (
     expiry,
 )
 from faregate.core.ids import IdSource
-from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.problems import CONFLICT, Problem, conflict, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import fundable
 
@@ -120,7 +120,7 @@ def _authorize(
         )
     if len(account.holds) >= MAX_OPEN_HOLDS:
         detail = f"{identifier} has {MAX_OPEN_HOLDS} open holds: capture or void some first"
-        return Problem(CONFLICT, detail)
+        return conflict("account_name", detail)
     counts = wanted.counts
     if changes.limits is not None:
         is_bound = request.estimate == "upper_bound"

@@ -1,5 +1,5 @@
-"""What is wrong with JSON that does not fit a type, in words: the field, the value, and what to send
-instead. The decoder says where it stopped and what it wanted (``Expected `int` >= 1 - at
+"""What is wrong with JSON that does not fit a type: the field, the value, and what to send instead.
+The decoder says where it stopped and what it wanted (``Expected `int` >= 1 - at
 `$.trial.days` ``); the value is looked up in what was sent, and what may be there in the type.
 
     >>> class Trial(msgspec.Struct):
@@ -154,7 +154,9 @@ def _said(text: str, value: Any, types: Sequence[inspect.Type]) -> str:
         if isinstance(value, (str, list, dict)) and value:
             unit = {str: "characters", list: "entries"}.get(type(value), "keys")
             return f"has {len(value)} {unit}: {length}"
-        return f"{_shown(value)}: {length}" if value != [] and value != {} else f"is empty: {length}"
+        return (
+            f"{_shown(value)}: {length}" if value != [] and value != {} else f"is empty: {length}"
+        )
     if not text.startswith(_OF_TYPES):
         return text
     if "exponent" in text:
@@ -230,7 +232,7 @@ def _types(kind: Any, steps: Sequence[Step], sent: Any) -> list[inspect.Type]:
 
 def _tagged(types: list[inspect.Type], sent: Any) -> list[inspect.Type]:
     """Of structs with tags, return the one whose tag was sent; all if it is none's."""
-    found = [
+    found: list[inspect.Type] = [
         kind
         for kind in types
         if isinstance(kind, inspect.StructType)

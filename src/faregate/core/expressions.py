@@ -30,6 +30,7 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r'|"(?P<quoted>[^"]{1,100})"|(?P<sign>[-+*/(),]))'
 )
+_REMEDY: Final = "use numbers, fields of data, + - * /, parentheses, min, max, ceil and floor"
 _FUNCTIONS: Final = {"min": (2, 20), "max": (2, 20), "ceil": (1, 1), "floor": (1, 1)}
 """How many arguments they take, at least and at most."""
 
@@ -81,7 +82,7 @@ class _Parser:
         if found is None:
             rest = self._text[self._place :].strip()
             if rest:
-                raise ExpressionError(f"cannot be read from {rest[:20]!r} on")
+                raise ExpressionError(f"cannot be read from {rest[:20]!r} on: {_REMEDY}")
             self._kind, self._token, self._start = None, "", len(self._text)
             return
         self._kind = found.lastgroup
@@ -116,7 +117,11 @@ class _Parser:
     def _product(self, depth: int) -> Expression:
         found = self._factor(depth)
         while sign := self._takes("*/"):
-            found = Expression(sign, (found, self._factor(depth)))
+            start = self._start
+            factor = self._factor(depth)
+            if sign == "/" and factor.operation == "number" and not factor.value:
+                raise ExpressionError(f"divides by 0 at character {start + 1}: divide by more")
+            found = Expression(sign, (found, factor))
         return found
 
     def _factor(self, depth: int) -> Expression:
@@ -135,7 +140,9 @@ class _Parser:
             self._next()
             return Expression("number", value=Fraction(token))
         if kind not in ("word", "quoted"):
-            raise ExpressionError(f"has {self._shown()} where a number or a field should be")
+            raise ExpressionError(
+                f"has {self._shown()} where a number or a field should be: {_REMEDY}"
+            )
         self._next()
         if kind == "quoted" or not self._takes("("):
             return Expression("name", name=token)

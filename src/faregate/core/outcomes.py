@@ -27,7 +27,7 @@ from faregate.core.given import MAX_FREE_KEYS, FreeData, Id, ShortText, check_fr
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Counts
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
+from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, conflict, invalid
 from faregate.core.refunds import ChargedFee, Payment, give_back, payments_of
 from faregate.core.subscriptions import CatalogView
 
@@ -238,10 +238,10 @@ def _refuse(
         return None
     if before.outcome == "withdrawn":
         detail = "the event was withdrawn, which is final: record a new event"
-        return Problem(CONFLICT, detail, {"outcome": ["was withdrawn"]})
+        return conflict("outcome", detail)
     if wanted == "confirmed" and request.data is not None:
         detail = "the event is charged already: send the outcome 'changed' with this data"
-        return Problem(CONFLICT, detail, {"outcome": ["is charged already"]})
+        return conflict("outcome", detail)
     return None
 
 
@@ -299,7 +299,7 @@ def _conflict(prior: Any, asked: AskedOutcome) -> Problem | None:
     """Tell a repeat from something else under the same transaction id."""
     if not isinstance(prior, SettledOutcome):
         detail = f"transaction_id {asked.transaction_id!r} was used for the {prior.kind} {prior.id}"
-        return Problem(CONFLICT, f"{detail}: use a new one", {"transaction_id": ["is taken"]})
+        return conflict("transaction_id", f"{detail}: use a new one")
     differing = [
         field
         for field in asked.__struct_fields__
