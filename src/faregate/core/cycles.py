@@ -269,7 +269,7 @@ def turn_credit(
         if plan.max_periods is not None:
             cadence = cadence_of(plan, cycle.anchor_at, subscription.terms.timezone)
             expires_at = cadence.begins_at(cadence.number_at(at) + 1 + plan.max_periods)
-    grant_id = derived_id("grt", at, subscription.id, plan.id, str(to_us(at)))
+    grant_id = derived_id("grt", at, subscription.name, plan.id, str(to_us(at)))
     give(changes, subscription, plan, grant_id, units, at, expires_at, now)
     cycle = structs.replace(
         cycle,

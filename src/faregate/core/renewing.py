@@ -284,7 +284,7 @@ def renew(
         cycles.append(cycle)
     subscription = structs.replace(subscription, cycles=tuple(cycles))
     subscription, lines = take_off(changes, subscription, lines, at)
-    short = charge(changes, catalog, subscription.id, lines, at, now)
+    short = charge(changes, catalog, subscription, lines, at, now)
     if short is not None:
         changes.restore(before)
         return short
@@ -352,7 +352,7 @@ def with_quantity(subscription: Subscription, product_id: str, quantity: int) ->
 def charge(
     changes: Changes,
     catalog: CatalogView,
-    subscription_id: str,
+    subscription: Subscription,
     lines: list[Line],
     at: datetime,
     now: datetime,
@@ -378,7 +378,9 @@ def charge(
         missing = total - credit_line(account, wanted)
         if total > 0 and missing > 0 and not catalog.renewals.may_overdraw:
             return Short(account_id, missing, _short(account_id, total, total - missing, scale))
-        name = fee_id or derived_id("fee", now, subscription_id, account_id, str(to_us(at)))
+        name = fee_id or derived_id("fee", now, subscription.name, account_id, str(to_us(at)))
+        # The entry of another account is another one.
+        fee_id = fee_id and derived_id("fee", now, name, account_id)
         if total > 0:
             moved = debit(account, total, REVENUE, name, now, scale, wanted)
             if isinstance(moved, Problem):
@@ -394,12 +396,12 @@ def charge(
                 now,
                 None,
                 now,
-                GrantTerms(None, subscription_id),
+                GrantTerms(None, subscription.id),
             )
             changes.put(credit(account, grant, REVENUE, name, now))
         shown = tuple([entry.line for entry in entries])
         asset = account_id.rpartition(":")[2]
-        request = PlanFee(name, subscription_id, asset, at, shown)
+        request = PlanFee(name, subscription.id, asset, at, shown)
         changes.plan_fees.append(BookedPlanFee(name, request, account_id, -total, now))
     return None
 

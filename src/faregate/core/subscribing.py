@@ -331,7 +331,7 @@ def _move(
         credits=credits,
     )
     after, lines = take_off(changes, switch.run(), switch.lines, now)
-    short = charge(changes, catalog, after.id, lines, now, now, fee_id)
+    short = charge(changes, catalog, after, lines, now, now, fee_id)
     if short is None:
         # Periods of another length begin now.
         outcome = renew(changes, catalog, after, now, now)
@@ -445,7 +445,7 @@ def _cancel(
             return SubscriptionsChanged((after,), (), ends_at, None)
     lines = _last_lines(found, catalog, now, gives_back=command.proration == "prorate")
     found, lines = take_off(changes, found, lines, now)
-    short = charge(changes, catalog, found.id, lines, now, now, ids.next("fee"))
+    short = charge(changes, catalog, found, lines, now, now, ids.next("fee"))
     if short is not None:
         return _refused(short)
     if command.credits == "lapse":

@@ -189,6 +189,12 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         return min(instants, default=None)
 
     @property
+    def name(self) -> str:
+        """What the ids of what comes by itself are made of: after it has begun again, maybe at the
+        very same instant, they are others."""
+        return self.id if len(self.stretches) < 2 else f"{self.id} {len(self.stretches)}"
+
+    @property
     def next_renewal_at(self) -> datetime | None:
         """When the next period begins; what was said about it where nothing comes again."""
         ends_at = self.stretches[-1].to_at if self.stretches else None
