@@ -27,7 +27,7 @@ from faregate.core.given import MAX_FREE_KEYS, FreeData, Id, ShortText, check_fr
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Counts
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, conflict, invalid
+from faregate.core.problems import NOT_FOUND, Problem, conflict, invalid
 from faregate.core.refunds import ChargedFee, Payment, give_back, payments_of
 from faregate.core.subscriptions import CatalogView
 
@@ -311,4 +311,4 @@ def _conflict(prior: Any, asked: AskedOutcome) -> Problem | None:
         f"transaction_id {asked.transaction_id!r} was used before with another "
         f"{', '.join(differing)}: use a new one for a new outcome"
     )
-    return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+    return conflict(differing[0], detail, *differing[1:])

@@ -124,9 +124,9 @@ def invalid(path: str, message: str) -> Problem:
     return Problem(INVALID, f"{path} {message}", {path: [message]})
 
 
-def conflict(path: str, detail: str) -> Problem:
-    """Make the problem of something that is in the way, with the field that it is about."""
-    return Problem(CONFLICT, detail, {path: [detail]})
+def conflict(path: str, detail: str, *more: str) -> Problem:
+    """Make the problem of something that is in the way, with the fields that it is about."""
+    return Problem(CONFLICT, detail, {field: [detail] for field in (path, *more)})
 
 
 def invalid_fields(errors: dict[str, list[str]]) -> Problem:

@@ -32,7 +32,7 @@ from faregate.core.gate import (
 from faregate.core.hold_requests import Want
 from faregate.core.holds import Hold, HoldCount
 from faregate.core.ids import IdSource
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, conflict, invalid
+from faregate.core.problems import NOT_FOUND, Problem, conflict, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import debit, debit_hold
@@ -225,7 +225,7 @@ def _settlement_known(
             f"transaction_id {request.transaction_id!r} was used before with another "
             f"{', '.join(differing)}: use a new one"
         )
-        return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+        return conflict(differing[0], detail, *differing[1:])
     for index, event in enumerate(events):
         first = booked.get(event.id)
         if first is not None:
