@@ -50,6 +50,14 @@ class Expression(msgspec.Struct, frozen=True, gc=False):
         for argument in self.arguments:
             yield from argument.names()
 
+    def divides_by_zero(self) -> bool:
+        """Tell whether it always does, because a 0 is written there."""
+        if self.operation == "/":
+            divisor = self.arguments[1]
+            if divisor.operation == "number" and not divisor.value:
+                return True
+        return any(argument.divides_by_zero() for argument in self.arguments)
+
 
 class ExpressionError(ValueError):
     """Why a text is no expression."""
@@ -117,11 +125,7 @@ class _Parser:
     def _product(self, depth: int) -> Expression:
         found = self._factor(depth)
         while sign := self._takes("*/"):
-            start = self._start
-            factor = self._factor(depth)
-            if sign == "/" and factor.operation == "number" and not factor.value:
-                raise ExpressionError(f"divides by 0 at character {start + 1}: divide by more")
-            found = Expression(sign, (found, factor))
+            found = Expression(sign, (found, self._factor(depth)))
         return found
 
     def _factor(self, depth: int) -> Expression:

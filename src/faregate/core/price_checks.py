@@ -113,9 +113,12 @@ def _check_expression(calculation: UsageCalculation) -> Iterator[Finding]:
         yield path, "is missing: write what counts, such as input_tokens + 4 * output_tokens"
         return
     try:
-        parse_expression(calculation.volume_aggregation or "")
+        expression = parse_expression(calculation.volume_aggregation or "")
     except ExpressionError as error:
         yield path, str(error)
+        return
+    if expression.divides_by_zero():
+        yield path, "divides by 0: divide by another number"
 
 
 def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Iterator[Finding]:
