@@ -174,3 +174,17 @@ def product(rate: str = "1", asset: str = "USD", code: str = "tokens") -> str:
         '{"event_type": "llm", "usage_type": "volume", "volume_field": "tokens"}, '
         f'"pricing": [{{"asset": "{asset}", "values": [{{"volume_rate": {rate}}}]}}]}}]}}'
     )
+
+
+def wrong(whole: Any, path: str, value: Any) -> Any:
+    """A copy of a body with one thing changed, or taken out (`...`)."""
+    copy = json.loads(json.dumps(whole))
+    *inside, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    place = copy
+    for key in inside:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return copy

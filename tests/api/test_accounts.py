@@ -109,7 +109,7 @@ def test_an_external_id_is_given_once_among_all_accounts(client: CredytApiClient
         ({"name": ""}, "name"),
         ({"name": "x" * 201}, "name"),
         ({"name": "Shop", "external_id": ""}, "external_id"),
-        ({"name": "Shop", "metadata": {"a": 1}}, "metadata[...]"),
+        ({"name": "Shop", "metadata": {"a": 1}}, "metadata.a"),
         ({"name": "Shop", "metadata": {"a": "x" * 16_384}}, "metadata"),
         ({"name": "Shop", "color": "red"}, "color"),
     ],

@@ -325,7 +325,7 @@ WRONG = [
     (cap(subject=""), "subject"),
     (cap(subject="x" * 201), "subject"),
     (cap(subject="a\x00b"), "subject"),
-    (cap(dimensions={"model": 1}), "dimensions[...]"),
+    (cap(dimensions={"model": 1}), "dimensions.model"),
     (cap(dimensions={str(n): "x" for n in range(11)}), "dimensions"),
     (cap(window="sliding"), "window"),
     (cap(window="rolling", period="lifetime"), "window"),

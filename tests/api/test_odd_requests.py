@@ -108,3 +108,46 @@ def test_a_list_of_event_types_is_not_cut_or_dropped(me: Caller) -> None:
     assert found.status == 422
     none = me.get(f"events?customer_id={customer}&event_types=,")
     assert none.status == 422
+
+
+def _seats(code: str, *accounts: str) -> dict[str, object]:
+    """A plan of 10 dollars a month from each of these accounts."""
+    prices = [
+        {
+            "type": "fixed",
+            "name": f"From {account}",
+            "billing_model": {"type": "recurring", "recurring": {"interval": "month"}},
+            "pricing": [{"asset": "USD", "values": [{"unit_price": 10}]}],
+            "collection": {"type": "balance", "address": account},
+        }
+        for account in accounts
+    ]
+    return {"name": "Seats", "code": code, "publish": True, "prices": prices}
+
+
+def test_a_plan_ends_and_begins_again_at_one_instant_of_a_test_clock(me: Caller) -> None:
+    me.made("products", _seats("seats", "default:USD"))
+    clock = me.made("test-clocks", {"now": "2026-03-01T00:00:00Z"})["id"]
+    customer = me.made("customers", {"name": "Ada", "test_clock_id": clock})["id"]
+    me.give(customer, "100")
+    path = f"customers/{customer}/subscriptions"
+    path += f"/{me.made(path, {'products': [{'code': 'seats'}]})['id']}"
+    for _ in range(3):
+        assert me.post(f"{path}/cancel", {"at": "now"}).status == 200
+        assert me.post(f"{path}/reactivate", {}).status == 200
+    assert me.available(customer) == 60
+
+
+def test_what_is_paid_from_two_accounts_is_given_back_to_both(me: Caller) -> None:
+    me.made("products", _seats("two", "default:USD", "team:USD"))
+    customer = me.made("customers", {"name": "Ada"})["id"]
+    me.give(customer, "100")
+    path = f"customers/{customer}/wallet/adjustments"
+    team = {"transaction_id": "team", "asset": "USD", "amount": 50, "reason": "gift"}
+    me.made(path, {**team, "account_name": "team"})
+    path = f"customers/{customer}/subscriptions"
+    path += f"/{me.made(path, {'products': [{'code': 'two'}]})['id']}"
+    ended = me.post(f"{path}/cancel", {"at": "now", "proration": "prorate"})
+    assert ended.status == 200, ended.body
+    assert len({fee["id"] for fee in ended.body["fees"]}) == 2
+    assert me.available(customer, "team:USD") > 49

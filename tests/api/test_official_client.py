@@ -6,8 +6,11 @@ mappings have the number that was sent, so those are looked at here.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
+import pytest
+from corehttp.exceptions import HttpResponseError
 from credytapi import CredytApiClient
 
 TOKENS = {
@@ -149,3 +152,87 @@ def test_every_read_of_the_catalog_and_the_customer_works(client: CredytApiClien
         customer_id, added.id, created.id, {"version": "default"}
     )
     assert client.accounts.get_context().environment == "test"
+
+
+def test_a_refusal_carries_the_message_to_whoever_catches_it(client: CredytApiClient) -> None:
+    made = client.products.create(TOKENS)
+    customer_id = _customer(client)
+    subscription_id = client.customers.get(customer_id).subscriptions[0].id
+    monthly = {
+        "type": "fixed",
+        "name": "Seats",
+        "billing_model": {"type": "recurring", "recurring": {"interval": "fortnight"}},
+        "pricing": [{"asset": "USD", "values": [{"unit_price": 10, "quantity": 1}]}],
+    }
+    plan = {"name": "Plan", "code": "plan", "publish": True, "prices": [monthly]}
+    credit = {"name": "Credit", "asset": "NOPE", "amount": 5, "purpose": "bundled"}
+    credit["lifecycle"] = {"duration": "month"}
+    billed = {**monthly, "billing_model": {"type": "one_time", "one_time": {}}}
+    for call, status, field, says in (
+        (
+            lambda: client.products.create(plan),
+            422,
+            "prices[0].billing_model.recurring.interval",
+            '"month"',
+        ),
+        (
+            lambda: client.products.create({**plan, "prices": [billed], "entitlements": [credit]}),
+            422,
+            "entitlements[0].asset",
+            "create the asset first",
+        ),
+        (lambda: client.products.create(TOKENS), 409, "code", "make a new version"),
+        (
+            lambda: client.products.create_version(made.id, {"prices": [{"type": "gift"}]}),
+            422,
+            "prices[0].type",
+            '"fixed"',
+        ),
+        (
+            lambda: client.products.update_version(made.id, 1, {"publish": False}),
+            409,
+            "publish",
+            "make a new version",
+        ),
+        (
+            lambda: client.customers.create_subscription(
+                customer_id, {"products": [{"code": "tokens", "quantity": -1}]}
+            ),
+            422,
+            "products[0].quantity",
+            "is -1: send a whole number from 0",
+        ),
+        (
+            lambda: client.customers.create_subscription(
+                customer_id, {"products": [{"code": "x"}]}
+            ),
+            422,
+            "products[0].code",
+            "create the product first",
+        ),
+        (
+            lambda: client.customers.update_subscription(
+                customer_id, subscription_id, {"status": "paused"}
+            ),
+            422,
+            "status",
+            '"inactive"',
+        ),
+        (
+            lambda: client.customers.update_subscription_product(
+                customer_id, subscription_id, made.id, {"version": "newest"}
+            ),
+            422,
+            "version",
+            'a whole number or "default"',
+        ),
+    ):
+        with pytest.raises(HttpResponseError) as caught:
+            call()
+        assert caught.value.status_code == status
+        problem = caught.value.response.json()
+        assert says in problem["errors"][field][0], problem
+        # Its text has the whole answer.
+        assert json.dumps(says, ensure_ascii=False)[1:-1] in str(caught.value)
+    assert client.products.list().total_count == 1
+    assert client.products.get(made.id).versions[0].version == 1

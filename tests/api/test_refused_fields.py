@@ -18,6 +18,7 @@ from tests.api.caller import (
     product,
     usage,
     world,
+    wrong,
 )
 from tests.api.conftest import RunningServer
 
@@ -40,20 +41,6 @@ def _nothing_changes(me: Caller, ada: str) -> Iterator[None]:
     before = world(me, ada)
     yield
     assert world(me, ada) == before
-
-
-def _wrong(whole: Any, path: str, value: Any) -> Any:
-    """A copy of a body with one thing changed, or taken out (`...`)."""
-    copy = json.loads(json.dumps(whole))
-    *inside, last = [int(key) if key.isdigit() else key for key in path.split(".")]
-    place = copy
-    for key in inside:
-        place = place[key]
-    if value is ...:
-        del place[last]
-    else:
-        place[last] = value
-    return copy
 
 
 PRODUCT = json.loads(product(code="other"))
@@ -90,7 +77,7 @@ VALUE = "prices.0.pricing.0.values.0"
 def test_a_product_with_a_wrong_field_is_refused_by_name(
     me: Caller, path: str, value: Any, field: str
 ) -> None:
-    assert_refused(me.post("products", _wrong(PRODUCT, path, value)), field)
+    assert_refused(me.post("products", wrong(PRODUCT, path, value)), field)
     assert me.get("products/other").status == 404
 
 
@@ -115,7 +102,7 @@ ASSET = {"code": "GEMS", "name": "Gems", "rates": [{"source": "USD", "rate": 2}]
 def test_an_asset_with_a_wrong_field_is_refused_by_name(
     me: Caller, path: str, value: Any, field: str
 ) -> None:
-    assert_refused(me.post("assets", _wrong(ASSET, path, value)), field)
+    assert_refused(me.post("assets", wrong(ASSET, path, value)), field)
     assert me.get("assets/GEMS").status == 404
 
 
@@ -148,7 +135,7 @@ LARGE = {"note": "x" * 16 * 1024}
 def test_an_adjustment_with_a_wrong_field_is_refused_by_name(
     me: Caller, ada: str, path: str, value: Any, field: str
 ) -> None:
-    assert_refused(me.post(adjustments(ada), _wrong(GIFT, path, value)), field)
+    assert_refused(me.post(adjustments(ada), wrong(GIFT, path, value)), field)
 
 
 @pytest.mark.parametrize("limit", [-1, 1e-10, None])
@@ -209,6 +196,6 @@ def test_an_event_with_a_wrong_field_is_refused_by_name_with_its_whole_batch(
 ) -> None:
     # Not among the parameters: a test's name must not have the time in it.
     value = {TOO_OLD: ago(days=34, seconds=60), TOO_NEW: ago(minutes=-6)}.get(str(value), value)
-    wrong = _wrong({**USE, "occurred_at": ago()}, path, value)
-    answer = me.post("events", usage(ada, event("e1"), event("e2"), wrong))
+    bad = wrong({**USE, "occurred_at": ago()}, path, value)
+    answer = me.post("events", usage(ada, event("e1"), event("e2"), bad))
     assert_refused(answer, f"events[2].{field}")

@@ -20,9 +20,8 @@ from faregate.catalog.types import (
 from faregate.core.assets import ASSET_CODE, CURRENCIES
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import (
-    CONFLICT,
     FaregateError,
-    Problem,
+    conflict,
     invalid_fields,
 )
 from faregate.core.rates import Rate
@@ -44,12 +43,14 @@ def check_asset(request: CreateAsset) -> None:
     for index, rate in enumerate(request.rates or ()):
         path = f"rates[{index}]"
         if rate.source not in CURRENCIES:
-            errors[f"{path}.source"] = [f"{rate.source!r} is not an ISO 4217 currency"]
+            errors[f"{path}.source"] = [
+                f"{rate.source!r} is not an ISO 4217 currency: send one, e.g. USD"
+            ]
         elif rate.source in [earlier.source for earlier in (request.rates or ())[:index]]:
             errors[f"{path}.source"] = [f"{rate.source!r} is listed twice: give one rate for it"]
         wrong = check_rate(rate.rate, rate.inverse_rate)
         if wrong is not None:
-            errors[f"{path}.rate"] = [wrong]
+            errors[f"{path}.{wrong[0]}"] = [wrong[1]]
     if errors:
         raise FaregateError(invalid_fields(errors))
 
@@ -73,7 +74,7 @@ async def create_asset(
         )
     except DuplicateKey:
         detail = f"there is an asset {request.code!r} already: choose another code"
-        raise FaregateError(Problem(CONFLICT, detail, {"code": ["is taken"]})) from None
+        raise FaregateError(conflict("code", detail)) from None
     for rate in request.rates or ():
         starting = Rate(rate.source, now, None, rate.rate, rate.inverse_rate)
         await write_rate(queries, environment_id, request.code, starting)

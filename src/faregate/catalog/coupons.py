@@ -13,18 +13,18 @@ from msgspec import Meta, structs
 
 from faregate.catalog.memory import CatalogMemory
 from faregate.catalog.products import find_product
-from faregate.core.amounts import AmountError, Number, plain, scaled, to_decimal, to_units
+from faregate.core.amounts import AmountError, Number, scaled, shown, to_decimal, to_units
 from faregate.core.assets import Asset
 from faregate.core.codec import decode, encode
 from faregate.core.discounts import PERCENT_DECIMALS, Coupon
 from faregate.core.given import Instant
-from faregate.core.instants import from_us, to_us
+from faregate.core.instants import from_us, is_in_range, out_of_range, to_us
 from faregate.core.prices import Key, Text
 from faregate.core.problems import (
-    CONFLICT,
     NOT_FOUND,
     FaregateError,
     Problem,
+    conflict,
     invalid_fields,
 )
 from faregate.store.protocol import DuplicateKey, Queries, Row
@@ -33,7 +33,13 @@ MAX_COUPONS: Final = 10_000
 """Coupons of one environment that can be had: every process knows them all."""
 _COLUMNS: Final = "code, created_at, deleted_at, terms"
 
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+Code = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
+        description="1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or a digit",
+    ),
+]
 
 
 class CreateCoupon(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -89,7 +95,9 @@ def read_coupon(
             errors[f"products[{place}]"] = [f"{name!r} is unknown: create the product first"]
     if len(set(products)) != len(products):
         errors["products"] = ["names a product twice: list it once"]
-    if request.redeem_by is not None and request.redeem_by <= now:
+    if request.redeem_by is not None and not is_in_range(request.redeem_by):
+        errors["redeem_by"] = [out_of_range(request.redeem_by)]
+    elif request.redeem_by is not None and request.redeem_by <= now:
         errors["redeem_by"] = [f"{request.redeem_by.isoformat()} is over: send a later instant"]
     if errors:
         raise FaregateError(invalid_fields(errors))
@@ -114,10 +122,10 @@ def _read_percent(number: Number, errors: dict[str, list[str]]) -> int:
         percent = 0
     if percent is None:
         remedy = f"send at most {PERCENT_DECIMALS} decimals"
-        errors["percent"] = [f"{number} has more decimals than are kept: {remedy}"]
+        errors["percent"] = [f"{shown(number)} has more decimals than are kept: {remedy}"]
         return 0
     if not 0 < percent <= 100 * 10**PERCENT_DECIMALS:
-        errors["percent"] = [f"is {number}: send more than 0, at most 100"]
+        errors["percent"] = [f"is {shown(number)}: send more than 0, at most 100"]
     return percent
 
 
@@ -135,10 +143,10 @@ def _read_amount(
     try:
         units = to_units(amount, asset.scale)
     except AmountError as error:
-        errors["amount"] = [f"{plain(amount) if amount.is_finite() else amount} {error}"]
+        errors["amount"] = [f"{shown(amount)} {error}"]
         return 0
     if units <= 0:
-        errors["amount"] = [f"is {amount}: send more than 0"]
+        errors["amount"] = [f"is {shown(amount)}: send more than 0"]
     return units
 
 
@@ -152,7 +160,7 @@ async def insert_coupon(
     )
     if int(there[0][0]) >= MAX_COUPONS:
         detail = f"there are {MAX_COUPONS} coupons: delete one that nobody needs"
-        raise FaregateError(Problem(CONFLICT, detail))
+        raise FaregateError(conflict("code", detail))
     try:
         await queries.fetch(
             "INSERT INTO coupons (environment_id, code, created_at, terms) VALUES ($1, $2, $3, $4)",
@@ -163,7 +171,7 @@ async def insert_coupon(
         )
     except DuplicateKey:
         detail = f"there is, or was, a coupon {coupon.code!r}: use another code"
-        raise FaregateError(Problem(CONFLICT, detail, {"code": ["is taken"]})) from None
+        raise FaregateError(conflict("code", detail)) from None
     return _show(coupon, now, None)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from faregate.core.codec import decode, encode
 from faregate.core.limits import MAX_LIMITS, Limit
-from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.core.subscriptions import CatalogView
 from faregate.store.protocol import Queries
 
@@ -31,7 +31,7 @@ async def insert_limit(queries: Queries, environment_id: int, limit: Limit) -> L
     )
     if counted[0][0] >= MAX_LIMITS:
         detail = f"the account has {MAX_LIMITS} limits: delete one first"
-        raise FaregateError(Problem(CONFLICT, detail))
+        raise FaregateError(conflict("account_id", detail))
     await queries.fetch(
         "INSERT INTO account_limits (environment_id, limit_id, terms) VALUES ($1, $2, $3)",
         environment_id,

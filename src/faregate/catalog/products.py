@@ -34,10 +34,10 @@ from faregate.core.instants import from_us, to_us
 from faregate.core.plan_checks import validate_entitlements
 from faregate.core.price_checks import validate_prices
 from faregate.core.problems import (
-    CONFLICT,
     NOT_FOUND,
     FaregateError,
     Problem,
+    conflict,
     invalid,
     invalid_fields,
 )
@@ -79,7 +79,7 @@ async def create_product(
         )
     except DuplicateKey:
         detail = f"there is a product {request.code!r} already: make a new version of it instead"
-        raise FaregateError(Problem(CONFLICT, detail, {"code": ["is taken"]})) from None
+        raise FaregateError(conflict("code", detail)) from None
     publish = request.publish is True
     await _write_version(queries, product_id, 1, request, publish, ids, now)
     if publish:
@@ -99,7 +99,7 @@ async def create_version(
         await _write_version(queries, product.id, version, request, publish, ids, now)
     except DuplicateKey:
         detail = f"version {version} has just been made by someone else: send it again"
-        raise FaregateError(Problem(CONFLICT, detail)) from None
+        raise FaregateError(conflict("version", detail)) from None
     is_default = publish and product.default_version is None
     if is_default:
         await _write_default(queries, product.id, version, now)
@@ -181,9 +181,10 @@ async def update_version(
     publish = request.publish is True
     if request.publish is False and row.status == "published":
         detail = f"version {row.version} is published and cannot become a draft: make a new version"
-        raise FaregateError(Problem(CONFLICT, detail, {"publish": [detail]}))
+        raise FaregateError(conflict("publish", detail))
     if row.status == "archived":
-        raise FaregateError(Problem(CONFLICT, f"version {row.version} is archived"))
+        detail = f"version {row.version} is archived, for good: make a new version"
+        raise FaregateError(conflict("version", detail))
     is_published = publish or row.status == "published"
     if request.make_default and not is_published:
         remedy = f"version {row.version} is a draft: publish it in the same request or before"
@@ -235,11 +236,11 @@ def check_archive(product: ProductRow, row: VersionRow) -> None:
     others = [v for v in product.versions.values() if v.version != row.version]
     if row.status == "draft" and not others:
         detail = f"version {row.version} is the only one of {product.code!r}: delete the product"
-        raise FaregateError(Problem(CONFLICT, detail))
+        raise FaregateError(conflict("version", detail))
     is_default = product.default_version == row.version
     if is_default and any(other.status == "published" for other in others):
         detail = f"version {row.version} is the default: make another one the default first"
-        raise FaregateError(Problem(CONFLICT, detail))
+        raise FaregateError(conflict("version", detail))
 
 
 def find_product(catalog: CatalogMemory, environment_id: int, product: str) -> ProductRow:

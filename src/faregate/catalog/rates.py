@@ -7,24 +7,26 @@ from decimal import Decimal
 
 from faregate.catalog.memory import CatalogMemory, read_rate
 from faregate.catalog.types import AddAssetRate, AssetQuote, AssetRate, QuoteAsset
-from faregate.core.amounts import AmountError, Number, plain, to_units
+from faregate.core.amounts import AmountError, Number, plain, shown, to_units
 from faregate.core.assets import CURRENCIES, Asset
-from faregate.core.instants import is_in_range, to_us
+from faregate.core.instants import is_in_range, out_of_range, to_us
 from faregate.core.prices import RATE_DECIMALS
-from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict, invalid
 from faregate.core.rates import Rate, convert, rate_at, schedule
 from faregate.store.protocol import Queries
 
 
-def check_rate(rate: Number | None, inverse_rate: Number | None) -> str | None:
-    """Say what is wrong with a rate of which one of the two numbers is to be given."""
-    given = [number for number in (rate, inverse_rate) if number is not None]
-    if len(given) != 1:
-        return "give either rate or inverse_rate"
-    if not given[0].is_finite() or not Decimal(0) < given[0] <= Decimal(10**18):
-        return f"is {given[0]}: it must be above 0, at most 1e18"
-    if -int(given[0].as_tuple().exponent) > RATE_DECIMALS:
-        return f"has more than {RATE_DECIMALS} decimals"
+def check_rate(rate: Number | None, inverse_rate: Number | None) -> tuple[str, str] | None:
+    """Return which field of a rate is wrong, and how: one of the two numbers is to be given."""
+    if rate is None and inverse_rate is None:
+        return "rate", "or inverse_rate is missing: send one of the two"
+    if rate is not None and inverse_rate is not None:
+        return "rate", "and inverse_rate say the same: send one of the two"
+    field, given = ("rate", rate) if rate is not None else ("inverse_rate", inverse_rate)
+    if given is None or not given.is_finite() or not Decimal(0) < given <= Decimal(10**18):
+        return field, f"is {shown(given or Decimal(0))}: send a number above 0, at most 1e18"
+    if -int(given.as_tuple().exponent) > RATE_DECIMALS:
+        return field, f"is {shown(given)}: send at most {RATE_DECIMALS} decimals"
     return None
 
 
@@ -83,14 +85,13 @@ async def add_rate(
     source = _source(asset, request.source)
     wrong = check_rate(request.rate, request.inverse_rate)
     if wrong is not None:
-        raise FaregateError(invalid("rate", wrong))
+        raise FaregateError(invalid(*wrong))
     for field, moment in (("valid_from", request.valid_from), ("valid_to", request.valid_to)):
         if moment is not None and not is_in_range(moment):
-            remedy = "lies outside the years 1970 to 8999: send another instant"
-            raise FaregateError(invalid(field, remedy))
+            raise FaregateError(invalid(field, out_of_range(moment)))
     if any(rate.source == code for rate in await read_rates(queries, environment_id, source.code)):
         detail = f"{source.code} has a rate from {code}: a rate back would make a circle"
-        raise FaregateError(Problem(CONFLICT, detail, {"source": ["would make a circle"]}))
+        raise FaregateError(conflict("source", detail))
     new = Rate(
         source.code,
         request.valid_from or now,
@@ -130,23 +131,25 @@ async def quote(
     try:
         units = to_units(request.amount, source.scale)
     except AmountError as error:
-        raise FaregateError(invalid("amount", f"{request.amount} {error}")) from None
+        raise FaregateError(invalid("amount", f"{shown(request.amount)} {error}")) from None
     if units < 0:
-        raise FaregateError(invalid("amount", f"is {request.amount}: send 0 or more"))
+        raise FaregateError(invalid("amount", f"is {shown(request.amount)}: send 0 or more"))
     at = request.exchange_at or now
+    if not is_in_range(at):
+        raise FaregateError(invalid("exchange_at", out_of_range(at)))
     rate = rate_at(await read_rates(queries, environment_id, code), source.code, at)
     if rate is None:
         detail = f"{code} has no rate from {source.code} at {at.isoformat()}: add one"
         raise FaregateError(invalid("source", detail))
     bought = convert(rate, request.amount, asset.precision)
-    shown = show_rate(rate)
+    told = show_rate(rate)
     return AssetQuote(
         source.code,
         request.amount,
         code,
         bought.amount,
-        shown.rate,
-        shown.inverse_rate,
+        told.rate,
+        told.inverse_rate,
         bought.is_rounded,
     )
 
@@ -168,7 +171,9 @@ def find_asset(catalog: CatalogMemory, environment_id: int, code: str) -> Asset:
 def _source(asset: Asset, code: str) -> Asset:
     source = CURRENCIES.get(code)
     if source is None:
-        raise FaregateError(invalid("source", f"{code!r} is not an ISO 4217 currency"))
+        raise FaregateError(
+            invalid("source", f"{code!r} is not an ISO 4217 currency: send one, e.g. USD")
+        )
     if source.code == asset.code:
         raise FaregateError(invalid("source", f"is {code} itself: name another currency"))
     return source

@@ -19,6 +19,15 @@ Prices = Annotated[tuple[Price, ...], Meta(max_length=MAX_PRICES)]
 Entitlements = Annotated[tuple[Entitlement, ...], Meta(max_length=100)]
 Commitments = Annotated[tuple[Commitment, ...], Meta(max_length=20)]
 
+ProductCode = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}\Z",
+        description="1 to 100 letters, digits, '_', '.', ':' or '-', beginning with a letter or a "
+        "digit",
+    ),
+]
+
 
 class StartingRate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """A custom asset's first price in a currency: `rate` per unit, or units per one of it."""
@@ -116,7 +125,7 @@ class CreateProduct(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     """A new product with its first version."""
 
     name: Text
-    code: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}\Z")]
+    code: ProductCode
     prices: Prices
     entitlements: Entitlements | None = None
     publish: bool | None = None

@@ -12,7 +12,7 @@ from faregate.core.given import Id
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.prices import Text
-from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.store.protocol import DuplicateKey, Queries, Row
 
 _COLUMNS = "id, name, external_id, created_at"
@@ -58,7 +58,7 @@ async def insert_vendor(
         )
     except DuplicateKey:
         detail = f"there is a vendor with external_id {request.external_id!r} already: use that one"
-        raise FaregateError(Problem(CONFLICT, detail, {"external_id": ["is taken"]})) from None
+        raise FaregateError(conflict("external_id", detail)) from None
     return VendorCreated(vendor_id, now)
 
 

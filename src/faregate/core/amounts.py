@@ -114,6 +114,14 @@ def plain(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def shown(number: Decimal) -> str:
+    """Write a number of any size in a few characters, for a message: without an exponent if it is
+    short, else as it is, cut off."""
+    is_short = number.is_finite() and -30 <= number.adjusted() <= 30
+    text = plain(number) if is_short else str(number)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 def half_even(numerator: int, denominator: int) -> tuple[int, int]:
     """Round `numerator / denominator` to the nearest integer, ties to the even one.
 

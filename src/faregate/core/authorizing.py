@@ -38,7 +38,7 @@ from faregate.core.holds import (
     expiry,
 )
 from faregate.core.ids import IdSource
-from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import fundable
 
@@ -83,7 +83,7 @@ def _differs(prior: Hold, request: HoldRequest) -> Problem | None:
         f"transaction_id {request.transaction_id!r} was used before with another "
         f"{', '.join(differing)}: use a new one for a new hold"
     )
-    return Problem(CONFLICT, detail, {name: ["differs"] for name in differing})
+    return conflict(differing[0], detail, *differing[1:])
 
 
 def _authorize(
@@ -120,7 +120,7 @@ def _authorize(
         )
     if len(account.holds) >= MAX_OPEN_HOLDS:
         detail = f"{identifier} has {MAX_OPEN_HOLDS} open holds: capture or void some first"
-        return Problem(CONFLICT, detail)
+        return conflict("account_name", detail)
     counts = wanted.counts
     if changes.limits is not None:
         is_bound = request.estimate == "upper_bound"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from faregate.core.amounts import AmountError, Number, scaled
+from faregate.core.amounts import AmountError, Number, scaled, shown
 from faregate.core.assets import Asset
 from faregate.core.prices import ACCOUNT_NAME, RATE_DECIMALS, InvoiceCollection, Price
 
@@ -45,22 +45,22 @@ def _check_funding(price: Price, assets: dict[str, Asset]) -> Iterator[Finding]:
         )
         return
     if funding.currency is not None and funding.currency != code:
-        shown = f"is {funding.currency!r}, the account is in {code}"
-        yield "funding_destination.currency", f"{shown}: leave it out, or send {code!r}"
+        wrong = f"is {funding.currency!r}, the account is in {code}"
+        yield "funding_destination.currency", f"{wrong}: leave it out, or send {code!r}"
     collection = price.collection
     if collection is not None and getattr(collection, "address", None) is not None:
         yield "funding_destination", "says who pays, as collection.address does: leave one out"
     if all(funding.address == f"default:{pricing.asset}" for pricing in price.pricing):
-        shown = f"is {funding.address!r}, which pays this price anyway"
-        yield "funding_destination.address", f"{shown}: leave funding_destination out"
+        wrong = f"is {funding.address!r}, which pays this price anyway"
+        yield "funding_destination.address", f"{wrong}: leave funding_destination out"
     rate = funding.exchange_rate
     if rate is None:
         return
     if len(price.pricing) > 1:
-        shown = ", ".join(pricing.asset for pricing in price.pricing)
+        assets_named = ", ".join(pricing.asset for pricing in price.pricing)
         yield (
             "funding_destination.exchange_rate",
-            f"cannot be one for {shown}: make a price for each, or leave it out",
+            f"cannot be one for {assets_named}: make a price for each, or leave it out",
         )
     if any(pricing.asset == code for pricing in price.pricing):
         yield "funding_destination.exchange_rate", f"has no use from {code} to {code}: leave it out"
@@ -88,9 +88,12 @@ def check_number(path: str, number: Number) -> Iterator[Finding]:
     try:
         whole = scaled(number, RATE_DECIMALS)
     except AmountError as error:
-        yield path, f"{number} {error}"
+        yield path, f"{shown(number)} {error}"
         return
     if whole is None:
-        yield path, f"{number} has more than {RATE_DECIMALS} decimals: send at most {RATE_DECIMALS}"
+        yield (
+            path,
+            f"{shown(number)} has more than {RATE_DECIMALS} decimals: send at most {RATE_DECIMALS}",
+        )
     elif not 0 <= whole <= 10**36:
-        yield path, f"{number} is out of range: send a number from 0 to 1e18"
+        yield path, f"{shown(number)} is out of range: send a number from 0 to 1e18"

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from faregate.core.amounts import Number
+from faregate.core.explaining import UNKNOWN, Digits, explain
 from faregate.core.problems import INVALID, MALFORMED, FaregateError, Problem, invalid
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def _float(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise ValueError("Expected `number` of at most 60 digits") from None
+        raise ValueError("Expected `number` with a smaller exponent") from None
 
 
 @cache
@@ -77,7 +78,7 @@ def from_dict(kind: type[T], value: Mapping[str, Any]) -> T:
         result: T = msgspec.convert(value, kind, dec_hook=_from_python)
         return result
     except msgspec.ValidationError as error:
-        raise FaregateError(_explain(str(error))) from None
+        raise FaregateError(explain(str(error), kind, value)) from None
 
 
 def _from_python(kind: type, value: object) -> object:
@@ -148,7 +149,7 @@ def decode_request(kind: type[T], body: bytes) -> T:
             _refuse_nul(msgspec.json.decode(body), "")
         return result
     except msgspec.ValidationError as error:
-        raise FaregateError(_explain(str(error))) from None
+        raise FaregateError(explain(str(error), kind, _sent(body))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         detail = f"The body is not valid JSON: {error}"
         raise FaregateError(Problem(MALFORMED, detail)) from None
@@ -169,19 +170,15 @@ def _refuse_nul(value: object, path: str) -> None:
             _refuse_nul(inner, f"{path}[{index}]")
 
 
-def _explain(message: str) -> Problem:
-    """Turn `Expected `str`, got `int` - at `$.events[0].id`` into a problem with a field path."""
-    text, _, path = message.partition(" - at `")
-    path = path.removeprefix("key` in `").rstrip("`").removeprefix("$").removeprefix(".")
-    if text.startswith(("Object contains unknown field", "Object missing required field")):
-        field = text.split("`")[1]
-        path = f"{path}.{field}" if path else field
-        known = "is missing: it is required"
-        if "unknown" in text:
-            known = "is not a field of this request: remove it"
-        return Problem(INVALID, f"{path} {known}", {path: [known]})
-    path = path or "body"
-    return Problem(INVALID, f"{path}: {text}", {path: [text]})
+_untyped = msgspec.json.Decoder(float_hook=Digits)
+
+
+def _sent(body: bytes) -> Any:
+    """Read what was sent without a type, to show it; `UNKNOWN` if that is not possible."""
+    try:
+        return _untyped.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return UNKNOWN
 
 
 def same_json(one: Any, other: Any) -> bool:

@@ -18,6 +18,7 @@ from faregate.core.amounts import (
     Number,
     plain,
     scaled,
+    shown,
     to_decimal,
     to_units,
 )
@@ -132,7 +133,7 @@ def _check_amount(amount: Number, asset: Asset) -> Iterator[str]:
     try:
         units = to_units(amount, asset.scale)
     except AmountError as error:
-        yield f"{plain(amount) if amount.is_finite() else amount} {error}"
+        yield f"{shown(amount)} {error}"
         return
     if not 0 < units <= MAX_UNITS:
-        yield f"is {amount}: send more than 0"
+        yield f"is {shown(amount)}: send more than 0"

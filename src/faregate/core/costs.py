@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from faregate.core.amounts import AmountError, Number, scaled, to_units
+from faregate.core.amounts import AmountError, Number, scaled, shown, to_units
 from faregate.core.assets import Asset
 from faregate.core.codec import encode
 from faregate.core.given import MAX_FREE_BYTES, FreeData, Id, ShortText, check_free
@@ -46,13 +46,15 @@ def check_costs(costs: list[Cost], assets: Mapping[str, Asset]) -> Problem | Non
         code = cost.currency or DEFAULT_COST_CURRENCY
         asset = assets.get(code)
         if asset is None or not asset.is_currency:
-            return invalid(f"{path}.currency", f"{code!r} is not an ISO 4217 currency")
+            return invalid(
+                f"{path}.currency", f"{code!r} is not an ISO 4217 currency: send one, e.g. USD"
+            )
         try:
             units = to_units(cost.amount, asset.scale)
         except AmountError as error:
-            return invalid(f"{path}.amount", f"{cost.amount} {error}")
+            return invalid(f"{path}.amount", f"{shown(cost.amount)} {error}")
         if units < 0:
-            return invalid(f"{path}.amount", f"is {cost.amount}: a cost is 0 or more")
+            return invalid(f"{path}.amount", f"is {shown(cost.amount)}: send 0 or more")
         refusal = check_free(f"{path}.metadata", cost.metadata)
         if refusal is not None:
             return refusal

@@ -26,7 +26,7 @@ from faregate.core.discounts import (
 )
 from faregate.core.periods import MEAN_DAYS, Cadence
 from faregate.core.plans import PlanPrice, cadence_of
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem
+from faregate.core.problems import NOT_FOUND, Problem, conflict
 from faregate.core.subscriptions import CatalogView, Cycle, Subscription
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -151,14 +151,15 @@ def give_discount(
             return found
         until = discount.ends_at.isoformat()
         detail = f"subscription {found.id} had coupon {code!r} until {until}: use another one"
-        return Problem(CONFLICT, detail)
+        return conflict("coupon", detail)
     if found.status(now) == "inactive" and found.terms.paused_at is None:
-        return Problem(CONFLICT, f"subscription {found.id} is over: reactivate it first")
+        detail = f"subscription {found.id} is over: reactivate it first"
+        return conflict("subscription_id", detail)
     # Those that are over stay for a while: uses are reported late.
     kept = [d for d in discounts if d.ends_at is None or now < d.ends_at + _REMEMBERED]
     if len(kept) >= MAX_DISCOUNTS:
         detail = f"subscription {found.id} has {MAX_DISCOUNTS} discounts: take one first"
-        return Problem(CONFLICT, detail)
+        return conflict("subscription_id", detail)
     products = {binding.product_id for binding in found.bindings}
     given = new_discount(catalog.coupons.get(code), code, products, now, now)
     if isinstance(given, Problem):

@@ -41,7 +41,7 @@ from faregate.core.ids import IdSource
 from faregate.core.limiting import NOTHING_FREE, Counts, FreeShare, Use
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
-from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.reducing import NO_EARLIER, NOTHING_TAKEN, EarlierFees, Reduced, Reducing
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CLOCK_SKEW, CatalogView
@@ -211,7 +211,7 @@ def repeated(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
             f"event id {event.id!r} was booked before with another "
             f"{', '.join(differing)}: use a new id for a new event"
         )
-        return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+        return conflict(differing[0], detail, *differing[1:])
     result = prior.result
     return EventResult(event.id, "repeat", result.fees, result.warnings, result.balances)
 

@@ -30,6 +30,7 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r'|"(?P<quoted>[^"]{1,100})"|(?P<sign>[-+*/(),]))'
 )
+_REMEDY: Final = "use numbers, fields of data, + - * /, parentheses, min, max, ceil and floor"
 _FUNCTIONS: Final = {"min": (2, 20), "max": (2, 20), "ceil": (1, 1), "floor": (1, 1)}
 """How many arguments they take, at least and at most."""
 
@@ -48,6 +49,14 @@ class Expression(msgspec.Struct, frozen=True, gc=False):
             yield self.name
         for argument in self.arguments:
             yield from argument.names()
+
+    def divides_by_zero(self) -> bool:
+        """Tell whether it always does, because a 0 is written there."""
+        if self.operation == "/":
+            divisor = self.arguments[1]
+            if divisor.operation == "number" and not divisor.value:
+                return True
+        return any(argument.divides_by_zero() for argument in self.arguments)
 
 
 class ExpressionError(ValueError):
@@ -81,7 +90,7 @@ class _Parser:
         if found is None:
             rest = self._text[self._place :].strip()
             if rest:
-                raise ExpressionError(f"cannot be read from {rest[:20]!r} on")
+                raise ExpressionError(f"cannot be read from {rest[:20]!r} on: {_REMEDY}")
             self._kind, self._token, self._start = None, "", len(self._text)
             return
         self._kind = found.lastgroup
@@ -135,7 +144,9 @@ class _Parser:
             self._next()
             return Expression("number", value=Fraction(token))
         if kind not in ("word", "quoted"):
-            raise ExpressionError(f"has {self._shown()} where a number or a field should be")
+            raise ExpressionError(
+                f"has {self._shown()} where a number or a field should be: {_REMEDY}"
+            )
         self._next()
         if kind == "quoted" or not self._takes("("):
             return Expression("name", name=token)

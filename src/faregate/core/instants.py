@@ -19,6 +19,11 @@ def is_in_range(moment: datetime) -> bool:
     return EPOCH <= moment < LATEST
 
 
+def out_of_range(moment: datetime) -> str:
+    """Say what is wrong with an instant that is not in range."""
+    return f"is {moment.isoformat()}, outside the years 1970 to 8999: send another instant"
+
+
 def to_us(moment: datetime) -> int:
     """Return microseconds since 1970 UTC."""
     return (moment - EPOCH) // _MICROSECOND

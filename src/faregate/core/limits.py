@@ -23,7 +23,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta, structs
 
-from faregate.core.amounts import AmountError, Number, scaled
+from faregate.core.amounts import AmountError, Number, scaled, shown
 from faregate.core.assets import Asset
 from faregate.core.holds import CounterKey
 from faregate.core.instants import from_us, to_us
@@ -282,12 +282,12 @@ def _amount_units(amount: Number, scale: int) -> int | Problem:
     try:
         units = scaled(amount, scale)
     except AmountError as error:
-        return invalid("amount", f"{amount} {error}")
+        return invalid("amount", f"{shown(amount)} {error}")
     if units is None:
         detail = "a whole number" if not scale else f"at most {scale} decimals"
-        return invalid("amount", f"is {amount}: send {detail}")
+        return invalid("amount", f"is {shown(amount)}: send {detail}")
     if not 0 <= units <= MAX_VOLUME * 10**scale:
-        return invalid("amount", f"is {amount}: send a number from 0 to {MAX_VOLUME}")
+        return invalid("amount", f"is {shown(amount)}: send a number from 0 to {MAX_VOLUME}")
     return units
 
 

@@ -28,7 +28,7 @@ from faregate.core.given import MAX_FREE_KEYS, FreeData, Id, ShortText, check_fr
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Counts
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
+from faregate.core.problems import NOT_FOUND, Problem, conflict, invalid
 from faregate.core.reducing import NO_EARLIER
 from faregate.core.refunds import ChargedFee, Payment, earlier_fees, give_back, payments_of
 from faregate.core.subscriptions import CatalogView
@@ -249,14 +249,14 @@ def _refuse(
         return None
     if before.outcome == "withdrawn":
         detail = "the event was withdrawn, which is final: record a new event"
-        return Problem(CONFLICT, detail, {"outcome": ["was withdrawn"]})
+        return conflict("outcome", detail)
     slices = [one.fee.reduced.is_slice for one in before.fees if one.fee.reduced is not None]
     if wanted == "changed" and any(slices):
         detail = "the event is a slice of a longer use: withdraw it, and record a new event"
-        return Problem(CONFLICT, detail, {"outcome": ["is of a slice"]})
+        return conflict("outcome", detail)
     if wanted == "confirmed" and request.data is not None:
         detail = "the event is charged already: send the outcome 'changed' with this data"
-        return Problem(CONFLICT, detail, {"outcome": ["is charged already"]})
+        return conflict("outcome", detail)
     return None
 
 
@@ -314,7 +314,7 @@ def _conflict(prior: Any, asked: AskedOutcome) -> Problem | None:
     """Tell a repeat from something else under the same transaction id."""
     if not isinstance(prior, SettledOutcome):
         detail = f"transaction_id {asked.transaction_id!r} was used for the {prior.kind} {prior.id}"
-        return Problem(CONFLICT, f"{detail}: use a new one", {"transaction_id": ["is taken"]})
+        return conflict("transaction_id", f"{detail}: use a new one")
     differing = [
         field
         for field in asked.__struct_fields__
@@ -326,4 +326,4 @@ def _conflict(prior: Any, asked: AskedOutcome) -> Problem | None:
         f"transaction_id {asked.transaction_id!r} was used before with another "
         f"{', '.join(differing)}: use a new one for a new outcome"
     )
-    return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+    return conflict(differing[0], detail, *differing[1:])

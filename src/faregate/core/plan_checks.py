@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from faregate.core.amounts import MAX_UNITS, AmountError, Number, plain, to_units
+from faregate.core.amounts import MAX_UNITS, AmountError, Number, shown, to_units
 from faregate.core.assets import Asset
 from faregate.core.checks import Finding, check_address, check_number
-from faregate.core.plans import MAX_QUANTITY, check_duration, compile_fixed
+from faregate.core.plans import MAX_QUANTITY, MAX_SERVICE_YEARS, check_duration, compile_fixed
 from faregate.core.prices import (
     BalanceCollection,
     Entitlement,
@@ -34,7 +34,8 @@ def check_fixed_price(price: FixedPrice, assets: dict[str, Asset]) -> Iterator[F
         if period is not None and not check_duration(period):
             yield (
                 "billing_model.one_time.service_period",
-                f"{period!r:.60} is no duration of years, months, weeks or days: write e.g. P3M",
+                f"{period!r:.60} is no duration of years, months, weeks or days, of at most "
+                f"{MAX_SERVICE_YEARS} years: write e.g. P3M",
             )
     is_sound = True
     for finding in _check_amounts(price):
@@ -47,7 +48,7 @@ def check_fixed_price(price: FixedPrice, assets: dict[str, Asset]) -> Iterator[F
         )
         for index, amount in enumerate(compiled.amounts):
             if amount.units(1 if compiled.seats is None else compiled.seats) > MAX_UNITS:
-                yield f"pricing[{index}].values", "come to more than the ledger can hold"
+                yield f"pricing[{index}].values", "come to more than the ledger can hold: ask less"
 
 
 def _check_amounts(price: FixedPrice) -> Iterator[Finding]:
@@ -62,10 +63,10 @@ def _check_amounts(price: FixedPrice) -> Iterator[Finding]:
             quantities.add(quantity)
             if quantity != quantity.to_integral_value() or not 0 <= quantity <= MAX_QUANTITY:
                 remedy = f"send a whole number from 0 to {MAX_QUANTITY}"
-                yield f"{path}.quantity", f"is {quantity}: {remedy}"
+                yield f"{path}.quantity", f"is {shown(quantity)}: {remedy}"
     if len(quantities) > 1:
-        shown = ", ".join(str(quantity) for quantity in sorted(quantities))
-        yield "pricing", f"has values for {shown} seats: a price has one quantity; make two prices"
+        listed = ", ".join(str(quantity) for quantity in sorted(quantities))
+        yield "pricing", f"has values for {listed} seats: a price has one quantity; make two prices"
 
 
 def validate_entitlements(
@@ -99,15 +100,15 @@ def _check_entitlement(entitlement: Entitlement, assets: dict[str, Asset]) -> It
         yield from check_number("accounting.revenue_basis", accounting.revenue_basis)
         currency = assets.get(accounting.currency)
         if currency is None or not currency.is_currency:
-            shown = f"{accounting.currency!r} is not an ISO 4217 currency"
-            yield "accounting.currency", f"{shown}: send one, e.g. USD"
+            wrong = f"{accounting.currency!r} is not an ISO 4217 currency"
+            yield "accounting.currency", f"{wrong}: send one, e.g. USD"
 
 
 def _check_credit(path: str, amount: Number, asset: Asset, *, least: int) -> Iterator[Finding]:
     try:
         units = to_units(amount, asset.scale)
     except AmountError as error:
-        yield path, f"{plain(amount) if amount.is_finite() else amount} {error}"
+        yield path, f"{shown(amount)} {error}"
         return
     if units < least:
-        yield path, f"is {amount}: send {'more than 0' if least else '0 or more'}"
+        yield path, f"is {shown(amount)}: send {'more than 0' if least else '0 or more'}"

@@ -38,6 +38,7 @@ from faregate.core.prices import (
 MAX_QUANTITY: Final = 1_000_000_000
 """Seats of one subscription to one product."""
 _MICROSECOND: Final = timedelta(microseconds=1)
+MAX_SERVICE_YEARS: Final = 100
 _DURATION: Final = re.compile(
     r"P(?=\d)(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?"
 )
@@ -230,8 +231,13 @@ def share_down(
 
 
 def check_duration(text: str) -> bool:
-    """Tell whether a text is a duration of years, months, weeks or days (ISO 8601)."""
-    return _DURATION.fullmatch(text) is not None
+    """Tell whether a text is a duration of years, months, weeks or days (ISO 8601), more than none
+    and at most `MAX_SERVICE_YEARS`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        return False
+    years, months, weeks, days = [int(part or 0) for part in found.groups()]
+    return 0 < 12 * 31 * years + 31 * months + 7 * weeks + days <= 12 * 31 * MAX_SERVICE_YEARS
 
 
 def after_duration(at: datetime, text: str) -> datetime:

@@ -3,12 +3,12 @@ the value and the remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import lcm
 from typing import Final
 
-from faregate.core.amounts import AmountError, Number, scaled
+from faregate.core.amounts import AmountError, Number, scaled, shown
 from faregate.core.assets import Asset
 from faregate.core.checks import NOT_YET, Finding, check_address, check_common, check_number
 from faregate.core.expressions import ExpressionError, parse_expression
@@ -82,7 +82,8 @@ def _check_tiering(price: UsageBasedPrice) -> Iterator[Finding]:
 
 def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
     if calculation.costs is not None and calculation.usage_type != "cost":
-        yield "usage_calculation.costs", "has no use here: it says of which costs a cost price is"
+        remedy = "leave it out, or use usage_type cost"
+        yield "usage_calculation.costs", f"has no use in a {calculation.usage_type} price: {remedy}"
     if calculation.usage_type == "cost" and calculation.volume_field is not None:
         yield "usage_calculation.volume_field", "has no use in a cost price: leave it out"
     needs_volume = calculation.usage_type in ("volume", "unit_and_volume")
@@ -99,7 +100,8 @@ def _check_measures(calculation: UsageCalculation) -> Iterator[Finding]:
         )
     names = calculation.billable_dimensions or ()
     if len(set(names)) != len(names):
-        yield "usage_calculation.billable_dimensions", "names a dimension twice"
+        twice = next(name for name in names if names.count(name) > 1)
+        yield "usage_calculation.billable_dimensions", f"names {twice!r} twice: list it once"
 
 
 def _check_expression(calculation: UsageCalculation) -> Iterator[Finding]:
@@ -111,9 +113,12 @@ def _check_expression(calculation: UsageCalculation) -> Iterator[Finding]:
         yield path, "is missing: write what counts, such as input_tokens + 4 * output_tokens"
         return
     try:
-        parse_expression(calculation.volume_aggregation or "")
+        expression = parse_expression(calculation.volume_aggregation or "")
     except ExpressionError as error:
         yield path, str(error)
+        return
+    if expression.divides_by_zero():
+        yield path, "divides by 0: divide by another number"
 
 
 def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Iterator[Finding]:
@@ -121,9 +126,9 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
     is_dimensional = any(value.dimensions is not None for value in values)
     if not is_dimensional:
         yield from _check_entry(price, values, "values")
-        yield from _check_packages(values)
+        yield from _check_packages([(f"values[{v}]", value) for v, value in enumerate(values)])
         return
-    leaves: list[PriceValue] = []
+    leaves: list[tuple[str, PriceValue]] = []
     seen: list[dict[str, str]] = []
     for v, entry in enumerate(values):
         path = f"values[{v}]"
@@ -143,8 +148,8 @@ def _check_values(price: UsageBasedPrice, values: tuple[PriceValue, ...]) -> Ite
                     "is not among usage_calculation.billable_dimensions: add it there",
                 )
         yield from _check_entry(price, entry.values, f"{path}.values")
-        leaves.extend(entry.values)
-    yield from _check_packages(tuple(leaves))
+        leaves += [(f"{path}.values[{n}]", value) for n, value in enumerate(entry.values)]
+    yield from _check_packages(leaves)
 
 
 _TIERED: Final = ("tiered", "bulk")
@@ -196,15 +201,16 @@ def _check_tiers(
         try:
             whole = scaled(value.up_to, decimals)
         except AmountError as error:
-            yield place, f"{value.up_to} {error}"
+            yield place, f"{shown(value.up_to)} {error}"
             continue
         if whole is None:
-            shown = f"at most {decimals} decimals" if decimals else "a whole number"
-            yield place, f"is {value.up_to}: send {shown}"
+            wanted = f"at most {decimals} decimals" if decimals else "a whole number"
+            yield place, f"is {shown(value.up_to)}: send {wanted}"
         elif not 0 < whole <= MAX_UP_TO * 10**decimals:
-            yield place, f"is {value.up_to}: send a number above 0, up to {MAX_UP_TO}"
+            yield place, f"is {shown(value.up_to)}: send a number above 0, up to {MAX_UP_TO}"
         elif before is not None and value.up_to <= before:
-            yield place, f"is {value.up_to}, after a tier up to {before}: tiers must rise"
+            rising = f"after a tier up to {shown(before)}: tiers must rise"
+            yield place, f"is {shown(value.up_to)}, {rising}"
         before = value.up_to
     if basis == "package" and len({value.package_size for value in values}) > 1:
         yield path, "have different package sizes: tiers that count packages need one size"
@@ -239,12 +245,15 @@ def _check_value(price: UsageBasedPrice, value: PriceValue, path: str) -> Iterat
         and value.max_amount is not None
         and value.min_amount > value.max_amount
     ):
-        yield f"{path}.min_amount", f"{value.min_amount} is above max_amount {value.max_amount}"
+        most = shown(value.max_amount)
+        detail = f"is {shown(value.min_amount)}, above max_amount {most}: send no more than that"
+        yield f"{path}.min_amount", detail
 
 
-def _check_packages(values: tuple[PriceValue, ...]) -> Iterator[Finding]:
+def _check_packages(values: Sequence[tuple[str, PriceValue]]) -> Iterator[Finding]:
+    """Check the package sizes of values, each with its path."""
     sizes: list[int] = []
-    for value in values:
+    for path, value in values:
         if value.package_size is None:
             continue
         try:
@@ -252,11 +261,8 @@ def _check_packages(values: tuple[PriceValue, ...]) -> Iterator[Finding]:
         except AmountError:
             size = None
         if size is None or not 1 <= size <= MAX_PACKAGE_SIZE:
-            yield (
-                "values",
-                f"package_size {value.package_size} must be a whole number "
-                f"from 1 to {MAX_PACKAGE_SIZE}",
-            )
+            remedy = f"send a whole number from 1 to {MAX_PACKAGE_SIZE}"
+            yield f"{path}.package_size", f"is {shown(value.package_size)}: {remedy}"
             return
         sizes.append(size)
     if lcm(*sizes) > MAX_PACKAGE_LCM:

@@ -61,8 +61,8 @@ METHOD_NOT_ALLOWED: Final = Kind(
 CONFLICT: Final = Kind(
     "conflict",
     409,
-    "The same key was used for something else",
-    "A repeat must be equal to the first request; the detail names what differs.",
+    "It conflicts with what is there",
+    "The detail says what is in the way; a repeat must be equal to the first request.",
 )
 TOO_LARGE: Final = Kind("too-large", 413, "The body is too large", "Send fewer events per request.")
 UNSUPPORTED_MEDIA_TYPE: Final = Kind(
@@ -122,6 +122,11 @@ class Problem(msgspec.Struct, frozen=True):
 def invalid(path: str, message: str) -> Problem:
     """Make the problem of one bad field: `invalid("amount", "is 0: send another amount")`."""
     return Problem(INVALID, f"{path} {message}", {path: [message]})
+
+
+def conflict(path: str, detail: str, *more: str) -> Problem:
+    """Make the problem of something that is in the way, with the fields that it is about."""
+    return Problem(CONFLICT, detail, {field: [detail] for field in (path, *more)})
 
 
 def invalid_fields(errors: dict[str, list[str]]) -> Problem:

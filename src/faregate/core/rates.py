@@ -16,7 +16,7 @@ from fractions import Fraction
 import msgspec
 
 from faregate.core.amounts import to_decimal
-from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.problems import Problem, conflict, invalid
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -70,13 +70,16 @@ def schedule(rates: Sequence[Rate], new: Rate) -> tuple[Rate, Rate | None] | Pro
         if rate.valid_from == new.valid_from:
             shown = rate.valid_from.isoformat()
             detail = f"there is a rate from {new.source} that begins at {shown}: begin later"
-            return Problem(CONFLICT, detail, {"valid_from": ["is taken"]})
+            return conflict("valid_from", detail)
         if rate.valid_from < new.valid_from:
             before = rate
             continue
         if new.valid_to is not None and new.valid_to > rate.valid_from:
             shown = rate.valid_from.isoformat()
-            return invalid("valid_to", f"reaches beyond {shown}, where the next rate begins")
+            return invalid(
+                "valid_to",
+                f"reaches beyond {shown}, where the next rate begins: end by then",
+            )
         new = msgspec.structs.replace(new, valid_to=new.valid_to or rate.valid_from)
         break
     if before is None or (before.valid_to is not None and before.valid_to <= new.valid_from):

@@ -23,7 +23,7 @@ from faregate.core.customers import Changes
 from faregate.core.events import Fee
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms
 from faregate.core.ids import IdSource
-from faregate.core.problems import CONFLICT, Problem
+from faregate.core.problems import Problem, conflict
 from faregate.core.reducing import NOTHING_TAKEN, Earlier, EarlierFees, count_back
 from faregate.core.timeline import Draft
 from faregate.core.wallet import check_credit
@@ -130,17 +130,17 @@ def _check_paid(one: ChargedFee, grants: Mapping[str, Grant], changes: Changes) 
         name = payment.account
         if name.startswith("hld_"):
             detail = f"fee {fee.id} was paid out of the hold {name}: {remedy}"
-            return Problem(CONFLICT, detail, {"outcome": ["was paid out of a hold"]})
+            return conflict("outcome", detail)
         if name.startswith("grt_") and name not in present and name not in grants:
             detail = f"fee {fee.id} was paid by {name}, which is not found: {remedy}"
-            return Problem(CONFLICT, detail, {"outcome": ["the grant is not found"]})
+            return conflict("outcome", detail)
     found = sum([payment.units for payment in one.payments])
     if found != fee.debited_units:
         detail = (
             f"who paid fee {fee.id} is not known to the last unit "
             f"({found} of {fee.debited_units} units are found): {remedy}"
         )
-        return Problem(CONFLICT, detail, {"outcome": ["who paid is not known"]})
+        return conflict("outcome", detail)
     return None
 
 

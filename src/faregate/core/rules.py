@@ -10,7 +10,7 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem
+from faregate.core.problems import NOT_FOUND, Problem, conflict
 
 MAX_REMOVED: Final = 100
 """Limits of which it is remembered that they were taken away: a late repeat of their making must
@@ -111,7 +111,7 @@ def _set(rules: CustomerRules, limit: Limit) -> tuple[CustomerRules, RulesAnswer
     if limit.id in rules.removed:
         return rules, limit
     if len(rules.limits) >= MAX_LIMITS:
-        return Problem(CONFLICT, f"the customer has {MAX_LIMITS} limits: delete one first")
+        return conflict("customer_id", f"the customer has {MAX_LIMITS} limits: delete one first")
     return _with_limits(rules, [*rules.limits, limit]), limit
 
 

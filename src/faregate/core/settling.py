@@ -32,7 +32,7 @@ from faregate.core.gate import (
 from faregate.core.hold_requests import Want
 from faregate.core.holds import Hold, HoldCount
 from faregate.core.ids import IdSource
-from faregate.core.problems import CONFLICT, NOT_FOUND, Problem, invalid
+from faregate.core.problems import NOT_FOUND, Problem, conflict, invalid
 from faregate.core.slices import Slices
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import debit, debit_hold
@@ -53,7 +53,8 @@ def ended(hold: Hold, what: str) -> Problem:
     remedy = "send what was used as events or as a charge"
     if hold.status == "declined":
         remedy = "nothing was set aside: authorize again under a new transaction_id"
-    return Problem(CONFLICT, f"hold {hold.id} is {hold.status}, it cannot be {what}: {remedy}")
+    detail = f"hold {hold.id} is {hold.status}, it cannot be {what}: {remedy}"
+    return conflict("hold_id", detail)
 
 
 def find_to_settle(
@@ -74,7 +75,7 @@ def _refuse_ended(hold: Hold, what: str) -> Problem | None:
         detail = (
             f"hold {hold.id} expired at {hold.expires_at.isoformat()} and rejects late captures"
         )
-        return Problem(CONFLICT, f"{detail}: send what was used as events or as a charge")
+        return conflict("hold_id", f"{detail}: send what was used as events or as a charge")
     return ended(hold, what)
 
 
@@ -224,7 +225,7 @@ def _settlement_known(
             f"transaction_id {request.transaction_id!r} was used before with another "
             f"{', '.join(differing)}: use a new one"
         )
-        return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+        return conflict(differing[0], detail, *differing[1:])
     for index, event in enumerate(events):
         first = booked.get(event.id)
         if first is not None:
@@ -257,4 +258,4 @@ def _named(asked: Settlement, is_update: bool) -> dict[str, Any]:
 def _taken(transaction_id: str, kind: str) -> Problem:
     article = "a" if kind in ("capture", "charge") else "an"
     detail = f"transaction_id {transaction_id!r} was used for {article} {kind}: use a new one"
-    return Problem(CONFLICT, detail, {"transaction_id": ["is taken"]})
+    return conflict("transaction_id", detail)

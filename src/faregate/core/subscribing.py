@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import structs
@@ -29,10 +29,17 @@ from faregate.core.cycles import (
 )
 from faregate.core.discounting import give_discount, take_discount, take_off
 from faregate.core.ids import IdSource
+from faregate.core.instants import is_in_range, out_of_range
 from faregate.core.periods import MEAN_DAYS
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.plans import PlanCredit, PlanPrice
-from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, NOT_FOUND, Problem, invalid
+from faregate.core.problems import (
+    INSUFFICIENT_FUNDS,
+    NOT_FOUND,
+    Problem,
+    conflict,
+    invalid,
+)
 from faregate.core.renewing import (
     Short,
     begin,
@@ -57,6 +64,7 @@ from faregate.core.subscriptions import (
 )
 from faregate.core.switching import Credits, Switch
 
+NOT_NOW: Final = "is 'next_period', which is not now: leave it out, or send effective 'renewal'"
 Effective = Literal["now", "renewal"]
 Proration = Literal["prorate", "none", "next_period"]
 
@@ -289,6 +297,12 @@ def _move(
         return invalid(
             "quantity", f"has no use: {product_id} is not sold by the seat; leave it out"
         )
+    if seats is not None:
+        too_much = version.refuse_seats(seats)
+        if too_much is not None:
+            return invalid("quantity", too_much)
+    if command.effective == "now" and command.proration == "next_period":
+        return invalid("proration", NOT_NOW)
     if seats == quantities.get(product_id):
         seats = None
     stands_at = found.stands_at(now)
@@ -393,14 +407,23 @@ def _worth(version: CompiledVersion, seats: int | None) -> Fraction:
 def _pause(
     changes: Changes, found: Subscription, command: PauseSubscription, now: datetime
 ) -> Subscription | Problem:
-    if found.terms.paused_at is not None:
-        return found
-    if found.status(now) != "active" or found.terms.overdue is not None:
-        shown = "waits for a payment" if found.terms.overdue is not None else found.status(now)
-        return Problem(CONFLICT, f"subscription {found.id} {shown}: only an active one can pause")
     resumes_at = command.resumes_at
+    if resumes_at is not None and not is_in_range(resumes_at):
+        return invalid("resumes_at", out_of_range(resumes_at))
     if resumes_at is not None and resumes_at <= now:
-        return invalid("resumes_at", f"{resumes_at.isoformat()} is not later than now")
+        return invalid("resumes_at", f"{resumes_at.isoformat()} is over: send a later instant")
+    if found.terms.paused_at is not None:
+        if resumes_at in (None, found.terms.resumes_at):
+            return found
+        detail = f"subscription {found.id} is paused already: resume it first"
+        return conflict("resumes_at", detail)
+    if found.status(now) != "active" or found.terms.overdue is not None:
+        shown = f"is {found.status(now)}"
+        if found.terms.overdue is not None:
+            shown = "waits for a payment"
+        remedy = "pay first" if found.terms.overdue is not None else "reactivate it first"
+        detail = f"subscription {found.id} {shown}, and only an active one can pause: {remedy}"
+        return conflict("subscription_id", detail)
     ends_at = found.stretches[-1].to_at
     return structs.replace(
         found,
@@ -419,7 +442,10 @@ def _unpaused_credit(changes: Changes, found: Subscription, now: datetime) -> Su
 
 def _resume(changes: Changes, found: Subscription, now: datetime) -> Subscription | Problem:
     if found.terms.paused_at is None:
-        return Problem(CONFLICT, f"subscription {found.id} is not paused")
+        status = found.status(now)
+        remedy = "reactivate it" if status == "inactive" else "there is nothing to resume"
+        detail = f"subscription {found.id} is {status}, not paused: {remedy}"
+        return conflict("subscription_id", detail)
     return resumed(changes, found, now)
 
 
@@ -436,6 +462,11 @@ def _cancel(
     if command.at == "period_end" and found.status(now) == "active":
         ends = [c.to_at for c in found.cycles if c.next_at is not None and c.to_at is not None]
         if ends:
+            for field, usual in (("proration", "none"), ("credits", "keep")):
+                wanted = getattr(command, field)
+                if wanted != usual:
+                    shown = f"is {wanted!r}, which is for an end before that of the period"
+                    return invalid(field, f"{shown}: send at 'now', or leave it out")
             ends_at = max(ends)
             last = structs.replace(found.stretches[-1], to_at=ends_at)
             after = structs.replace(found, stretches=(*found.stretches[:-1], last))
@@ -504,7 +535,8 @@ def _reactivate(
             return refusal
     if not (has_card or terms.has_card):
         detail = "somebody must say first how it is paid: send has_card when that is done"
-        return Problem(CONFLICT, f"subscription {found.id} waits for a payment method: {detail}")
+        detail = f"subscription {found.id} waits for a payment method: {detail}"
+        return conflict("has_card", detail)
     ready = structs.replace(
         found,
         cycles=tuple([c for c in found.cycles if c.next_at is None]),

@@ -18,13 +18,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.amounts import MAX_UNITS
 from faregate.core.assets import Asset
 from faregate.core.commitments import PlanCommitment
 from faregate.core.compiled import CompiledPrice
 from faregate.core.discounts import Coupon, Discount
 from faregate.core.limits import Limit
 from faregate.core.plans import PlanCredit, PlanPrice
-from faregate.core.problems import CONFLICT, Problem
+from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.rates import Rate
 from faregate.core.tiers import period_from_us
 
@@ -63,6 +64,20 @@ class RenewalRules(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 RENEWALS: Final = RenewalRules()
+
+
+def check_renewals(rules: RenewalRules) -> Problem | None:
+    """Refuse tries that are not in order, or that come when the subscription has ended."""
+    hours = rules.retry_hours
+    if list(hours) != sorted({*hours} - {0}):
+        shown = ", ".join(map(str, hours))
+        remedy = "send numbers above 0, each higher than the one before"
+        return invalid("renewals.retry_hours", f"are {shown}: {remedy}")
+    # Those that nobody has chosen may be too late, and are not tried then.
+    if hours != RENEWALS.retry_hours and hours and hours[-1] >= rules.grace_hours:
+        remedy = f"end below grace_hours, which is {rules.grace_hours}"
+        return invalid("renewals.retry_hours", f"has {hours[-1]}, when all is over: {remedy}")
+    return None
 
 
 class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -263,6 +278,17 @@ class CompiledVersion(msgspec.Struct, frozen=True):
         found: tuple[PlanItem, ...] = (*self.plan_prices, *self.credits, *self.commitments)
         return next((item for item in found if item.id == item_id), None)
 
+    def refuse_seats(self, seats: int) -> str | None:
+        """Say that so many seats cost more than the ledger can hold, in one of the assets."""
+        totals: dict[str, int] = {}
+        for price in self.plan_prices:
+            for amount in price.amounts if price.seats is not None else ():
+                code = amount.asset.code
+                totals[code] = totals.get(code, 0) + amount.units(seats)
+        if all(units <= MAX_UNITS for units in totals.values()):
+            return None
+        return f"is {seats}, which costs more than the ledger can hold: send fewer"
+
 
 class CompiledProduct(msgspec.Struct, frozen=True):
     """A product's versions, and which one was the default from when on."""
@@ -337,13 +363,14 @@ class CatalogView(msgspec.Struct, frozen=True):
         """Refuse a version that cannot be subscribed to: it is archived, or gone."""
         product = self.products.get(product_id)
         if product is None:
-            return Problem(CONFLICT, f"product {product_id} is gone: subscribe to another one")
+            detail = f"product {product_id} is gone: subscribe to another one"
+            return conflict("product_id", detail)
         version = product.versions.get(product.default_at(at) or 0 if number is None else number)
         if version is not None and version.is_open:
             return None
         shown = "its default version" if number is None else f"version {number}"
         detail = f"{shown} of product {product.code!r} is archived or gone: choose another one"
-        return Problem(CONFLICT, detail)
+        return conflict("version", detail)
 
     def version_at(self, product_id: str, number: int | None, at: datetime) -> CompiledVersion:
         """Return a version of a product; None is the one that was the default then."""

@@ -25,11 +25,17 @@ from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range
 from faregate.core.prices import ACCOUNT_NAME, GrantScope, Key
-from faregate.core.problems import CONFLICT, Problem, invalid
+from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import check_credit, credit, debit
 
-AccountName = Annotated[str, Meta(pattern=rf"^{ACCOUNT_NAME.pattern}\Z")]
+AccountName = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{ACCOUNT_NAME.pattern}\Z",
+        description="1 to 64 letters, digits, '_', '.' or '-'",
+    ),
+]
 Metadata = Annotated[dict[str, str], Meta(max_length=MAX_FREE_KEYS)]
 
 _PURPOSE_BY_REASON: Final = {"gift": "promotion"}
@@ -221,10 +227,8 @@ def _convert(
 def _conflict(prior: Any, request: AdjustmentRequest | ChargeRequest) -> Problem | None:
     first = prior.request
     if type(first) is not type(request):
-        detail = f"transaction_id {request.transaction_id!r} was used for the {prior.kind} "
-        return Problem(
-            CONFLICT, f"{detail}{prior.id}: use a new one", {"transaction_id": ["is taken"]}
-        )
+        used = f"{request.transaction_id!r} was used for the {prior.kind} {prior.id}"
+        return conflict("transaction_id", f"transaction_id {used}: use a new one")
     differing = [
         field
         for field in request.__struct_fields__
@@ -236,7 +240,7 @@ def _conflict(prior: Any, request: AdjustmentRequest | ChargeRequest) -> Problem
         f"transaction_id {request.transaction_id!r} was used before with another "
         f"{', '.join(differing)}: use a new one for a new {prior.kind}"
     )
-    return Problem(CONFLICT, detail, {field: ["differs"] for field in differing})
+    return conflict(differing[0], detail, *differing[1:])
 
 
 def _adjust(

@@ -11,7 +11,7 @@ import msgspec
 
 from faregate.core.codec import decode, encode
 from faregate.core.instants import from_us, to_us
-from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem, invalid
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict, invalid
 from faregate.customers.types import CreateCustomer, ExternalAccount, UpdateCustomer
 from faregate.store.protocol import DuplicateKey, Queries, Row
 
@@ -49,7 +49,7 @@ def _read(row: Row) -> CustomerRow:
 
 def _taken(external_id: str | None) -> FaregateError:
     detail = f"external_id {external_id!r} belongs to another customer: use another one"
-    return FaregateError(Problem(CONFLICT, detail, {"external_id": ["is taken"]}))
+    return FaregateError(conflict("external_id", detail))
 
 
 async def insert_customer(

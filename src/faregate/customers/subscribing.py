@@ -12,7 +12,7 @@ from faregate.core.commitments import PlanCommitment
 from faregate.core.cycles import owed
 from faregate.core.discounts import PERCENT_DECIMALS, Discount, new_discount
 from faregate.core.ids import IdSource
-from faregate.core.instants import is_in_range
+from faregate.core.instants import is_in_range, out_of_range
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import (
@@ -53,8 +53,7 @@ def new_subscription(
     starts_at = request.starts_at or now
     for field, moment in (("starts_at", request.starts_at), ("renews_at", request.renews_at)):
         if moment is not None and not is_in_range(moment):
-            remedy = "lies outside the years 1970 to 8999: send another instant"
-            raise FaregateError(invalid(f"{path}{field}", remedy))
+            raise FaregateError(invalid(f"{path}{field}", out_of_range(moment)))
     bindings = []
     quantities: dict[str, int] = {}
     for index, wanted in enumerate(request.products):
@@ -72,6 +71,9 @@ def new_subscription(
             if all(price.seats is None for price in version.plan_prices):
                 remedy = "has no use: no price of this product is sold by the seat; leave it out"
                 raise FaregateError(invalid(f"{field}.quantity", remedy))
+            too_much = version.refuse_seats(wanted.quantity)
+            if too_much is not None:
+                raise FaregateError(invalid(f"{field}.quantity", too_much))
             quantities[found[0]] = wanted.quantity
     if len({binding.product_id for binding in bindings}) != len(bindings):
         raise FaregateError(invalid(f"{path}products", "names a product twice: list it once"))
@@ -113,7 +115,9 @@ def _trial_end(
     if trial.days is not None:
         return starts_at + timedelta(days=trial.days)
     ends_at = trial.ends_at
-    if ends_at is None or not is_in_range(ends_at) or ends_at <= max(starts_at, now):
+    if ends_at is not None and not is_in_range(ends_at):
+        raise FaregateError(invalid(f"{path}trial.ends_at", out_of_range(ends_at)))
+    if ends_at is None or ends_at <= max(starts_at, now):
         remedy = "is not after the subscription starts: send a later instant"
         raise FaregateError(invalid(f"{path}trial.ends_at", remedy))
     return ends_at
@@ -123,7 +127,7 @@ def _resolve(
     wanted: SubscribedProduct, products: Mapping[str, CompiledProduct]
 ) -> tuple[str, int | None] | Problem:
     if (wanted.id is None) == (wanted.code is None):
-        return invalid("", "give either id or code")
+        return invalid("id", "or code: send one of the two")
     if wanted.id is not None:
         product = products.get(wanted.id)
     else:

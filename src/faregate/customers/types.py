@@ -19,7 +19,14 @@ from faregate.core.subscribing import Effective, Proration
 from faregate.core.switching import Credits
 from faregate.core.transactions import Metadata
 
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\Z")]
+Email = Annotated[
+    str,
+    Meta(
+        max_length=254,
+        pattern=r"^[^@\s]+@[^@\s]+\Z",
+        description="an e-mail address such as ada@example.com",
+    ),
+]
 Version = int | Literal["default"]
 Quantity = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 

@@ -19,11 +19,11 @@ from faregate.core.codec import decode, differing_fields, encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.problems import (
-    CONFLICT,
     NOT_FOUND,
     UNAVAILABLE,
     FaregateError,
     Problem,
+    conflict,
 )
 from faregate.core.subscriptions import CatalogView
 from faregate.customers import directory
@@ -270,8 +270,7 @@ class EngineBase:
                 f"Idempotency-Key {key.value!r} was used before with another "
                 f"{', '.join(differing)}: use a new key, or send the first body again"
             )
-            errors = {name: ["differs"] for name in differing}
-            raise FaregateError(Problem(CONFLICT, detail, errors))
+            raise FaregateError(conflict(differing[0], detail, *differing[1:]))
         return decode(kind, answer)
 
     async def _once(

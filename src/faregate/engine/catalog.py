@@ -25,7 +25,7 @@ from faregate.core.codec import checked
 from faregate.core.differences import Offer, differences
 from faregate.core.limits import check_timezone
 from faregate.core.problems import FaregateError, invalid
-from faregate.core.subscriptions import RenewalRules
+from faregate.core.subscriptions import RenewalRules, check_renewals
 from faregate.engine.base import EngineBase, Key, Page, page_of
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext
@@ -34,29 +34,30 @@ from faregate.platform.environments import AccountContext
 class CatalogOperations(EngineBase):
     """Assets, products and their versions."""
 
-    async def set_timezone(self, timezone: str, *, context: AccountContext | None = None) -> None:
+    async def change_settings(
+        self,
+        timezone: str | None = None,
+        renewals: RenewalRules | None = None,
+        *,
+        context: AccountContext | None = None,
+    ) -> None:
         """Say in which timezone the account's days begin (an IANA name), for what is set up from
-        now on. Raises 422."""
-        problem = check_timezone(timezone)
+        now on, and what happens when a balance does not cover a renewal: both, or what is given.
+        Raises 422."""
+        if timezone is None and renewals is None:
+            raise FaregateError(invalid("timezone", "or renewals is missing: say what changes"))
+        problem = None if timezone is None else check_timezone(timezone)
+        if renewals is not None:
+            renewals = checked(renewals)
+            problem = problem or check_renewals(renewals)
         if problem is not None:
             raise FaregateError(problem)
         account_id = (context or self.context).account_id
         async with self._catalog_change() as change:
-            await environments.set_timezone(change, account_id, timezone)
-
-    async def set_renewals(
-        self, renewals: RenewalRules, *, context: AccountContext | None = None
-    ) -> None:
-        """Say what happens when a balance does not cover a renewal. Raises 422."""
-        renewals = checked(renewals)
-        hours = renewals.retry_hours
-        if list(hours) != sorted(set(hours)):
-            shown = ", ".join(map(str, hours))
-            remedy = "each must be later than the one before"
-            raise FaregateError(invalid("renewals.retry_hours", f"are {shown}: {remedy}"))
-        account_id = (context or self.context).account_id
-        async with self._catalog_change() as change:
-            await environments.set_renewals(change, account_id, renewals)
+            if timezone is not None:
+                await environments.set_timezone(change, account_id, timezone)
+            if renewals is not None:
+                await environments.set_renewals(change, account_id, renewals)
 
     async def create_asset(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from faregate.core.codec import checked
 from faregate.core.decide import CatchUp
-from faregate.core.problems import CONFLICT, FaregateError, Problem
+from faregate.core.problems import FaregateError, conflict
 from faregate.engine.base import EngineBase, Key, Page
 from faregate.platform import clocks
 from faregate.platform.clocks import AdvanceTestClock, CreateTestClock, TestClock
@@ -32,7 +32,7 @@ class ClockOperations(EngineBase):
         context = context or self.context
         if context.environment != "test":
             detail = "test clocks are for the test mode: use a key that begins with fg_test_"
-            raise FaregateError(Problem(CONFLICT, detail))
+            raise FaregateError(conflict("X-CREDYT-API-KEY", detail))
         environment = context.environment_id
         async with self._catalog_change() as change:
             return await self._once(

@@ -232,7 +232,7 @@ class InsightOperations(EngineBase):
     async def _add_up(self, asked: Asked) -> Groups:
         """Add up in one snapshot, at the rates that are in it."""
         if asked.currency not in CURRENCIES:
-            detail = f"{asked.currency[:100]!r} is not an ISO 4217 currency"
+            detail = f"{asked.currency[:100]!r} is not an ISO 4217 currency: send one, e.g. USD"
             raise FaregateError(invalid("currency", detail))
         if self._catalog.view(asked.environment_id).clocks:
             # What customers on a test clock did is not in the lane's order.

@@ -24,7 +24,7 @@ from faregate.core.problems import (
     Problem,
     invalid,
 )
-from faregate.core.subscribing import ChangeSubscription
+from faregate.core.subscribing import NOT_NOW, ChangeSubscription
 from faregate.core.subscriptions import CatalogView, CompiledVersion, Subscription, in_force
 from faregate.customers import directory
 from faregate.customers.migrating import (
@@ -77,8 +77,7 @@ class MigrationOperations(EngineBase):
         found = products.find_product(self._catalog, environment, product)
         number = _target(found, request.to_version)
         if request.effective == "now" and request.proration == "next_period":
-            remedy = "is 'next_period', which is not now: leave it out, or send effective 'renewal'"
-            raise FaregateError(invalid("proration", remedy))
+            raise FaregateError(invalid("proration", NOT_NOW))
         chosen = Chosen(
             found.id,
             self._clock(),

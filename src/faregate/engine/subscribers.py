@@ -9,7 +9,7 @@ import msgspec
 from faregate.catalog import products
 from faregate.catalog.memory import ProductRow
 from faregate.catalog.products import VersionName
-from faregate.core.problems import CONFLICT, FaregateError, Problem
+from faregate.core.problems import FaregateError, conflict
 from faregate.core.subscriptions import in_force
 from faregate.customers import directory
 from faregate.engine.base import EngineBase, Page
@@ -133,7 +133,9 @@ class SubscriberOperations(EngineBase):
         catalog begins, or is decided anew, on the changed catalog, when that has ended.
         """
         count = await subscribers.count_subscribers(change, product.id, self._clock(), numbers)
+        field = what.partition(" ")[0]
+        field = "product_id" if field == "product" else field
         if count:
             have = "subscription has" if count == 1 else "subscriptions have"
             remedy = "move or cancel them first (GET …/subscribers lists them)"
-            raise FaregateError(Problem(CONFLICT, f"{count} {have} {what}: {remedy}"))
+            raise FaregateError(conflict(field, f"{count} {have} {what}: {remedy}"))

@@ -22,10 +22,10 @@ from faregate.core.imagined import Imagined
 from faregate.core.instants import is_in_range
 from faregate.core.outcomes import OutcomeRequest, OutcomeSettled, SettleOutcome
 from faregate.core.problems import (
-    CONFLICT,
     NOT_FOUND,
     FaregateError,
     Problem,
+    conflict,
     invalid,
 )
 from faregate.core.simulating import SimulatedFee, simulate
@@ -155,7 +155,7 @@ class UsageOperations(EngineBase):
         owners = await reading.owners_of_event(self._store, environment, event_id)
         if len(owners) > 1:
             detail = f"several customers have an event {event_id!r}: {remedy}"
-            raise FaregateError(Problem(CONFLICT, detail, {"customer_id": ["is needed"]}))
+            raise FaregateError(conflict("customer_id", detail))
         if not owners:
             raise FaregateError(Problem(NOT_FOUND, f"there is no event {event_id!r}"))
         return owners[0]
@@ -199,6 +199,10 @@ class UsageOperations(EngineBase):
             if isinstance(day, date):
                 if not is_in_range(datetime.combine(day, time(), UTC)):
                     raise FaregateError(invalid(field, f"is {day}: send a day from 1970 to 8999"))
+                first = wanted.get("period_from")
+                if isinstance(first, date) and day < first:
+                    remedy = f"before period_from, which is {first}: send that day or a later one"
+                    raise FaregateError(invalid(field, f"is {day}, {remedy}"))
                 wanted[bound] = datetime.combine(day + timedelta(days=days), time(), UTC)
         environment = await self._look(context)
         lanes = [lane.number for lane in self._lanes]

@@ -14,7 +14,7 @@ from faregate.core.given import Id
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.prices import Text
-from faregate.core.problems import CONFLICT, NOT_FOUND, FaregateError, Problem
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.core.transactions import Metadata
 from faregate.platform.environments import MODES
 from faregate.store.protocol import DuplicateKey, Queries, Row
@@ -78,7 +78,7 @@ async def create_account(
             )
     except DuplicateKey:
         detail = f"external_id {request.external_id!r} belongs to another account: use another one"
-        raise FaregateError(Problem(CONFLICT, detail, {"external_id": ["is taken"]})) from None
+        raise FaregateError(conflict("external_id", detail)) from None
     return AccountCreated(account_id)
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from faregate.core.given import Instant
 from faregate.core.ids import IdSource
-from faregate.core.instants import from_us, is_in_range, to_us
+from faregate.core.instants import from_us, is_in_range, out_of_range, to_us
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
 from faregate.store.protocol import Queries, Row
 
@@ -61,7 +61,7 @@ async def create_clock(
 ) -> TestClock:
     """Write a clock. Raises 422."""
     if not is_in_range(request.now):
-        raise FaregateError(invalid("now", "lies outside the years 1970 to 8999: send another"))
+        raise FaregateError(invalid("now", out_of_range(request.now)))
     clock_id = ids.next("clk")
     await queries.fetch(
         "INSERT INTO test_clocks (id, environment_id, name, now_us, created_at) "
@@ -107,7 +107,9 @@ async def move_clock(queries: Queries, clock: TestClock, to: datetime) -> None:
     if to < clock.now:
         shown = f"{to.isoformat()} is before {clock.now.isoformat()}, where the clock stands"
         raise FaregateError(invalid("to", f"{shown}: a clock only goes forward"))
-    if to - clock.now > MAX_STEP or not is_in_range(to):
+    if not is_in_range(to):
+        raise FaregateError(invalid("to", out_of_range(to)))
+    if to - clock.now > MAX_STEP:
         raise FaregateError(
             invalid("to", f"{to.isoformat()} is more than {MAX_STEP.days} days away: go in steps")
         )

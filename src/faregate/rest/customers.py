@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.limits import Timezone
-from faregate.core.problems import FaregateError, invalid
 from faregate.core.subscriptions import RenewalRules
 from faregate.customers.types import (
     BlockCustomer,
@@ -130,12 +129,8 @@ async def _own_account(call: Call) -> OwnAccount:
 
 
 async def _update_account(call: Call) -> None:
-    if call.body.timezone is None and call.body.renewals is None:
-        raise FaregateError(invalid("timezone", "or renewals is missing: say what changes"))
-    if call.body.timezone is not None:
-        await call.engine.set_timezone(call.body.timezone, context=call.context)
-    if call.body.renewals is not None:
-        await call.engine.set_renewals(call.body.renewals, context=call.context)
+    body: UpdateAccount = call.body
+    await call.engine.change_settings(body.timezone, body.renewals, context=call.context)
 
 
 OPERATIONS = (

@@ -16,6 +16,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from faregate.core.codec import decode_request, encode
+from faregate.core.explaining import explain
 from faregate.core.problems import (
     FORBIDDEN,
     INTERNAL,
@@ -284,10 +285,7 @@ def _query(kind: Any, raw: bytes) -> Any:
     try:
         return msgspec.convert(values, kind, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`") or "query"
-        shown = f"is {values[name]!r:.100}: {text}" if name in values else text
-        raise FaregateError(invalid(name, shown)) from None
+        raise FaregateError(explain(str(error), kind, values)) from None
 
 
 def _base_url(scope: Scope) -> str:
