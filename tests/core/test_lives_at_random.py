@@ -236,9 +236,8 @@ def test_each_moment_of_a_life_is_paid_once(
 
 
 def _was_given_up(life: Life, moment: datetime) -> bool:
-    """Tell whether it lies in the grace of a renewal that was never paid, or in the period in
-    arrears before that."""
-    unpaid = timedelta(days=7 + 31)
+    """Tell whether it lies in the grace of a renewal that was never paid."""
+    unpaid = timedelta(days=7)
     ends: list[Any] = [
         notice.data for notice in life.book.notices if notice.topic == "subscription.deactivated"
     ]

@@ -397,6 +397,31 @@ def test_after_its_grace_an_unpaid_subscription_is_over() -> None:
     assert life.charged() == [("2026-01-01", "10")]
 
 
+@pytest.mark.parametrize("grace_hours", [0, 72])
+def test_what_was_had_and_is_asked_afterwards_is_owed_when_it_ends_unpaid(
+    grace_hours: int,
+) -> None:
+    rules = RenewalRules((), grace_hours)
+    plan = version(1, fee("31", arrears=True), fee("10", id="prc_ahead"))
+    life = Life(shop(plan, renewals=rules), "2026-01-01", usd="15")
+    life.on("2026-02-10")
+    # Of 15, 10 were paid ahead for January; February is not asked.
+    assert life.charged()[-1][1] == "31"
+    assert life.usd("2026-02-10") == "-26"
+    assert life.subscription.status(at("2026-02-10")) == "inactive"
+    life.pay("30", "2026-02-11")
+    assert life.usd("2026-06-01") == "4"
+    assert len(life.charged()) == 2
+
+
+def test_what_was_paid_ahead_for_later_comes_back_when_another_renewal_ends_it() -> None:
+    plan = version(1, fee("10"), fee("366", "year", id="prc_year"))
+    life = Life(shop(plan, renewals=RenewalRules((), 0)), "2028-01-01", usd="376")
+    life.on("2028-02-10")
+    # 366 USD for a leap year: a day costs 1, and 31 were had.
+    assert life.usd("2028-02-10") == "335"
+
+
 def test_without_grace_an_unpaid_subscription_ends_at_once() -> None:
     life = Life(shop(MONTHLY, renewals=RenewalRules((), 0)), "2026-01-01", usd="10")
     life.on("2026-02-01")

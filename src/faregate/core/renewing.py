@@ -117,7 +117,7 @@ def _advance(
     overdue = terms.overdue
     since_at = at if overdue is None else overdue.since_at
     if overdue is not None and at >= overdue.ends_at:
-        return _given_up(changes, subscription, overdue.ends_at)
+        return _given_up(changes, catalog, subscription, overdue.ends_at)
     renewed = renew(changes, catalog, subscription, since_at, at)
     if isinstance(renewed, Subscription):
         return renewed
@@ -158,7 +158,7 @@ def _put_off(
     if before is None:
         tell(changes, "payment_failed", subscription, since_at, short.detail)
         if rules.grace_hours == 0:
-            return _given_up(changes, subscription, since_at)
+            return _given_up(changes, catalog, subscription, since_at)
     else:
         ends_at = before.ends_at
     hours = rules.retry_hours[tries - 1 :]
@@ -167,9 +167,18 @@ def _put_off(
     return structs.replace(subscription, terms=structs.replace(subscription.terms, overdue=overdue))
 
 
-def _given_up(changes: Changes, subscription: Subscription, at: datetime) -> Subscription:
-    """Return a subscription that ends because its renewal was not paid."""
-    tell(changes, "deactivated", subscription, at, "a renewal was not paid")
+def _given_up(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime
+) -> Subscription:
+    """Return a subscription that ends because its renewal was not paid. What was had and is asked
+    for afterwards is owed all the same, below zero if need be; what would have been asked ahead is
+    not, and what was paid ahead for later than `at` is given back."""
+    over = structs.replace(subscription, stretches=closed(subscription.stretches, at))
+    outcome = renew(changes, catalog, over, at, at, unpaid="a renewal was not paid")
+    if isinstance(outcome, Subscription):
+        return outcome
+    # What it comes to is not known: there is no rate.
+    tell(changes, "deactivated", subscription, at, f"a renewal was not paid: {outcome.detail}")
     return ended(subscription, at)
 
 
@@ -286,9 +295,11 @@ def renew(
     now: datetime,
     *,
     moved: str | None = None,
+    unpaid: str = "",
 ) -> Subscription | Short:
     """Do what is due at `at`, paid at `now` (later, if it could not be paid before); `moved` is a
-    product that has the version it shall have. If it cannot be paid, nothing is done."""
+    product that has the version it shall have. If it cannot be paid, nothing is done, unless
+    `unpaid` says why it ends all the same: then what is missing is owed."""
     before = changes.snapshot()
     stretches = subscription.stretches
     is_over = bool(stretches) and stretches[-1].to_at is not None and stretches[-1].to_at <= at
@@ -321,7 +332,7 @@ def renew(
         cycles.append(cycle)
     subscription = structs.replace(subscription, cycles=tuple(cycles))
     subscription, lines = take_off(changes, subscription, lines, at)
-    short = charge(changes, catalog, subscription, lines, at, now)
+    short = charge(changes, catalog, subscription, lines, at, now, may_owe=bool(unpaid))
     if short is not None:
         changes.restore(before)
         return short
@@ -330,7 +341,7 @@ def renew(
         terms = structs.replace(terms, overdue=None)
     after = structs.replace(subscription, terms=terms)
     if is_over:
-        tell(changes, "deactivated", after, at)
+        tell(changes, "deactivated", after, at, unpaid)
         return ended(after, at)
     if is_renewal:
         tell(changes, "renewed", after, at)
@@ -422,10 +433,13 @@ def charge(
     at: datetime,
     now: datetime,
     fee_id: str | None = None,
+    *,
+    may_owe: bool = False,
 ) -> Short | None:
-    """Charge the lines of a subscription, an entry per account; or say which account cannot pay.
-    `fee_id` names what somebody asked for (its first entry); what is due by itself has one name for
-    ever."""
+    """Charge the lines of a subscription, an entry per account; or say which account cannot pay,
+    unless it `may_owe`. `fee_id` names what somebody asked for (its first entry); what is due by
+    itself has one name for ever."""
+    may_owe = may_owe or catalog.renewals.may_overdraw
     turn = (subscription.id, str(to_us(at)), str(subscription.terms.turns))
     by_account: dict[str, list[Line]] = defaultdict(list)
     exact: dict[str, Fraction] = defaultdict(Fraction)
@@ -443,7 +457,7 @@ def charge(
         products = {p for e in entries for p in (e.line.product_id, e.line.product_code)}
         wanted = Purpose("", {}, frozenset(products))
         missing = total - credit_line(account, wanted)
-        if total > 0 and missing > 0 and not catalog.renewals.may_overdraw:
+        if total > 0 and missing > 0 and not may_owe:
             return Short(account_id, missing, _short(account_id, total, total - missing, scale))
         name = fee_id or derived_id("fee", now, account_id, *turn)
         if fee_id is not None:
