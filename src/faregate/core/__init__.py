@@ -2,7 +2,7 @@
 
 Read the modules in this order to learn the domain: `amounts` (money as integers), `assets` and
 `rates` (what money is counted in, and bought for), `instants` and `periods`, `ids`, `problems` (how
-a rule says no), `given` (what callers choose), `prices` (what a seller may ask) and `price_checks`
+a rule says no) and `explaining` (what is wrong with JSON), `given` (what callers choose), `prices` (what a seller may ask) and `price_checks`
 (what not), `volumes`, `expressions` and `costs` (how much an event used, and cost the seller),
 `compiled`, `pricing` and `tiers` (what it costs the customer), `plans` and `plan_checks` (what is
 due by itself), `plan_fees`, `subscriptions` (which prices a customer has), `grants` (credit, and
