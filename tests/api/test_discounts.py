@@ -335,13 +335,13 @@ def test_a_simulation_is_a_new_customers_without_coupons(me: Caller) -> None:
 
 def test_a_simulation_says_what_misses_a_minimum_in_each_of_its_periods(me: Caller) -> None:
     least = {"name": "Least", "asset": "USD", "recurring": MONTH, "minimum": 50, "maximum": 60}
-    me.made("products", {**PLAN, "code": "least", "commitments": [least]})
+    me.made("products", {**PLAN, "code": "least-said", "commitments": [least]})
     days = ("2026-01-10", "2026-01-31", "2026-04-15", "2026-04-16")
     events = [
         {**event(f"s{n}", tokens), "occurred_at": f"{day}T00:00:00Z"}
         for n, (day, tokens) in enumerate(zip(days, (20, 10, 55, 10), strict=True))
     ]
-    answer = me.post("products/least/default/simulate-usage", {"events": events})
+    answer = me.post("products/least-said/default/simulate-usage", {"events": events})
     assert [fee["amount"] for fee in answer.body["fees"]] == [20, 10, 55, 5]
     # 20 in the first month, 50 in each of the next two, nothing in the last one.
     assert answer.body["warnings"] == [
