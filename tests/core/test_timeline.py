@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from faregate.core.accounts import BREAKAGE, Account, Transfer, restore_account
 from faregate.core.decide import SetOverdraft
+from faregate.core.holds import MAX_DEPTH
 from faregate.core.timeline import advance
 
 from .builders import CUSTOMER, ONE_USD, T0, Book, adjust, authorize, catalog, charge, ledger
@@ -96,12 +97,14 @@ def test_looking_often_finds_what_looking_once_finds(
         end = None if life is None else max(T0, begin) + life * SECOND
         book.do(adjust(f"{units}", f"credit {number}", effective_at=begin, expires_at=end))
     parent: str | None = None
+    depth = 0
     for number, (units, life, is_child) in enumerate(holds):
         more = {"parent_id": parent} if is_child and parent else {}
         asked = authorize(f"{units}", f"h{number}", expires_in_seconds=life, **more)
         hold = book.hold(asked)
         if hold.status == "authorized":
-            parent = hold.id
+            depth = depth + 1 if more else 0
+            parent = hold.id if depth + 1 < MAX_DEPTH else None
     book.decide(charge(f"{used}"))
     account = book.state.account(USD)
     end = T0 + 120 * SECOND
