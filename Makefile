@@ -29,7 +29,8 @@ check: lint ## Run the linters and all tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
 quick: lint ## Run the linters and the quick tests, on SQLite alone (under a minute)
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "not postgresql"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "not postgresql" \
+		--hypothesis-profile quick
 
 format: setup ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix

@@ -22,6 +22,7 @@ DATABASES = ("sqlite", "postgresql")
 
 # On a busy machine an example takes as long as it takes: no test is about that.
 settings.register_profile("untimed", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("untimed")
 
 

@@ -241,6 +241,7 @@ def requests(draw: st.DrawFn, place: Place) -> Request:
     return Request(method, things.path((method, path)) + query, text and _RAW.sub(r"\1", text))
 
 
+@pytest.mark.slow
 def test_no_request_is_a_fault_of_the_server(place: Place) -> None:
     @settings(
         max_examples=EXAMPLES,

@@ -189,6 +189,7 @@ def test_a_hold_that_is_twice_in_a_batch_is_made_once(me: Caller) -> None:
     assert balance(me, customer) == (6, 4)
 
 
+@pytest.mark.slow
 def test_ten_connections_that_send_the_same_at_once_get_the_same_bytes(
     shared_server: RunningServer, me: Caller
 ) -> None:

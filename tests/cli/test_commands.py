@@ -32,6 +32,7 @@ def test_a_key_is_made_listed_and_revoked(database: str):
     assert run("keys", "list", "--database", database).stdout.rstrip("\n").split("\t")[7]
 
 
+@pytest.mark.slow
 def test_a_key_of_a_connected_account_opens_that_account_and_the_list_says_so(database: str):
     async def connect() -> str:
         async with Engine.open(database) as engine:
@@ -63,6 +64,7 @@ def test_revoking_an_unknown_key_says_so(database: str):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_migrate_makes_the_schema_and_a_repeat_is_harmless(database: str, tmp_path: Path):
     for _ in range(2):
         assert run("migrate", "--database", database).returncode == 0

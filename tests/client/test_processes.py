@@ -112,6 +112,7 @@ def test_a_forked_child_sends_what_it_queued_and_leaves_its_parents_to_the_paren
     assert sorted(charged(me, customer)) == [1, 2]
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_a_batcher_closes_loses_nothing(
     me: Caller, way: UnreliableWay, customer: str
 ) -> None:

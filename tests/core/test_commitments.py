@@ -330,6 +330,7 @@ def test_what_is_charged_for_a_period_is_no_less_than_the_minimum_and_uses_no_mo
     assert sum(ledger(life.book.transfers).values()) == 0
 
 
+@pytest.mark.slow
 @given_(
     USES,
     st.lists(st.integers(0, 100 * 86_400), max_size=6),

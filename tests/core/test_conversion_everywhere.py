@@ -95,6 +95,7 @@ WORKED_OUT: list[tuple[Any, Any, Any, str, int, int]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target", "rates", "amount", "units", "times"), WORKED_OUT)
 def test_fees_come_to_what_was_worked_out_by_hand(
     source: Any, target: Any, rates: Any, amount: str, units: int, times: int

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.core.builders import ASSETS, CUSTOMER, ledger
@@ -122,6 +123,7 @@ def assert_sound(life: Life) -> None:
         assert one.units == -sum(line.units for line in one.request.lines)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     STEPS,

@@ -780,6 +780,7 @@ def test_a_price_in_several_assets_is_paid_in_the_one_that_the_subscription_name
 # However time is looked at ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(stops=st.lists(st.integers(0, 24 * 400), max_size=12))
 def test_it_does_not_matter_when_or_how_often_somebody_looks(stops: list[int]) -> None:
     plan = version(

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -99,6 +100,7 @@ def told(sums: Sums) -> tuple[object, ...]:
     return sums.revenue, sums.costs, sums.events, sums.unconverted
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_groups_add_up_to_the_whole_and_the_whole_to_the_events(seed: int) -> None:

@@ -144,6 +144,7 @@ def deeds(random: Random) -> list[tuple[int, str, Deed]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_life_is_the_same_in_one_go_and_in_steps_with_restarts(
     database_url: str, tmp_path_factory: pytest.TempPathFactory, seed: int

@@ -203,6 +203,7 @@ async def assert_same(engine: Engine, url: str, ada: str, twin: str) -> None:
     assert shown[0] == shown[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
 def test_only_the_last_of_each_event_counts(seed: int) -> None:

@@ -91,6 +91,7 @@ def test_what_is_read_before_the_work_is_done_is_what_it_writes(database_url: st
     tell(story())
 
 
+@pytest.mark.slow
 def test_the_same_rows_come_of_it_with_a_restart_after_each_step(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ):
