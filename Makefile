@@ -28,9 +28,9 @@ lint: setup ## Run the linters and check types, formatting and imports
 check: lint ## Run the linters and all tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-quick: lint ## Run the linters and the quick tests, on SQLite alone (under a minute)
+quick: lint ## Run the linters and the quick tests below the faces, on SQLite alone (under a minute)
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "not postgresql" \
-		--hypothesis-profile quick
+		--hypothesis-profile quick tests/core tests/store tests/ledger tests/insights
 
 format: setup ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix
