@@ -43,6 +43,12 @@ from faregate.core.outcomes import (
     Standing,
     settle_outcome,
 )
+from faregate.core.payments import (
+    BookedPayment,
+    PaymentCommand,
+    check_transaction_id,
+    decide_payment,
+)
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import Problem, invalid
 from faregate.core.renewing import catch_up
@@ -88,6 +94,7 @@ Command = (
     | GateCommand
     | Adjust
     | Charge
+    | PaymentCommand
     | SettleOutcome
     | SubscriptionCommand
     | CatchUp
@@ -98,13 +105,14 @@ Answer = (
     EventsBooked
     | HoldAnswer
     | BookedTransaction
+    | BookedPayment
     | OutcomeSettled
     | SubscriptionsChanged
     | Account
     | RulesAnswer
     | None
 )
-Transaction = BookedTransaction | SettledHold | BookedPlanFee | SettledOutcome
+Transaction = BookedTransaction | BookedPayment | SettledHold | BookedPlanFee | SettledOutcome
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -182,7 +190,7 @@ def _brings_credit(decision: Decision) -> bool:
     if decision.plan_fees and any(fee.units > 0 for fee in decision.plan_fees):
         # What one subscription gives back may pay another one.
         return True
-    if type(answer) is BookedTransaction:
+    if type(answer) is BookedTransaction or type(answer) is BookedPayment:
         return answer.units > 0
     return type(answer) is OutcomeSettled and any(u < 0 for u in answer.net_units.values())
 
@@ -210,6 +218,9 @@ def _decide(
             return Decision(state, gated.answer)
         return _decision(gated.changes, gated.answer, gated.events, gated.settled, gated.new_holds)
     if isinstance(command, (Adjust, Charge)):
+        reserved = check_transaction_id(command.request.transaction_id)
+        if reserved is not None:
+            return Decision(state, reserved)
         outcome = decide_transaction(state, known.transactions, command, catalog, now, ids)
         if isinstance(outcome, Problem):
             return Decision(state, outcome)
@@ -217,6 +228,8 @@ def _decide(
         if not is_new:
             return Decision(state, transaction)
         return _decision(changes, transaction, transaction=transaction)
+    if isinstance(command, PaymentCommand):
+        return _pay(state, known, command, now, ids)
     if isinstance(command, SettleOutcome):
         return _settle(state, known, command, catalog, now, ids)
     if isinstance(command, SubscriptionCommand):
@@ -235,6 +248,21 @@ def _decide(
     return _change_rules(state, command)
 
 
+def _pay(
+    state: CustomerState, known: Known, command: PaymentCommand, now: datetime, ids: IdSource
+) -> Decision:
+    paid = decide_payment(state, known.transactions, command, now, ids)
+    if isinstance(paid, Problem):
+        return Decision(state, paid)
+    if not paid.is_new:
+        return Decision(state, paid.booked)
+    decision = _decision(paid.changes, paid.booked, transaction=paid.booked)
+    if paid.rules is None:
+        return decision
+    after = msgspec.structs.replace(decision.state, rules=paid.rules)
+    return msgspec.structs.replace(decision, state=after, rules=paid.rules)
+
+
 def _settle(
     state: CustomerState,
     known: Known,
@@ -243,6 +271,9 @@ def _settle(
     now: datetime,
     ids: IdSource,
 ) -> Decision:
+    reserved = check_transaction_id(command.request.transaction_id)
+    if reserved is not None:
+        return Decision(state, reserved)
     changes = _changes(state, known, catalog, now)
     prior = known.transactions.get(command.request.transaction_id)
     booked = known.events.get(command.event_id)
@@ -359,6 +390,9 @@ def _at_the_gate(
         changes = _changes(state, known, catalog, now)
         return authorize(changes, known.holds, command, catalog, now, ids)
     if isinstance(command, (Capture, UpdateHold)):
+        reserved = check_transaction_id(command.request.transaction_id)
+        if reserved is not None:
+            return reserved
         prior = known.transactions.get(command.request.transaction_id)
         changes = _changes(state, known, catalog, now)
         if isinstance(command, Capture):

@@ -20,13 +20,14 @@ not bring them back."""
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
     the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
-    lives by."""
+    lives by, `bonuses` has the rules of bonuses on payments that count once, and did."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
     blocked_because: str | None = None
     removed: tuple[str, ...] = ()
     clock_id: str | None = None
+    bonuses: tuple[str, ...] = ()
 
 
 NO_RULES: Final = CustomerRules()

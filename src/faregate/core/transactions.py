@@ -162,7 +162,7 @@ def decide_transaction(
     if isinstance(request, AdjustmentRequest):
         transaction_id = ids.next("adj")
         if request.convert_to is not None:
-            outcome = _convert(request, request.convert_to, units, catalog, now)
+            outcome = convert_payment(request, request.convert_to, units, catalog, now)
             if isinstance(outcome, Problem):
                 return outcome
             converted = outcome
@@ -184,7 +184,7 @@ def decide_transaction(
     return changes, booked, True
 
 
-def _convert(
+def convert_payment(
     request: AdjustmentRequest,
     convert_to: ConvertTo,
     units: int,

@@ -19,6 +19,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.payments import PaymentOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -35,6 +36,7 @@ class Engine(
     ClockOperations,
     CouponOperations,
     CustomerOperations,
+    PaymentOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,

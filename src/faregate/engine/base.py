@@ -4,12 +4,14 @@ something is done, which lane a customer has, and first answers under an Idempot
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -31,6 +33,8 @@ from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
+from faregate.payments.provider import PaymentProvider
+from faregate.payments.sandbox import SandboxProvider
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
 from faregate.store.idempotency import first_answer, remember_answer
@@ -74,7 +78,13 @@ def page_of(items: Sequence[Any], limit: int, offset: int) -> Page:
 class EngineBase:
     """An open database with its lanes, its catalog and its clock."""
 
-    def __init__(self, store: Store, clock: Clock, mode: Mode) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        mode: Mode,
+        payments: Sequence[PaymentProvider] = (),
+    ) -> None:
         self._store = store
         self._clock = clock
         self._mode = mode
@@ -84,6 +94,11 @@ class EngineBase:
         self._contexts: dict[tuple[str, Mode], AccountContext] = {}
         self._lane_by_customer: dict[tuple[int, str], int] = {}
         self._serves = False
+        self.sandbox = SandboxProvider(store, clock)
+        self._providers: dict[str, PaymentProvider] = {
+            provider.name: provider for provider in (*payments, self.sandbox)
+        }
+        self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
     @asynccontextmanager
@@ -97,6 +112,7 @@ class EngineBase:
         wait_seconds: float = WAIT_SECONDS,
         serves: bool = True,
         stands_by: bool = False,
+        payments: Sequence[PaymentProvider] = (),
     ) -> AsyncIterator[Self]:
         """Open a database and serve it until the block ends.
 
@@ -105,6 +121,9 @@ class EngineBase:
         With `serves` false no lane is taken: keys, catalog and reads work, also while another
         process serves the database; what changes a wallet is refused.
 
+        `payments` collect money, the first that serves an account before the others; the sandbox,
+        for the test mode, is always there and comes last.
+
         SQLite is migrated by itself, PostgreSQL only if it is empty or `migrate` is true.
         Raises `FaregateError` (503) if the database cannot be used, with the reason.
         """
@@ -112,7 +131,7 @@ class EngineBase:
             store = await open_store(url)
         except StoreUnavailable as error:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
-        engine = cls(store, clock, mode)
+        engine = cls(store, clock, mode, payments)
         try:
             await engine._start(migrate, wait_seconds if serves else None, stands_by)
             yield engine

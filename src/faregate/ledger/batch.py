@@ -33,6 +33,7 @@ from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
 from faregate.core.limits import NOTHING_COUNTED, Counter, Limit, limits_for
 from faregate.core.outcomes import EventOutcome, SettleOutcome, Standing
+from faregate.core.payments import PaymentCommand
 from faregate.core.problems import INTERNAL, Problem
 from faregate.core.rules import DescribeCustomer
 from faregate.core.subscriptions import CatalogView
@@ -92,7 +93,7 @@ class Pending:
         elif isinstance(command, SettleOutcome):
             self.transaction = (command.request.transaction_id, customer_id)
             self.events = [(command.event_id, customer_id)]
-        elif isinstance(command, (Adjust, Charge)):
+        elif isinstance(command, (Adjust, Charge, PaymentCommand)):
             self.transaction = (command.request.transaction_id, customer_id)
         elif isinstance(command, (ExtendHold, VoidHold)):
             self.hold = (command.hold_id, customer_id)

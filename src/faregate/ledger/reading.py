@@ -346,3 +346,21 @@ def read_listed(row: Row) -> ListedEvent:
     identifier, customer, event_type, subject, description, occurred, created, *fee = row
     moments = (from_us(occurred), from_us(created))
     return ListedEvent(identifier, customer, event_type, subject, description, *moments, *fee)
+
+
+async def read_broken_units(store: Store, lane: int, customer_id: str, grant_id: str) -> int:
+    """Return how many units of a grant have expired. For refunds, which are rare."""
+    rows = await store.fetch(
+        "SELECT sum(units) FROM transfers WHERE lane = $1 AND customer_id = $2 "
+        "AND from_account = $3 AND to_account = 'breakage'",
+        lane,
+        customer_id,
+        grant_id,
+    )
+    return int(rows[0][0] or 0)
+
+
+async def read_booked(store: Store, lane: int, customer_id: str, key: str) -> Transaction | None:
+    """Find what is booked under a key of ours, or a caller's transaction id."""
+    loaded = await store.load(lane, Wanted(transactions=[(key, customer_id)]))
+    return rows.read_transaction(loaded.transactions[0]) if loaded.transactions else None

@@ -39,6 +39,7 @@ from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Counts, Notice
 from faregate.core.limits import Counter
 from faregate.core.outcomes import AskedOutcome, EventOutcome, OutcomeSettled, SettledOutcome
+from faregate.core.payments import BookedPayment, PaymentCredit, PaymentEntry, PaymentReturn
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
@@ -159,10 +160,9 @@ class BatchRows:
             self._add_event(customer_id, booked, environment_id, now_us)
         if decision.transfers:
             head = self._add_transfers(customer_id, decision.transfers, head, now, now_us)
-        # Only adjustments, outcomes and what comes with products make grants.
-        may_be_new = isinstance(decision.transaction, (BookedTransaction, SettledOutcome)) or bool(
-            decision.subscriptions
-        )
+        # Only adjustments, payments, outcomes and what comes with products make grants.
+        makers = (BookedTransaction, BookedPayment, SettledOutcome)
+        may_be_new = isinstance(decision.transaction, makers) or bool(decision.subscriptions)
         grants = self._grants
         for account_id, grant in decision.grants.values():
             row = (customer_id, account_id, grant)
@@ -531,6 +531,8 @@ def _transaction_row(customer_id: str, booked: Transaction) -> tuple[Any, ...]:
     answer: str | None = None
     if isinstance(booked, (SettledHold, SettledOutcome)):
         answer = encode(booked.answer).decode()
+    elif isinstance(booked, BookedPayment):
+        answer = encode(booked.entry).decode()
     elif isinstance(booked, BookedTransaction) and booked.converted is not None:
         answer = encode(booked.converted).decode()
     return (
@@ -634,6 +636,16 @@ def read_transaction(row: Row) -> Transaction:
     if kind == "fee":
         return BookedPlanFee(
             identifier, decode(PlanFee, request), account_id, units, from_us(created)
+        )
+    if kind in ("payment", "payment_return"):
+        paid: Any = PaymentCredit if kind == "payment" else PaymentReturn
+        return BookedPayment(
+            identifier,
+            decode(paid, request),
+            account_id,
+            units,
+            from_us(created),
+            decode(PaymentEntry, answer),
         )
     shape: Any = AdjustmentRequest if kind == "adjustment" else ChargeRequest
     return BookedTransaction(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -9,10 +10,12 @@ from typing import Literal
 import msgspec
 
 from faregate.core.amounts import to_decimal
+from faregate.core.assets import Asset
 from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
 from faregate.core.grants import Grant
 from faregate.core.outcomes import SettledOutcome
+from faregate.core.payments import BookedPayment, PaymentCredit
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.subscribing import show_plan_fee
@@ -73,6 +76,7 @@ class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
     executed_at: datetime
     description: str | None = None
     metadata: dict[str, str] | None = None
+    payment_id: str | None = None
     lines: list[ShownFeeLine] | None = None
     converted_from: ConvertedFrom | None = None
 
@@ -186,6 +190,8 @@ async def _transaction(call: Call) -> Transaction:
         amount = to_decimal(net, assets[asset].scale) if asset else Decimal(0)
         said = found.request.description
         return Transaction(found.id, "fee", found.account_id, asset, amount, at, at, said)
+    if isinstance(found, BookedPayment):
+        return _shown_payment(found, assets)
     request, is_adjustment = found.request, found.kind == "adjustment"
     units = found.units if is_adjustment else -found.units
     asset, converted = found.account_id.rpartition(":")[2], found.converted
@@ -204,6 +210,22 @@ async def _transaction(call: Call) -> Transaction:
         else ConvertedFrom(
             request.asset, request.amount, converted.rate, converted.is_rounded_down
         ),
+    )
+
+
+def _shown_payment(booked: BookedPayment, assets: Mapping[str, Asset]) -> Transaction:
+    asset, request = booked.account_id.rpartition(":")[2], booked.request
+    return Transaction(
+        booked.id,
+        "adjustment",
+        booked.account_id,
+        asset,
+        to_decimal(booked.units, assets[asset].scale),
+        booked.created_at,
+        booked.created_at,
+        request.description if isinstance(request, PaymentCredit) else request.reason,
+        request.metadata if isinstance(request, PaymentCredit) else None,
+        payment_id=request.payment_id,
     )
 
 

@@ -1,0 +1,65 @@
+"""The sandbox's cards: numbers that nobody has, and what becomes of whoever pays with them. They
+are those that Stripe documents for its test mode (docs.stripe.com/testing), which people know.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+
+class TestCard(msgspec.Struct, frozen=True):
+    """A card: its brand, what a charge comes to (None: success; else a `ProviderRefused` code and
+    its text), whether the customer must confirm when present, or always, and whether a successful
+    charge is disputed afterwards."""
+
+    number: str
+    brand: str
+    shown: str
+    code: str | None = None
+    text: str | None = None
+    confirms: bool = False
+    confirms_always: bool = False
+    fails_later: bool = False
+    is_disputed: bool = False
+
+
+_DECLINED: Final = "The card was declined."
+
+CARDS: Final = (
+    TestCard("4242424242424242", "visa", "succeeds"),
+    TestCard("5555555555554444", "mastercard", "succeeds"),
+    TestCard("4000000000000002", "visa", "is declined", "card_declined", _DECLINED),
+    TestCard(
+        "4000000000009995",
+        "visa",
+        "has insufficient funds",
+        "insufficient_funds",
+        "The card has insufficient funds.",
+    ),
+    TestCard("4000000000000069", "visa", "has expired", "expired_card", "The card has expired."),
+    TestCard("4000002500003155", "visa", "is confirmed once (3-D Secure)", confirms=True),
+    TestCard(
+        "4000002760003184",
+        "visa",
+        "is confirmed each time (3-D Secure)",
+        confirms=True,
+        confirms_always=True,
+    ),
+    TestCard(
+        "4000000000000341",
+        "visa",
+        "is saved, and declined when it is charged later",
+        "card_declined",
+        _DECLINED,
+        fails_later=True,
+    ),
+    TestCard("4000000000000259", "visa", "succeeds, and is disputed", is_disputed=True),
+)
+BY_NUMBER: Final = {card.number: card for card in CARDS}
+
+
+def find_card(number: str) -> TestCard | None:
+    """Find a test card; spaces and hyphens in the number do not count."""
+    return BY_NUMBER.get(number.replace(" ", "").replace("-", ""))

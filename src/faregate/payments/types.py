@@ -1,0 +1,89 @@
+"""What is asked of payments, and what is answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from faregate.core.amounts import Number
+from faregate.core.given import Id, Instant, ShortText
+from faregate.core.prices import Key
+from faregate.core.transactions import AccountName, Metadata
+
+Kind = Literal["top_up", "auto", "subscription"]
+"""Who wants the money: the customer, or we, to keep them going or for what is due."""
+Status = Literal["initiated", "pending", "succeeded", "failed", "expired"]
+FINAL: frozenset[str] = frozenset(("succeeded", "failed", "expired"))
+Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"^https?://[^\s]+\Z")]
+
+
+class TopUpDestination(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """Which account gets the credit, and at which rate (how many units of the asset one unit of the
+    currency buys), if not at the one that is valid now."""
+
+    asset: Key
+    account_name: AccountName | None = None
+    exchange_rate: Number | None = None
+
+
+class InitiateTopUp(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """A customer wants to pay `amount` of a currency into their wallet. Afterwards they are led
+    to `return_url`, or to `failure_url`."""
+
+    customer_id: Id
+    amount: Number
+    currency: Key
+    return_url: Url
+    failure_url: Url
+    description: ShortText | None = None
+    destination: TopUpDestination | None = None
+    credit_expires_at: Instant | None = None
+    metadata: Metadata | None = None
+
+
+class TopUpInitiated(msgspec.Struct, frozen=True):
+    """Where the customer pays, and until when."""
+
+    id: str
+    status: Status
+    redirect_url: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class ShownDestination(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Which account gets the credit, how much, and at which rate."""
+
+    account_name: str
+    asset: str
+    amount: Decimal
+    exchange_rate: Decimal | None = None
+
+
+class TopUp(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A top-up as it stands. `problem` says why it failed, or what it waits for; `refunded` and
+    `disputed` are what of `amount` has gone back."""
+
+    id: str
+    customer_id: str
+    amount: Decimal
+    currency: str
+    destination: ShownDestination
+    status: Status
+    kind: Kind
+    provider: str
+    created_at: datetime
+    expires_at: datetime
+    updated_at: datetime
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    credit_expires_at: datetime | None = None
+    redirect_url: str | None = None
+    bonus: Decimal | None = None
+    problem: str | None = None
+    refunded: Decimal | None = None
+    disputed: Decimal | None = None
