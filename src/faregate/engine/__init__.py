@@ -23,6 +23,7 @@ from faregate.engine.payments import PaymentOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
+from faregate.engine.top_ups import TopUpOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
@@ -40,6 +41,7 @@ class Engine(
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
+    TopUpOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,

@@ -1,0 +1,105 @@
+"""What operations on payments share: who collects, a payment's lock, its row, and how it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from msgspec import structs
+
+from faregate.core.amounts import power_of_ten, to_decimal
+from faregate.core.problems import (
+    FaregateError,
+    conflict,
+)
+from faregate.customers import directory
+from faregate.engine.base import EngineBase
+from faregate.payments import records
+from faregate.payments.provider import (
+    Merchant,
+    Money,
+    Payer,
+    PaymentProvider,
+)
+from faregate.payments.records import (
+    PaymentRecord,
+)
+from faregate.payments.types import (
+    ShownDestination,
+    TopUp,
+)
+from faregate.platform.environments import AccountContext
+
+TAKEN: Final = frozenset(("pending", "succeeded", "open", "lost"))
+"""Returns whose credit is taken back; that of the others is given again."""
+
+
+class PaymentBase(EngineBase):
+    """What operations on payments stand on."""
+
+    def _provider_for(self, acts: AccountContext) -> PaymentProvider:
+        merchant = self._merchant(acts)
+        for provider in self._providers.values():
+            if provider.serves(merchant):
+                return provider
+        detail = "no payment provider is set up for this account: see docs/payments.md"
+        raise FaregateError(conflict("customer_id", detail))
+
+    async def _write(self, record: PaymentRecord) -> PaymentRecord:
+        record = structs.replace(record, updated_at=self._clock())
+        async with self._store.transaction() as transaction:
+            await records.update_payment(transaction, record)
+        return await records.find_payment(self._store, record.id, None)
+
+    def _payment_lock(self, payment_id: str) -> asyncio.Lock:
+        """Return the lock of a payment: two who ask at once ask one after the other."""
+        return self._payment_locks.setdefault(payment_id, asyncio.Lock())
+
+    def _merchant(self, acts: AccountContext) -> Merchant:
+        return Merchant(
+            acts.environment_id, acts.account_id, acts.environment == "live", acts.is_platform
+        )
+
+    def _context_of(self, environment_id: int) -> AccountContext:
+        return next(c for c in self._contexts.values() if c.environment_id == environment_id)
+
+    def _money(self, environment_id: int, currency: str, units: int) -> Money:
+        asset = self._catalog.view(environment_id).assets[currency]
+        digits = asset.precision
+        return Money(units // power_of_ten(asset.scale - digits), currency, digits)
+
+    async def _payer(self, environment_id: int, customer_id: str, provider: str) -> Payer:
+        row = await directory.find_customer(self._store, environment_id, customer_id)
+        known = {a.provider: a.provider_id for a in row.external_accounts or ()}
+        return Payer(row.id, row.name, row.email, known.get(provider))
+
+    async def _show(self, record: PaymentRecord) -> TopUp:
+        view = self._catalog.view(record.environment_id)
+        name, _, code = record.account_id.rpartition(":")
+        scale, currency_scale = view.assets[code].scale, view.assets[record.currency].scale
+        back: dict[str, int] = {"refund": 0, "dispute": 0}
+        for returned in await records.list_returns(self._store, record.id):
+            if returned.status in TAKEN:
+                back[returned.reason] += returned.amount_units
+        terms, bonus = record.terms, record.terms.bonus
+        return TopUp(
+            record.id,
+            record.customer_id,
+            to_decimal(record.amount_units, currency_scale),
+            record.currency,
+            ShownDestination(name, code, to_decimal(record.units, scale), terms.rate),
+            record.status,
+            record.kind,
+            record.provider,
+            record.created_at,
+            record.expires_at,
+            record.updated_at,
+            terms.description,
+            terms.metadata,
+            terms.credit_expires_at,
+            terms.redirect_url or None,
+            None if bonus is None else to_decimal(bonus.units, scale),
+            record.problem,
+            to_decimal(back["refund"], currency_scale) if back["refund"] else None,
+            to_decimal(back["dispute"], currency_scale) if back["dispute"] else None,
+        )
