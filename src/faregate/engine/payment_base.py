@@ -1,4 +1,4 @@
-"""What operations on payments share: who collects, a payment's lock, its row, and how it is shown."""
+"""What operations on payments share: who collects, a payment's lock, its row, how it is shown."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from msgspec import structs
 
 from faregate.core.amounts import power_of_ten, to_decimal
 from faregate.core.problems import (
+    UNAVAILABLE,
     FaregateError,
+    Problem,
     conflict,
 )
 from faregate.customers import directory
-from faregate.engine.base import EngineBase
+from faregate.engine.base import EngineBase, merchant_of
 from faregate.payments import records
 from faregate.payments.provider import (
     Merchant,
@@ -38,10 +40,13 @@ class PaymentBase(EngineBase):
     """What operations on payments stand on."""
 
     def _provider_for(self, acts: AccountContext) -> PaymentProvider:
-        merchant = self._merchant(acts)
-        for provider in self._providers.values():
-            if provider.serves(merchant):
-                return provider
+        wanted = self._catalog.view(acts.environment_id).payments.provider
+        for name in self.payment_providers(acts):
+            if wanted is None or name == wanted:
+                return self._providers[name]
+        if wanted is not None:
+            detail = f"the payment provider {wanted!r} is not set up in this server"
+            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
         detail = "no payment provider is set up for this account: see docs/payments.md"
         raise FaregateError(conflict("customer_id", detail))
 
@@ -56,9 +61,7 @@ class PaymentBase(EngineBase):
         return self._payment_locks.setdefault(payment_id, asyncio.Lock())
 
     def _merchant(self, acts: AccountContext) -> Merchant:
-        return Merchant(
-            acts.environment_id, acts.account_id, acts.environment == "live", acts.is_platform
-        )
+        return merchant_of(acts)
 
     def _context_of(self, environment_id: int) -> AccountContext:
         return next(c for c in self._contexts.values() if c.environment_id == environment_id)
