@@ -1,4 +1,5 @@
-"""`faregate worker`: do what is due (renewals and what else time brings) where no server runs. A
+"""`faregate worker`: do what is due (renewals, payments that are to be asked about, and what else
+time brings) where no server runs. A
 server does it itself: then this one watches, and works while there is none.
 """
 
@@ -91,7 +92,8 @@ async def _do(database: str) -> int:
                 transient=True,
             ) as progress:
                 task = progress.add_task("", total=None)
-                return await engine.work(lambda done: progress.update(task, completed=done))
+                done = await engine.work(lambda done: progress.update(task, completed=done))
+                return done + await engine.reconcile_payments()
     except FaregateError as error:
         console.print(f"faregate: {error}; whoever serves it does what is due")
         return 0

@@ -12,6 +12,7 @@ from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
+from faregate.engine.checkouts import CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
@@ -19,7 +20,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
-from faregate.engine.payments import PaymentOperations
+from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -34,10 +35,11 @@ class Engine(
     AccessOperations,
     AccountOperations,
     CatalogOperations,
+    CheckoutOperations,
     ClockOperations,
     CouponOperations,
     CustomerOperations,
-    PaymentOperations,
+    ReceiptOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,

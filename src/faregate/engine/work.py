@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -12,10 +12,12 @@ import structlog
 
 from faregate.core.decide import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
-from faregate.engine.base import EngineBase, Page
+from faregate.engine.base import Page
+from faregate.engine.payments import PaymentOperations
 from faregate.ledger import due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
+from faregate.payments.records import is_payment_due
 from faregate.platform.environments import AccountContext
 from faregate.store.protocol import StoreUnavailable
 
@@ -28,7 +30,7 @@ POLL_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(EngineBase):
+class WorkOperations(PaymentOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -72,18 +74,23 @@ class WorkOperations(EngineBase):
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Do what is due as time goes by, until the block ends."""
-        task = asyncio.create_task(self._keep_working(), name="worker")
+        # A payment provider that hangs keeps no renewal waiting.
+        tasks = [
+            asyncio.create_task(self._keep_doing(self.work), name="worker"),
+            asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
-    async def _keep_working(self) -> None:
+    async def _keep_doing(self, what_is_due: Callable[[], Awaitable[int]]) -> None:
         while True:
             try:
-                await self.work()
+                await what_is_due()
             except (FaregateError, StoreUnavailable) as error:
                 log.warning("the worker waits", reason=str(error))
             except Exception:
@@ -108,7 +115,8 @@ class WorkOperations(EngineBase):
     async def has_due_work(self) -> bool:
         """Tell whether something is due now and not done yet, in any account."""
         now = self._clock()
-        return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
+        lanes = [await due.is_any_due(self._store, lane.number, now) for lane in self._lanes]
+        return any(lanes) or await is_payment_due(self._store, now)
 
     async def retry_due_work(self) -> int:
         """Let everything that is set aside be tried again; returns how much that is."""

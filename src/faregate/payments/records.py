@@ -30,6 +30,13 @@ PATIENCE: Final = timedelta(days=3)
 """How long after its end a payment is still looked up: money may be on its way so long."""
 
 
+class PaidBy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a card may be shown on a receipt."""
+
+    brand: str | None = None
+    last4: str | None = None
+
+
 class PaymentTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was settled when a payment began, and what of it nobody searches for."""
 
@@ -43,6 +50,8 @@ class PaymentTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     bonus: Bonus | None = None
     method_id: str | None = None
     subscription_id: str | None = None
+    card: PaidBy | None = None
+    paid_at: datetime | None = None
 
 
 class PaymentRecord(msgspec.Struct, frozen=True):
@@ -211,14 +220,30 @@ async def list_payments(
     return [_read(row) for row in rows], int(total[0][0])
 
 
-async def due_payments(queries: Queries, now: datetime, limit: int) -> list[PaymentRecord]:
-    """Return payments of which the provider is to be asked now, the longest due first."""
+async def claim_payments(queries: Queries, now: datetime, limit: int) -> list[str]:
+    """Return the ids of payments of which the provider is to be asked now, the longest due first.
+    They are claimed: nobody else is told of them for a minute, in which the next check is set."""
     rows = await queries.fetch(
-        f"SELECT {_COLUMNS} FROM payments WHERE check_at <= $1 "
+        "SELECT id, check_at FROM payments WHERE check_at <= $1 "
         f"ORDER BY check_at LIMIT {int(limit)}",
         to_us(now),
     )
-    return [_read(row) for row in rows]
+    until, claimed = to_us(now + timedelta(seconds=CHECK_AFTER[0])), []
+    for payment_id, check_at in rows:
+        mine = await queries.fetch(
+            "UPDATE payments SET check_at = $3 WHERE id = $1 AND check_at = $2 RETURNING id",
+            payment_id,
+            check_at,
+            until,
+        )
+        claimed += [row[0] for row in mine]
+    return claimed
+
+
+async def is_payment_due(queries: Queries, now: datetime) -> bool:
+    """Tell whether some payment's provider is to be asked now."""
+    sql = "SELECT id FROM payments WHERE check_at <= $1 LIMIT 1"
+    return bool(await queries.fetch(sql, to_us(now)))
 
 
 def checked(record: PaymentRecord, now: datetime) -> PaymentRecord:

@@ -80,23 +80,14 @@ class SandboxProvider:
 
     name = "sandbox"
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], secret: bytes = b"") -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self._secret = secret
+        self._secret = secrets.token_bytes(32)
 
-    async def begin(self) -> None:
-        """Read what messages and forms are signed with; make it, in a database that has none. All
-        processes on one database have the same. Raises `StoreUnavailable`."""
-        if self._secret:
-            return
-        async with self._store.transaction() as transaction:
-            await transaction.fetch(
-                "INSERT INTO sandbox_key (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
-                secrets.token_hex(32),
-            )
-        rows = await self._store.fetch("SELECT secret FROM sandbox_key WHERE id = 1")
-        self._secret = bytes.fromhex(rows[0][0])
+    def begin(self, secret: bytes) -> None:
+        """Say with what messages are signed: all processes on one database have the same."""
+        self._secret = secret
 
     def serves(self, merchant: Merchant) -> bool:
         """Collect for everybody, in the test mode."""
@@ -222,6 +213,18 @@ class SandboxProvider:
             if card.confirms and not is_confirmed:
                 return structs.replace(payment, stage="confirming")
             return _paid(payment, card, is_present=True)
+
+        return await self._change(payment_id, change)
+
+    async def decline(self, payment_id: str) -> SandboxPayment:
+        """Do not confirm a payment that waits for it: another card may pay."""
+
+        def change(payment: SandboxPayment) -> SandboxPayment:
+            if payment.stage != "confirming":
+                return payment
+            text = "The payment was not confirmed. Try again, or use another card."
+            code = "authentication_required"
+            return structs.replace(payment, stage="open", code=code, text=text)
 
         return await self._change(payment_id, change)
 

@@ -28,11 +28,13 @@ from faregate.rest import (
     holds,
     insights,
     limits,
+    messages,
     migrating,
     outcomes,
     recording,
     revenue,
     subscriptions,
+    top_ups,
     usage,
     vendors,
     wallets,
@@ -40,6 +42,7 @@ from faregate.rest import (
 )
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
+from faregate.rest.messages import MessageDoor
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
 from faregate.rest.operations import Operation
@@ -63,6 +66,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *vendors.OPERATIONS,
     *coupons.OPERATIONS,
     *wallets.OPERATIONS,
+    *top_ups.OPERATIONS,
     *work.OPERATIONS,
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
@@ -192,6 +196,8 @@ class _Api:
             # Starlette adds HEAD to GET; ours answers what the document says.
             route.methods = {operation.method}
             routes.append(route)
+        door = Route(messages.PATH, MessageDoor(server), methods=["POST"])
+        routes.append(door)
         self._routes = routes
         self._router = Router(routes, redirect_slashes=False)
 
