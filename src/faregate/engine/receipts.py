@@ -1,5 +1,5 @@
-"""Operations on receipts: what a customer has paid, what it brought, and what has gone back since. A
-receipt is not written down: it is made of the payment, which no longer changes, and of its returns.
+"""Operations on receipts: what a customer has paid, what it brought, and what has gone back since.
+A receipt is not written down: it is made of the payment, which no longer changes, and its returns.
 """
 
 from __future__ import annotations

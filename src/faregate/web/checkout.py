@@ -1,5 +1,5 @@
-"""The sandbox's checkout, as people know it from shops: what is paid, a card, a bank that asks back;
-and receipts. The pages work without scripts. Whoever has the link may pay, so it is not what
+"""The sandbox's checkout, as people know it from shops: what is paid, a card, a bank that asks
+back; and receipts. The pages work without scripts. Whoever has the link may pay, so it is not what
 protects them: a form is taken only with the seal that this payment's page has put into it, and not
 from another site.
 """
@@ -147,7 +147,7 @@ def check_card(fields: dict[str, str], now: datetime) -> dict[str, str]:
     """Return what is wrong with a card as it was typed, by field, in words.
 
     >>> from datetime import UTC
-    >>> check_card({"number": "4242", "expiry": "13/40"}, datetime(2026, 1, 1, tzinfo=UTC))["expiry"]
+    >>> check_card({"expiry": "13/40"}, datetime(2026, 1, 1, tzinfo=UTC))["expiry"]
     'The expiry is the month and the year, e.g. 12 / 40.'
     """
     errors = {}
