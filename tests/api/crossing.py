@@ -23,6 +23,15 @@ PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
 OWN_LIMITS = f"{CUSTOMER}/limits"
 
 
+WAYS_BACK = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
+
+
+def pay(server: RunningServer, payment_id: str, number: str = "4242424242424242") -> None:
+    """Pay on the sandbox's page, as its form does."""
+    page = server.wait(server.engine.find_checkout(payment_id))
+    server.wait(server.engine.pay_checkout(payment_id, number, page.seal))
+
+
 def every_operation() -> list[Key]:
     """The operations that the server has."""
     return [(o.method, re.sub(r":\w+}", "}", o.path)) for o in OPERATIONS]
@@ -100,7 +109,11 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     shown = me.get(f"customers/{customer}").body["subscriptions"]
     bought = next(s for s in shown if s["products"][0]["id"] == made["id"])
     own_limit = me.made(f"customers/{customer}/limits", limit)["id"]
+    asked = {"customer_id": customer, "amount": 12, "currency": "USD", **WAYS_BACK}
+    top_up = me.made("top-ups", {**asked, "description": f"Top-up of {mark}"})["id"]
+    pay(server, top_up)
     names = {
+        "top_up_id": top_up,
         "customer_id": customer,
         "subscription_id": bought["id"],
         "product_id": made["id"],
@@ -141,6 +154,15 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("GET", "/assets"): [Try("own", query="?limit=100")],
         ("GET", "/assets/{asset_code}"): refused,
+        ("PATCH", "/assets/{asset_code}"): [
+            Try("refused", {"top_up_bonus": [{"id": "all", "percent": 10}]})
+        ],
+        ("POST", "/top-ups"): [
+            Try("refused", {"customer_id": customer, "amount": 5, "currency": "USD", **WAYS_BACK})
+        ],
+        ("GET", "/top-ups"): [*empty, Try("empty", query=f"?customer_id={customer}")],
+        ("GET", "/top-ups/{top_up_id}"): refused,
+        ("GET", "/top-ups/{top_up_id}/receipt"): refused,
         ("POST", "/assets/{asset_code}/rates"): [
             Try("refused", {"source": "EUR", "rate": 2}),
         ],

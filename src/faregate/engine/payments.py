@@ -79,13 +79,9 @@ class PaymentOperations(PaymentReturns):
             log.warning("a payment message was refused", provider=provider.name, reason=str(error))
             detail = "the message is not genuine, or too old"
             raise FaregateError(Problem(FORBIDDEN, detail)) from None
-        record: PaymentRecord | None = None
-        if message.payment_id is not None:
-            record = await records.find_payment(
-                self._store, message.payment_id, acts.environment_id
-            )
-        elif message.ref is not None:
-            record = await records.find_by_ref(self._store, provider.name, message.ref)
+        record = await records.find_told(
+            self._store, provider.name, message.payment_id, message.ref
+        )
         if record is None or record.environment_id != acts.environment_id:
             return None
         await self.settle_payment(record.id)
@@ -107,7 +103,7 @@ class PaymentOperations(PaymentReturns):
             try:
                 state = await provider.look_up(sought)
             except (ProviderDown, ProviderRefused) as error:
-                await self._write(records.checked(record, self._clock()))
+                await self._write(records.unanswered(record, self._clock()))
                 detail = f"{record.provider} does not say what has become of {record.id}: {error}"
                 raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
             record = await self._book(record, state or PaymentState("open"))

@@ -26,6 +26,8 @@ from faregate.store.protocol import Queries, Row
 CHECK_AFTER: Final = (60, 120, 300, 900, 3600, 3 * 3600)
 """Seconds until a provider is asked again what has become of a payment of which it says nothing;
 the last again and again."""
+UNANSWERED_SECONDS: Final = 300
+"""The longest wait until a provider is asked again that did not answer."""
 PATIENCE: Final = timedelta(days=3)
 """How long after its end a payment is still looked up: money may be on its way so long."""
 
@@ -191,6 +193,19 @@ async def find_payment(
     return _read(rows[0])
 
 
+async def find_told(
+    queries: Queries, provider: str, payment_id: str | None, ref: str | None
+) -> PaymentRecord | None:
+    """Find the payment that a provider's message is about, by our id or by what the provider calls
+    it; None if it is no payment of ours, or another provider's."""
+    if payment_id is None:
+        return None if ref is None else await find_by_ref(queries, provider, ref)
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM payments WHERE id = $1 AND provider = $2", payment_id, provider
+    )
+    return _read(rows[0]) if rows else None
+
+
 async def find_by_ref(queries: Queries, provider: str, ref: str) -> PaymentRecord | None:
     """Find a payment by what its provider calls it, or its page."""
     for column in ("payment_ref", "checkout_ref"):
@@ -254,6 +269,13 @@ def checked(record: PaymentRecord, now: datetime) -> PaymentRecord:
     if record.status == "succeeded" or now > record.expires_at + PATIENCE:
         check_at = None
     return msgspec.structs.replace(record, check_at=check_at, checks=record.checks + 1)
+
+
+def unanswered(record: PaymentRecord, now: datetime) -> PaymentRecord:
+    """Return the payment with when its provider, which did not answer, is asked again: soon, so that
+    what was paid meanwhile counts as soon as the provider is back."""
+    wait = min(CHECK_AFTER[min(record.checks, len(CHECK_AFTER) - 1)], UNANSWERED_SECONDS)
+    return msgspec.structs.replace(record, check_at=now + timedelta(seconds=wait))
 
 
 async def insert_return(queries: Queries, record: ReturnRecord) -> None:
