@@ -119,13 +119,13 @@ def test_a_provider_that_is_down_for_an_hour_is_asked_until_it_answers(database_
             for _ in range(60):
                 clock.move(minutes=1)
                 await engine.reconcile_payments()
-            assert 3 <= provider.asked <= 6
+            assert 12 <= provider.asked <= 60
             assert await available(engine, ada) == 0
             with pytest.raises(FaregateError, match="does not say"):
                 await engine.receive_message("far_away", {}, payment.encode())
 
             provider.is_down = False
-            clock.move(hours=1)
+            clock.move(minutes=5)
             assert await engine.reconcile_payments() == 1
             assert await available(engine, ada) == 20
             assert (await engine.get_top_up(payment)).status == "succeeded"

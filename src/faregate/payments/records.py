@@ -272,8 +272,8 @@ def checked(record: PaymentRecord, now: datetime) -> PaymentRecord:
 
 
 def unanswered(record: PaymentRecord, now: datetime) -> PaymentRecord:
-    """Return the payment with when its provider, which did not answer, is asked again: soon, so that
-    what was paid meanwhile counts as soon as the provider is back."""
+    """Return the payment with when its provider, which did not answer, is asked again: soon, so
+    that what was paid meanwhile counts as soon as the provider is back."""
     wait = min(CHECK_AFTER[min(record.checks, len(CHECK_AFTER) - 1)], UNANSWERED_SECONDS)
     return msgspec.structs.replace(record, check_at=now + timedelta(seconds=wait))
 
