@@ -91,7 +91,9 @@ async def _do(database: str) -> int:
                 transient=True,
             ) as progress:
                 task = progress.add_task("", total=None)
-                return await engine.work(lambda done: progress.update(task, completed=done))
+                done = await engine.work(lambda done: progress.update(task, completed=done))
+                await engine.reconcile_payments()
+                return done
     except FaregateError as error:
         console.print(f"faregate: {error}; whoever serves it does what is due")
         return 0

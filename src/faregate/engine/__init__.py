@@ -12,6 +12,7 @@ from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
+from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
@@ -19,7 +20,6 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
-from faregate.engine.payments import PaymentOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -37,7 +37,7 @@ class Engine(
     ClockOperations,
     CouponOperations,
     CustomerOperations,
-    PaymentOperations,
+    CheckoutOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
@@ -54,4 +54,12 @@ class Engine(
     """Faregate in this process. Make one with `Engine.open`."""
 
 
-__all__ = ["BookedFee", "Engine", "LimitState", "Page", "ProductSubscriber", "system_clock"]
+__all__ = [
+    "BookedFee",
+    "Checkout",
+    "Engine",
+    "LimitState",
+    "Page",
+    "ProductSubscriber",
+    "system_clock",
+]

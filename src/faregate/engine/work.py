@@ -12,10 +12,12 @@ import structlog
 
 from faregate.core.decide import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
-from faregate.engine.base import EngineBase, Page
+from faregate.engine.base import Page
+from faregate.engine.payments import PaymentOperations
 from faregate.ledger import due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
+from faregate.payments import records
 from faregate.platform.environments import AccountContext
 from faregate.store.protocol import StoreUnavailable
 
@@ -28,7 +30,7 @@ POLL_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(EngineBase):
+class WorkOperations(PaymentOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -43,6 +45,12 @@ class WorkOperations(EngineBase):
                 done += await self._work_on(lane, claimed)
                 progress(done)
         return done
+
+    async def _keep_up(self) -> None:
+        """Do what is due, and ask about payments of which nothing was heard."""
+        await self.work()
+        if all(lane.has_lease for lane in self._lanes):
+            await self.reconcile_payments()
 
     async def _work_on(self, lane: Lane, claimed: list[DueWork]) -> int:
         tasks = {asyncio.ensure_future(self._do(lane, one)) for one in claimed}
@@ -83,7 +91,7 @@ class WorkOperations(EngineBase):
     async def _keep_working(self) -> None:
         while True:
             try:
-                await self.work()
+                await self._keep_up()
             except (FaregateError, StoreUnavailable) as error:
                 log.warning("the worker waits", reason=str(error))
             except Exception:
@@ -108,6 +116,8 @@ class WorkOperations(EngineBase):
     async def has_due_work(self) -> bool:
         """Tell whether something is due now and not done yet, in any account."""
         now = self._clock()
+        if await records.due_payments(self._store, now, 1):
+            return True
         return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
 
     async def retry_due_work(self) -> int:

@@ -33,6 +33,7 @@ from faregate.rest import (
     recording,
     revenue,
     subscriptions,
+    top_ups,
     usage,
     vendors,
     wallets,
@@ -40,6 +41,7 @@ from faregate.rest import (
 )
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
+from faregate.rest.messages import PREFIX, PaymentMessages
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
 from faregate.rest.operations import Operation
@@ -63,6 +65,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *vendors.OPERATIONS,
     *coupons.OPERATIONS,
     *wallets.OPERATIONS,
+    *top_ups.OPERATIONS,
     *work.OPERATIONS,
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
@@ -105,6 +108,7 @@ class Pages:
     def __init__(self, server: Server, web: ASGIApp | None) -> None:
         self._server = server
         self._web = web
+        self._messages = PaymentMessages(server)
         self._document = encode(openapi_document(OPERATIONS, VERSION))
         self._pages: dict[str, Respond] = {
             "/openapi.json": self._openapi,
@@ -120,6 +124,12 @@ class Pages:
                 await self._web(scope, receive, send)
             return
         path = scope["path"]
+        if path.startswith(PREFIX):
+            if scope["method"] == "POST":
+                await self._messages(scope, receive, send)
+            else:
+                await _refuse_method(self._server, ("POST",), scope, send)
+            return
         is_ours = path in self._pages or path in _STATIC
         if is_ours and scope["method"] not in _READS:
             await _refuse_method(self._server, _READS, scope, send)

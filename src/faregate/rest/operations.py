@@ -21,6 +21,7 @@ Tag = Literal[
     "Customers",
     "Events",
     "Wallets",
+    "Top-ups",
     "Holds",
     "Limits",
     "Subscriptions",

@@ -1,4 +1,4 @@
-"""The live page's routes: the page, the fragment that it fetches every second, and signing in.
+"""The pages' routes: the page, the fragment that it fetches every second, and signing in.
 Nothing here changes anything; what is shown is gathered in `view`.
 """
 
@@ -22,6 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
+from faregate.web.checkout import CheckoutPages
 from faregate.web.rate import Rate
 from faregate.web.signin import SignIn, read_token
 from faregate.web.view import LiveViews
@@ -75,6 +76,8 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         Route("/live", page.show_live),
         Route("/sign-in", page.sign_in, methods=["POST"]),
         Route("/pay/{customer_id}/{subscription_id}", page.show_payment),
+        Route("/checkout/{payment_id}", page.checkout.show),
+        Route("/checkout/{payment_id}", page.checkout.pay, methods=["POST"]),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: page.show_not_found})
@@ -102,6 +105,7 @@ class _LivePage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.checkout = CheckoutPages(engine, self._render)
 
     async def show(self, request: Request) -> Response:
         """Show the page, or the form to sign in with."""
