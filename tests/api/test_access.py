@@ -19,7 +19,6 @@ from tests.api.caller import (
     world,
 )
 from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, RunningServer
-from tests.api.crossing import WAYS_BACK
 
 WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
@@ -28,15 +27,15 @@ OWN_LIMITS = "/v1/customers/{customer_id}/limits"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
+    ("POST", "/v1/top-ups"): ADMIN,
+    ("GET", "/v1/top-ups"): READ_ALL,
+    ("GET", "/v1/top-ups/{top_up_id}"): READ_ALL,
+    ("GET", "/v1/top-ups/{top_up_id}/receipt"): READ_ALL,
+    ("PATCH", "/v1/assets/{asset_code}"): ADMIN,
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
     ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
-    ("PATCH", "/v1/assets/{asset_code}"): ADMIN,
     ("POST", "/v1/assets/{asset_code}/rates"): ADMIN,
-    ("POST", "/v1/top-ups"): ADMIN,
-    ("GET", "/v1/top-ups"): READ_ALL,
-    ("GET", "/v1/top-ups/{top_up_id}"): EVERYBODY,
-    ("GET", "/v1/top-ups/{top_up_id}/receipt"): EVERYBODY,
     ("POST", "/v1/assets/{asset_code}/quote"): EVERYBODY,
     ("POST", "/v1/vendors"): ADMIN,
     ("GET", "/v1/vendors"): READ_ALL,
@@ -251,8 +250,9 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     names["connected_account_id"] = "acc_nobody"
     coupon = {"code": f"HALF_{stranger.replace(' ', '_').upper()}"[:20], "percent": 50}
     names["coupon_code"] = me.made("coupons", coupon)["code"]
-    paid = {"customer_id": ada, "amount": 1, "currency": "USD", **WAYS_BACK}
-    names["top_up_id"] = me.made("top-ups", paid)["id"]
+    urls = {"return_url": "https://shop.example", "failure_url": "https://shop.example"}
+    pays = {"customer_id": ada, "amount": 1, "currency": "USD", **urls}
+    names["top_up_id"] = me.made("top-ups", pays)["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),

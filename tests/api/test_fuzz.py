@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.api.caller import Caller, calling, event, is_problem, usage
 from tests.api.conftest import RunningServer, running_server
-from tests.api.crossing import WAYS_BACK, Key, Things, attempts, fill
+from tests.api.crossing import Key, Things, attempts, fill
 from tests.api.test_bad_input import INCLUDED, NOW, PLAN, SEATS, TOKENS
 from tests.ledger.shop import Clock
 
@@ -160,7 +160,7 @@ def _richer(of: dict[str, str]) -> list[tuple[Key, Any]]:
         (
             ("POST", "/top-ups"),
             {
-                **{"customer_id": of["customer_id"], "amount": 20, "currency": "USD", **WAYS_BACK},
+                **{"customer_id": of["customer_id"], "amount": 20, "currency": "USD", **_WAYS_BACK},
                 "destination": {"asset": of["asset_code"], "account_name": "x"},
                 **{"description": "d", "metadata": {"a": "b"}},
                 "credit_expires_at": "2027-01-01T00:00:00Z",
@@ -185,6 +185,7 @@ def _richer(of: dict[str, str]) -> list[tuple[Key, Any]]:
     ]
 
 
+_WAYS_BACK: Final = {"return_url": "https://x.example", "failure_url": "https://x.example"}
 _BONUS: Final = {
     "id": "s",
     "steps": [{"amount": 10, "bonus": 1}, {"amount": 50, "bonus": 10}],

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.api.caller import calling
 from tests.api.conftest import running_server
-from tests.api.crossing import WAYS_BACK
 from tests.ledger.shop import Clock
+
+WAYS_BACK = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
 
 
 def test_one_payment_reported_nine_times_is_one_grant(database_url: str) -> None:
@@ -22,7 +23,7 @@ def test_one_payment_reported_nine_times_is_one_grant(database_url: str) -> None
         asked = {"customer_id": ada, "amount": 25, "currency": "USD", **WAYS_BACK}
         top_up = shop.made("top-ups", asked)["id"]
         account = server.engine.context
-        door = f"/v1/payments/messages/sandbox/{account.account_id}/test"
+        door = f"/payments/messages/sandbox/{account.account_id}/test"
 
         def report() -> int:
             headers, body = server.engine.sandbox.message(top_up, account.environment_id)

@@ -1,5 +1,4 @@
-"""`faregate worker`: do what is due (renewals, payments that are to be asked about, and what else
-time brings) where no server runs. A
+"""`faregate worker`: do what is due (renewals and what else time brings) where no server runs. A
 server does it itself: then this one watches, and works while there is none.
 """
 
@@ -93,7 +92,8 @@ async def _do(database: str) -> int:
             ) as progress:
                 task = progress.add_task("", total=None)
                 done = await engine.work(lambda done: progress.update(task, completed=done))
-                return done + await engine.reconcile_payments()
+                await engine.reconcile_payments()
+                return done
     except FaregateError as error:
         console.print(f"faregate: {error}; whoever serves it does what is due")
         return 0

@@ -12,7 +12,7 @@ from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
-from faregate.engine.checkouts import CheckoutOperations
+from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
@@ -35,10 +35,10 @@ class Engine(
     AccessOperations,
     AccountOperations,
     CatalogOperations,
-    CheckoutOperations,
     ClockOperations,
     CouponOperations,
     CustomerOperations,
+    CheckoutOperations,
     ReceiptOperations,
     RevenueOperations,
     SubscriberOperations,
@@ -56,4 +56,12 @@ class Engine(
     """Faregate in this process. Make one with `Engine.open`."""
 
 
-__all__ = ["BookedFee", "Engine", "LimitState", "Page", "ProductSubscriber", "system_clock"]
+__all__ = [
+    "BookedFee",
+    "Checkout",
+    "Engine",
+    "LimitState",
+    "Page",
+    "ProductSubscriber",
+    "system_clock",
+]

@@ -1,95 +1,102 @@
-"""Operations of the sandbox's own pages: what a customer sees and does there. What they have done
-is then told by a signed message, as any provider tells it; if that fails, the payment is asked
-about later, as any other.
+"""Operations on the sandbox's checkout: what its page shows, and what is done there. The sandbox
+then tells of it by a message, as every payment provider does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 import structlog
 
-from faregate.core.problems import INVALID, NOT_FOUND, UNAVAILABLE, FaregateError, Problem, invalid
+from faregate.core.amounts import to_decimal
+from faregate.core.problems import FaregateError
 from faregate.engine.payments import PaymentOperations
-from faregate.payments.provider import ProviderDown, ProviderRefused
-from faregate.payments.sandbox import SandboxPayment
-from faregate.payments.sealing import is_sealed, seal
+from faregate.payments.cards import wrong_details
+from faregate.payments.provider import ProviderRefused
+from faregate.payments.sandbox import SandboxPayment, Stage
 
 log = structlog.get_logger(__name__)
-_PURPOSE = "checkout"
 
 
 class Checkout(msgspec.Struct, frozen=True):
-    """A page of the sandbox: what is paid, by whom, to whom, and the seal of its form."""
+    """What a customer sees of a payment. `amount` None: nothing is paid, a card is left. `problem`
+    says in words why the last try came to nothing."""
 
-    payment: SandboxPayment
-    seller: str
-    seal: str
-    is_over: bool
+    payment_id: str
+    stage: Stage
+    amount: Decimal | None
+    digits: int
+    currency: str
+    description: str
+    payer_name: str
+    return_url: str
+    failure_url: str
+    expires_at: datetime
+    last4: str | None
+    problem: str | None
 
 
 class CheckoutOperations(PaymentOperations):
-    """The sandbox's pages."""
+    """The sandbox's checkout."""
 
-    async def find_checkout(self, payment_id: str) -> Checkout:
-        """Return what a page shows. Raises 404."""
-        try:
-            found = await self.sandbox.find(payment_id)
-        except ProviderDown as error:
-            raise FaregateError(Problem(UNAVAILABLE, str(error), {}, 5)) from error
-        if found is None:
-            raise FaregateError(Problem(NOT_FOUND, f"there is no payment {payment_id[:100]!r}"))
-        environment_id, payment = found
-        is_over = self._clock() >= payment.expires_at or payment.stage == "expired"
-        return Checkout(
-            payment,
-            (await self._know(environment_id)).name,
-            seal(self._secret, _PURPOSE, payment_id),
-            is_over and payment.stage != "succeeded",
-        )
+    async def get_checkout(self, payment_id: str) -> Checkout | None:
+        """Return a payment of the sandbox for its page; None if there is none."""
+        found = await self.sandbox.find(payment_id)
+        return None if found is None else self._checkout(found[1])
 
     async def pay_checkout(
-        self, payment_id: str, number: str, shown_seal: str, *, is_confirmed: bool = False
-    ) -> Checkout:
-        """Pay (or leave a card) on a page of the sandbox. Raises 404, and 422 if the card is no
-        test card or the form is not ours."""
-        self._check_seal(payment_id, shown_seal)
-        paying = self.sandbox.pay(payment_id, number, is_confirmed=is_confirmed)
-        return await self._do_checkout(payment_id, paying)
-
-    async def decline_checkout(self, payment_id: str, shown_seal: str) -> Checkout:
-        """Do not confirm a payment, as a customer who says no to their bank. Raises 404, 422."""
-        self._check_seal(payment_id, shown_seal)
-        return await self._do_checkout(payment_id, self.sandbox.decline(payment_id))
-
-    def _check_seal(self, payment_id: str, shown: str) -> None:
-        if not is_sealed(self._secret, _PURPOSE, payment_id, shown):
-            raise FaregateError(Problem(INVALID, "this form is not ours, or of another page"))
-
-    async def _do_checkout(self, payment_id: str, doing: Awaitable[SandboxPayment]) -> Checkout:
-        try:
-            payment = await doing
-        except ProviderDown as error:
-            raise FaregateError(Problem(UNAVAILABLE, str(error), {}, 5)) from error
-        except ProviderRefused as error:
-            if error.code == "no_such_payment":
-                raise FaregateError(Problem(NOT_FOUND, str(error))) from None
-            raise FaregateError(invalid("number", str(error))) from None
-        if payment.stage in ("succeeded", "failed"):
-            await self._tell_of(payment_id)
-        return await self.find_checkout(payment_id)
-
-    async def _tell_of(self, payment_id: str) -> None:
-        """Send the sandbox's message through the door that all providers' messages come in at."""
+        self, payment_id: str, number: str, expiry: str, code: str
+    ) -> Checkout | None:
+        """Pay with a test card; what is wrong with it is said in the answer. None if there is no
+        such payment."""
         found = await self.sandbox.find(payment_id)
         if found is None:
-            raise AssertionError(f"{payment_id} was there a moment ago")
-        environment_id = found[0]
-        headers, body = self.sandbox.message(payment_id, environment_id)
+            return None
+        wrong = wrong_details(expiry, code, self._clock())
+        if wrong is not None:
+            return self._checkout(found[1], wrong)
         try:
-            await self.receive_message(
-                "sandbox", headers, body, context=await self._know(environment_id)
-            )
+            payment = await self.sandbox.pay(payment_id, number)
+        except ProviderRefused as error:
+            return self._checkout(found[1], str(error))
+        await self._tell(found[0], payment)
+        return self._checkout(payment)
+
+    async def confirm_checkout(self, payment_id: str, *, is_confirmed: bool) -> Checkout | None:
+        """Confirm a payment that waits for its customer, or decline it."""
+        found = await self.sandbox.find(payment_id)
+        if found is None:
+            return None
+        payment = await self.sandbox.confirm(payment_id, is_confirmed=is_confirmed)
+        await self._tell(found[0], payment)
+        return self._checkout(payment)
+
+    async def _tell(self, environment_id: int, payment: SandboxPayment) -> None:
+        headers, body = self.sandbox.message(payment.payment_id, environment_id)
+        try:
+            context = await self._know(environment_id)
+            await self.receive_message("sandbox", headers, body, context=context)
         except FaregateError as error:
-            log.warning("the sandbox was not heard", payment=payment_id, reason=str(error))
+            # As with any provider, it is found out later.
+            log.warning("a payment waits", payment=payment.payment_id, reason=str(error))
+
+    def _checkout(self, payment: SandboxPayment, problem: str | None = None) -> Checkout:
+        money, stage = payment.money, payment.stage
+        if stage in ("open", "confirming") and self._clock() >= payment.expires_at:
+            stage = "expired"
+        return Checkout(
+            payment.payment_id,
+            stage,
+            None if money is None else to_decimal(money.minor, money.digits),
+            0 if money is None else money.digits,
+            "" if money is None else money.currency,
+            payment.description,
+            payment.payer_name,
+            payment.return_url,
+            payment.failure_url,
+            payment.expires_at,
+            None if payment.card is None else payment.card[-4:],
+            problem or payment.text,
+        )

@@ -1,4 +1,6 @@
-"""What operations on payments share: who collects, a payment's lock, its row, how it is shown."""
+"""What operations on payments share: who collects, a payment's lock, its row, and how it is shown
+to callers.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from faregate.engine.payments import PaymentOperations
 from faregate.ledger import due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
-from faregate.payments.records import is_payment_due
+from faregate.payments import records
 from faregate.platform.environments import AccountContext
 from faregate.store.protocol import StoreUnavailable
 
@@ -115,8 +115,9 @@ class WorkOperations(PaymentOperations):
     async def has_due_work(self) -> bool:
         """Tell whether something is due now and not done yet, in any account."""
         now = self._clock()
-        lanes = [await due.is_any_due(self._store, lane.number, now) for lane in self._lanes]
-        return any(lanes) or await is_payment_due(self._store, now)
+        if await records.is_payment_due(self._store, now):
+            return True
+        return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
 
     async def retry_due_work(self) -> int:
         """Let everything that is set aside be tried again; returns how much that is."""

@@ -4,6 +4,8 @@ are those that Stripe documents for its test mode (docs.stripe.com/testing), whi
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -63,3 +65,21 @@ BY_NUMBER: Final = {card.number: card for card in CARDS}
 def find_card(number: str) -> TestCard | None:
     """Find a test card; spaces and hyphens in the number do not count."""
     return BY_NUMBER.get(number.replace(" ", "").replace("-", ""))
+
+
+_EXPIRY: Final = re.compile(r"\s*(\d{1,2})\s*[/-]?\s*(?:20)?(\d{2})\s*")
+_CODE: Final = re.compile(r"\s*\d{3,4}\s*")
+_CENTURY: Final = 2000
+_MONTHS: Final = 12
+
+
+def wrong_details(expiry: str, code: str, now: datetime) -> str | None:
+    """Say what is wrong with a card's expiry (`12/40`) or its security code; None: nothing."""
+    found = _EXPIRY.fullmatch(expiry)
+    if found is None or not 1 <= int(found[1]) <= _MONTHS:
+        return "The expiry date is not readable: write month and year, e.g. 12/40."
+    if (_CENTURY + int(found[2]), int(found[1])) < (now.year, now.month):
+        return "The expiry date is in the past: any month to come will do."
+    if _CODE.fullmatch(code) is None:
+        return "The security code has three or four digits: any will do."
+    return None

@@ -194,11 +194,9 @@ class SandboxProvider:
         """Return a payment with its environment, for its page."""
         return await self._find(self._store, payment_id)
 
-    async def pay(
-        self, payment_id: str, number: str, *, is_confirmed: bool = False
-    ) -> SandboxPayment:
-        """Pay (or save) with a test card, or confirm it. What has ended stays as it is. Raises
-        `ProviderRefused` if the number is none of a test card."""
+    async def pay(self, payment_id: str, number: str) -> SandboxPayment:
+        """Pay (or save) with a test card. What has ended stays as it is. Raises `ProviderRefused`
+        if the number is none of a test card."""
         card = find_card(number)
         if card is None:
             raise ProviderRefused("card_declined", "That is no test card: use one of the list.")
@@ -210,21 +208,27 @@ class SandboxProvider:
             if now >= payment.expires_at:
                 return structs.replace(payment, stage="expired")
             payment = structs.replace(payment, card=card.number, code=None, text=None)
-            if card.confirms and not is_confirmed:
+            if card.confirms:
                 return structs.replace(payment, stage="confirming")
             return _paid(payment, card, is_present=True)
 
         return await self._change(payment_id, change)
 
-    async def decline(self, payment_id: str) -> SandboxPayment:
-        """Do not confirm a payment that waits for it: another card may pay."""
+    async def confirm(self, payment_id: str, *, is_confirmed: bool) -> SandboxPayment:
+        """Go on with a payment that waits for its customer to confirm it; or not, then another card
+        may be tried."""
 
         def change(payment: SandboxPayment) -> SandboxPayment:
-            if payment.stage != "confirming":
+            card = find_card(payment.card or "")
+            if payment.stage != "confirming" or card is None:
                 return payment
-            text = "The payment was not confirmed. Try again, or use another card."
-            code = "authentication_required"
-            return structs.replace(payment, stage="open", code=code, text=text)
+            if self._clock() >= payment.expires_at:
+                return structs.replace(payment, stage="expired")
+            if not is_confirmed:
+                text = "The payment was not confirmed. Try again, or use another card."
+                code = "authentication_required"
+                return structs.replace(payment, stage="open", code=code, text=text)
+            return _paid(payment, card, is_present=True)
 
         return await self._change(payment_id, change)
 

@@ -28,7 +28,6 @@ from faregate.rest import (
     holds,
     insights,
     limits,
-    messages,
     migrating,
     outcomes,
     recording,
@@ -42,7 +41,7 @@ from faregate.rest import (
 )
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
-from faregate.rest.messages import MessageDoor
+from faregate.rest.messages import PREFIX, PaymentMessages
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
 from faregate.rest.operations import Operation
@@ -109,6 +108,7 @@ class Pages:
     def __init__(self, server: Server, web: ASGIApp | None) -> None:
         self._server = server
         self._web = web
+        self._messages = PaymentMessages(server)
         self._document = encode(openapi_document(OPERATIONS, VERSION))
         self._pages: dict[str, Respond] = {
             "/openapi.json": self._openapi,
@@ -124,6 +124,12 @@ class Pages:
                 await self._web(scope, receive, send)
             return
         path = scope["path"]
+        if path.startswith(PREFIX):
+            if scope["method"] == "POST":
+                await self._messages(scope, receive, send)
+            else:
+                await _refuse_method(self._server, ("POST",), scope, send)
+            return
         is_ours = path in self._pages or path in _STATIC
         if is_ours and scope["method"] not in _READS:
             await _refuse_method(self._server, _READS, scope, send)
@@ -196,8 +202,6 @@ class _Api:
             # Starlette adds HEAD to GET; ours answers what the document says.
             route.methods = {operation.method}
             routes.append(route)
-        door = Route(messages.PATH, MessageDoor(server), methods=["POST"])
-        routes.append(door)
         self._routes = routes
         self._router = Router(routes, redirect_slashes=False)
 

@@ -1,54 +1,55 @@
-"""The door for messages of payment providers: no API key, but the provider's own signature. It is
-answered with 2xx when what the message is about is booked (or the message is about something else),
-and so that it comes again with 503 when that cannot be said now.
+"""The door at which payment providers tell what has become of payments. They have no API key: what
+they send is signed, and says nothing that is believed: it only says which payment to ask about.
+
+    POST /payments/messages/{provider}/{account_id}/{mode}
+
+2xx means done (or about something that is none of ours); with 503 the provider sends it again.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from starlette.types import Receive, Scope, Send
 
 from faregate.core.codec import encode
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem
-from faregate.platform.environments import MODES, AccountContext
+from faregate.platform.environments import MODES, Mode
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.server import Server, read_body
 
-PATH: Final = "/v1/payments/messages/{provider}/{account_id}/{mode}"
-MAX_MESSAGE_BYTES: Final = 256 * 1024
+PREFIX: Final = "/payments/messages/"
+MAX_MESSAGE_BYTES: Final = 512 * 1024
+_PARTS: Final = 3
 
 
-class MessageDoor:
-    """Takes messages of payment providers."""
+class PaymentMessages:
+    """Takes the messages of payment providers."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message."""
-        asked = RequestHeaders(scope["headers"])
-        given = scope["path_params"]
+        request_id = RequestHeaders(scope["headers"]).request_id
         try:
-            context = await self._context_of(given["account_id"], given["mode"])
-            body = await read_body(receive, asked.length, MAX_MESSAGE_BYTES)
-            headers = {
-                name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in scope["headers"]
-            }
-            found = await self._server.engine.receive_message(
-                given["provider"], headers, body, context=context
-            )
+            payment_id = await self._take(scope, receive)
         except Exception as error:
-            await self._server.refuse(error, scope, send, asked.request_id)
+            await self._server.refuse(error, scope, send, request_id)
             return
-        answer = encode({"is_known": found is not None})
-        content = [(b"content-type", b"application/json")]
-        await self._server.send(send, 200, content, answer, asked.request_id)
+        body = encode({"payment_id": payment_id})
+        headers = [(b"content-type", b"application/json")]
+        await self._server.send(send, 200, headers, body, request_id)
 
-    async def _context_of(self, account_id: str, mode: str) -> AccountContext:
-        for known in MODES:
-            if mode == known and "\x00" not in account_id:
-                return await self._server.engine.acting_for(account_id, known)
-        detail = f"{mode[:100]!r} is no mode: the address ends in /test or /live"
-        raise FaregateError(Problem(NOT_FOUND, detail))
+    async def _take(self, scope: Scope, receive: Receive) -> str | None:
+        parts = scope["path"].removeprefix(PREFIX).split("/")
+        if len(parts) != _PARTS or parts[2] not in MODES or "\x00" in scope["path"]:
+            detail = f"messages come to {PREFIX}{{provider}}/{{account_id}}/{{test or live}}"
+            raise FaregateError(Problem(NOT_FOUND, detail))
+        provider, account_id, mode = parts
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        length = headers.get("content-length", "").encode() or None
+        body = await read_body(receive, length, MAX_MESSAGE_BYTES)
+        engine = self._server.engine
+        context = await engine.acting_for(account_id, cast(Mode, mode))
+        return await engine.receive_message(provider, headers, body, context=context)

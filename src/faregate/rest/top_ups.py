@@ -1,4 +1,4 @@
-"""Top-ups over REST: begin one, see where it stands, and its receipt."""
+"""Top-ups over REST: a customer pays into their wallet."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import msgspec
 from faregate.core.given import Id
 from faregate.engine import Page
 from faregate.payments.types import InitiateTopUp, Receipt, TopUp, TopUpInitiated
-from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
+from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 
 
 class TopUpsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Whose top-ups."""
+    """Which top-ups."""
 
     limit: Limit = 20
     offset: Offset = 0
@@ -19,7 +19,7 @@ class TopUpsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TopUpPage(msgspec.Struct, frozen=True):
-    """A page of top-ups."""
+    """A page of top-ups, the newest first."""
 
     items: list[TopUp]
     total_count: int
@@ -36,15 +36,15 @@ async def _initiate(call: Call) -> TopUpInitiated:
     )
 
 
+async def _get(call: Call) -> TopUp:
+    return await call.engine.get_top_up(call.path["top_up_id"], context=call.context)
+
+
 async def _list(call: Call) -> Page:
     query: TopUpsQuery = call.query
     return await call.engine.list_top_ups(
         query.customer_id, query.limit, query.offset, context=call.context
     )
-
-
-async def _get(call: Call) -> TopUp:
-    return await call.engine.get_top_up(call.path["top_up_id"], context=call.context)
 
 
 async def _receipt(call: Call) -> Receipt:
@@ -59,7 +59,7 @@ OPERATIONS = (
         "/top-ups",
         _initiate,
         "Top-ups",
-        "Begin a customer's payment into their wallet: returns the page where they pay",
+        "Begin a payment of a customer into their wallet: returns the page where they pay",
         ADMIN,
         201,
         body=InitiateTopUp,
@@ -82,7 +82,7 @@ OPERATIONS = (
         _get,
         "Top-ups",
         "Get a top-up as it stands",
-        READ,
+        READ_ALL,
         answer=TopUp,
         errors=(404,),
     ),
@@ -92,7 +92,7 @@ OPERATIONS = (
         _receipt,
         "Top-ups",
         "Get the receipt of a top-up that has succeeded",
-        READ,
+        READ_ALL,
         answer=Receipt,
         errors=(404, 409),
     ),

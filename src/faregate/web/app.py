@@ -1,4 +1,4 @@
-"""The live page's routes: the page, the fragment that it fetches every second, and signing in.
+"""The pages' routes: the page, the fragment that it fetches every second, and signing in.
 Nothing here changes anything; what is shown is gathered in `view`.
 """
 
@@ -24,6 +24,7 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
 from faregate.web.rate import Rate
+from faregate.web.receipts import ReceiptPages
 from faregate.web.signin import SignIn, read_token
 from faregate.web.view import LiveViews
 
@@ -76,7 +77,9 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         Route("/live", page.show_live),
         Route("/sign-in", page.sign_in, methods=["POST"]),
         Route("/pay/{customer_id}/{subscription_id}", page.show_payment),
-        *CheckoutPages(engine, page.render).routes,
+        Route("/receipts/{top_up_id}", page.receipts.show),
+        Route("/checkout/{payment_id}", page.checkout.show),
+        Route("/checkout/{payment_id}", page.checkout.pay, methods=["POST"]),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: page.show_not_found})
@@ -104,6 +107,8 @@ class _LivePage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.checkout = CheckoutPages(engine, self._render)
+        self.receipts = ReceiptPages(engine, self._render)
 
     async def show(self, request: Request) -> Response:
         """Show the page, or the form to sign in with."""
@@ -137,35 +142,34 @@ class _LivePage:
         given = request.path_params
         context = await self._engine.context_of_customer(given["customer_id"])
         if context is None:
-            return self.render("not_found.html", 404, is_payment=True)
+            return self._render("not_found.html", 404, is_payment=True)
         try:
             shown = await self._engine.get_subscription(
                 given["customer_id"], given["subscription_id"], context=context
             )
         except FaregateError:
-            return self.render("not_found.html", 404, is_payment=True)
+            return self._render("not_found.html", 404, is_payment=True)
         names = [
             (await self._engine.get_product(p.id or "", context=context)).name
             for p in shown.products
         ]
-        return self.render("pay.html", 200, subscription=shown, names=names)
+        return self._render("pay.html", 200, subscription=shown, names=names)
 
     async def show_not_found(self, _request: Request, _error: Exception) -> Response:
         """Say that there is no such page."""
-        return self.render("not_found.html", 404, is_payment=False)
+        return self._render("not_found.html", 404, is_payment=False)
 
     def _form(self, *, is_wrong: bool = False) -> Response:
-        return self.render("sign_in.html", 401 if is_wrong else 200, is_wrong=is_wrong)
+        return self._render("sign_in.html", 401 if is_wrong else 200, is_wrong=is_wrong)
 
     async def _render_live(self, name: str, request: Request) -> Response:
         try:
             view = await self._views.current()
         except FaregateError as error:
-            return self.render("unavailable.html", 503, detail=str(error))
+            return self._render("unavailable.html", 503, detail=str(error))
         base = str(request.base_url).rstrip("/")
-        return self.render(name, 200, view=view, context=self._context, base=base)
+        return self._render(name, 200, view=view, context=self._context, base=base)
 
-    def render(self, name: str, status: int, **values: object) -> Response:
-        """Answer with a page."""
+    def _render(self, name: str, status: int, **values: object) -> Response:
         text = self._templates.get_template(name).render(**values)
         return HTMLResponse(text, status, headers=_NO_STORE)

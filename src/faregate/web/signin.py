@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 COOKIE: Final = "faregate_page"
 MAX_FORM_BYTES: Final = 4_096
-MAX_FIELDS: Final = 10
 
 
 class SignIn:
@@ -48,18 +47,10 @@ class SignIn:
 
 async def read_token(request: Request) -> str:
     """Return the form's field `token`; empty if the form has none or is too large."""
-    return (await read_form(request)).get("token", "")
-
-
-async def read_form(request: Request) -> dict[str, str]:
-    """Return a form's fields, without spaces around them; none if it is too large."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
-            return {}
-    try:
-        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
-    except ValueError:
-        return {}
-    return {name: values[0].strip() for name, values in fields.items()}
+            return ""
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    return fields.get("token", [""])[0].strip()
