@@ -32,6 +32,8 @@ from faregate.core.refunds import GRANTED_ANEW_FOR
 from faregate.core.rules import CustomerRules
 from faregate.core.wallet import check_credit, credit
 
+MAX_HAD: Final = 500
+"""Bonuses that count once of which it is remembered that a customer had them: the newest."""
 RESERVED: Final = "payment:"
 """Begins the keys of payments, which no caller's transaction id may begin with."""
 ReturnReason = Literal["refund", "dispute"]
@@ -287,7 +289,8 @@ def _credit(
     booked = BookedPayment(booked_id, request, account.id, request.units + extra, now, entry)
     if bonus is None or not bonus.is_once:
         return PaymentDecided(changes, booked, is_new=True)
-    rules = structs.replace(rules, bonuses=(*rules.bonuses, bonus.rule))
+    had = (*rules.bonuses, bonus.rule)[-MAX_HAD:]
+    rules = structs.replace(rules, bonuses=had)
     return PaymentDecided(changes, booked, is_new=True, rules=rules)
 
 
