@@ -71,14 +71,18 @@ class WorkOperations(EngineBase):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Do what is due as time goes by, until the block ends."""
-        task = asyncio.create_task(self._keep_working(), name="worker")
+        """Do what is due, and send webhooks, as time goes by, until the block ends."""
+        tasks = [
+            asyncio.create_task(self._keep_working(), name="worker"),
+            asyncio.create_task(self._sender.run(), name="webhooks"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def _keep_working(self) -> None:
         while True:

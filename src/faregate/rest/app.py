@@ -36,6 +36,7 @@ from faregate.rest import (
     usage,
     vendors,
     wallets,
+    webhooks,
     work,
 )
 from faregate.rest.headers import RequestHeaders
@@ -66,6 +67,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *work.OPERATIONS,
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 _HTML: Final = [
