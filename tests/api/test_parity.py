@@ -19,7 +19,6 @@ NUMBER = 987654
 NOT_YET = {
     "billing_portal": "there is no portal yet",
     "top_ups": "payments are yet to come: credit wallets by adjustments",
-    "webhooks_webhooks": "webhooks are yet to come",
 }
 """Why an operation, or all that is missing of a group, is not there."""
 HEAD = """# What of the published client works

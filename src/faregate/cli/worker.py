@@ -1,5 +1,5 @@
-"""`faregate worker`: do what is due (renewals, webhooks, what else time brings) where no server runs. A
-server does it itself: then this one watches, and works while there is none.
+"""`faregate worker`: do what is due (renewals, webhooks, what else time brings) where no server
+runs. A server does it itself: then this one watches, and works while there is none.
 """
 
 from __future__ import annotations

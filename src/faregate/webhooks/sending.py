@@ -112,6 +112,7 @@ class Sender:
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._sent = 0
         self._looked_at = 0.0
         self._pruned_at = 0.0
 
@@ -146,15 +147,13 @@ class Sender:
 
     async def drain(self) -> int:
         """Fan out and send until nothing is due any more; returns how many were sent."""
-        sent = 0
+        before = self._sent
         self.wake()
         while True:
-            before = len(self._attempts)
             self._wake.clear()
             is_busy = await self.turn()
-            sent += max(0, len(self._attempts) - before)
             if not is_busy and not self._attempts and not self._has_results():
-                return sent
+                return self._sent - before
             if not is_busy:
                 await self._rest(POLL_SECONDS)
 
@@ -324,6 +323,7 @@ class Sender:
     def _send(self, state: _State, line: _Line, ready: Ready) -> None:
         line.busy.add(ready.position)
         line.under_way += 1
+        self._sent += 1
         task = asyncio.create_task(self._attempt(state, line, ready))
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
