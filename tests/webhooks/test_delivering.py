@@ -31,8 +31,8 @@ from tests.webhooks.shop import (
 )
 
 from faregate import Engine
-from faregate.client import InvalidWebhook, verify_webhook
 from faregate.catalog.types import CreateProduct
+from faregate.client import InvalidWebhook, verify_webhook
 from faregate.core.codec import decode, encode
 from faregate.core.topics import TOPICS
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
