@@ -73,11 +73,12 @@ class WorkOperations(PaymentOperations):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Do what is due as time goes by, until the block ends."""
+        """Do what is due, and send webhooks, as time goes by, until the block ends."""
         # A payment provider that hangs keeps no renewal waiting.
         tasks = [
             asyncio.create_task(self._keep_doing(self.work), name="worker"),
             asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
+            asyncio.create_task(self._sender.run(), name="webhooks"),
         ]
         try:
             yield
