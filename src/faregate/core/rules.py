@@ -4,6 +4,7 @@ by which they belong to cohorts.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
 
 import msgspec
@@ -20,13 +21,15 @@ not bring them back."""
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
     the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
-    lives by."""
+    lives by; `margin_told_on` the day on which it was last told that an event costs more than it
+    earns."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
     blocked_because: str | None = None
     removed: tuple[str, ...] = ()
     clock_id: str | None = None
+    margin_told_on: date | None = None
 
 
 NO_RULES: Final = CustomerRules()

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.alerts import ALERTS
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.assets import Asset
 from faregate.core.commitments import PlanCommitment
@@ -312,7 +313,8 @@ class CatalogView(msgspec.Struct, frozen=True):
     account's, and so are `renewals`; `has_tiers` says that some price has. `clocks` says what time
     it is on each test clock, `rates` what assets cost in currencies. `coupons` are those that can
     be had; `has_reductions` says that fees may come to less than their prices, by discounts or
-    commitments."""
+    commitments. `low_units` are thresholds of balances by asset, and so long `expiring_before` they
+    expire grants are announced (None: never)."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -326,6 +328,8 @@ class CatalogView(msgspec.Struct, frozen=True):
     rates: Mapping[str, tuple[Rate, ...]] = {}
     coupons: Mapping[str, Coupon] = {}
     has_reductions: bool = False
+    low_units: Mapping[str, int] = {}
+    expiring_before: timedelta | None = ALERTS.expiring_before
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime
