@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from faregate.catalog.types import Status
+from faregate.core.alerts import ALERTS, Alerts
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.codec import decode
 from faregate.core.commitments import PlanCommitment, compile_commitment
@@ -160,9 +161,13 @@ class CatalogMemory:
             "SELECT environment_id, terms FROM account_limits ORDER BY limit_id"
         ):
             limits[environment_id].append(decode(Limit, terms))
-        settings: dict[int, tuple[str, RenewalRules]] = {
-            row[0]: (row[1], RENEWALS if row[2] is None else decode(RenewalRules, row[2]))
-            for row in await fetch("SELECT id, timezone, renewals FROM environments")
+        settings: dict[int, tuple[str, RenewalRules, Alerts]] = {
+            row[0]: (
+                row[1],
+                RENEWALS if row[2] is None else decode(RenewalRules, row[2]),
+                ALERTS if row[3] is None else decode(Alerts, row[3]),
+            )
+            for row in await fetch("SELECT id, timezone, renewals, alerts FROM environments")
         }
         rates: dict[int, dict[str, list[Rate]]] = defaultdict(lambda: defaultdict(list))
         for environment_id, code, *columns in await fetch(
@@ -192,7 +197,7 @@ class CatalogMemory:
                 assets[environment_id],
                 products[environment_id],
                 tuple(limits[environment_id]),
-                *settings.get(environment_id, ("UTC", RENEWALS)),
+                *settings.get(environment_id, ("UTC", RENEWALS, ALERTS)),
                 clocks[environment_id],
                 {code: tuple(found) for code, found in rates[environment_id].items()},
                 coupons[environment_id],
@@ -210,6 +215,7 @@ class CatalogMemory:
         limits: tuple[Limit, ...],
         timezone: str,
         renewals: RenewalRules,
+        alerts: Alerts,
         clocks: dict[str, datetime],
         rates: dict[str, tuple[Rate, ...]],
         coupons: dict[str, Coupon],
@@ -258,6 +264,9 @@ class CatalogMemory:
             rates,
             coupons,
             has_discounts or has_commitments,
+            alerts.low_units(assets),
+            alerts.expiring_before,
+            alerts,
         )
 
     def compile_plans(

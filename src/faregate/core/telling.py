@@ -237,13 +237,14 @@ class Telling:
         if spent <= earned:
             return False
         # `round` is half-even.
-        shown = [to_decimal(round(sum_ * 10**FIAT_SCALE), FIAT_SCALE) for sum_ in (earned, spent)]
+        fees_units, costs_units = round(earned * 10**FIAT_SCALE), round(spent * 10**FIAT_SCALE)
         told = MarginNegative(
             self._before.customer_id,
             event.id,
             event.event_type,
             currency,
-            *shown,
+            to_decimal(fees_units, FIAT_SCALE),
+            to_decimal(costs_units, FIAT_SCALE),
             at,
             event.subject,
         )

@@ -21,6 +21,7 @@ from faregate.catalog.types import (
     VersionCreated,
     VersionDiff,
 )
+from faregate.core.alerts import Alerts, check_alerts
 from faregate.core.codec import checked
 from faregate.core.differences import Offer, differences
 from faregate.core.limits import check_timezone
@@ -38,18 +39,23 @@ class CatalogOperations(EngineBase):
         self,
         timezone: str | None = None,
         renewals: RenewalRules | None = None,
+        alerts: Alerts | None = None,
         *,
         context: AccountContext | None = None,
     ) -> None:
         """Say in which timezone the account's days begin (an IANA name), for what is set up from
-        now on, and what happens when a balance does not cover a renewal: both, or what is given.
-        Raises 422."""
-        if timezone is None and renewals is None:
-            raise FaregateError(invalid("timezone", "or renewals is missing: say what changes"))
+        now on, what happens when a balance does not cover a renewal, and when the account wants to
+        be warned: all, or what is given. Raises 422."""
+        if timezone is None and renewals is None and alerts is None:
+            detail = "or renewals or alerts is missing: say what changes"
+            raise FaregateError(invalid("timezone", detail))
         problem = None if timezone is None else check_timezone(timezone)
         if renewals is not None:
             renewals = checked(renewals)
             problem = problem or check_renewals(renewals)
+        if alerts is not None:
+            alerts = checked(alerts)
+            problem = problem or check_alerts(alerts, self.catalog_view(context).assets)
         if problem is not None:
             raise FaregateError(problem)
         account_id = (context or self.context).account_id
@@ -58,6 +64,8 @@ class CatalogOperations(EngineBase):
                 await environments.set_timezone(change, account_id, timezone)
             if renewals is not None:
                 await environments.set_renewals(change, account_id, renewals)
+            if alerts is not None:
+                await environments.set_alerts(change, account_id, alerts)
 
     async def create_asset(
         self,
