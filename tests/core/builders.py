@@ -335,6 +335,10 @@ class Book:
         }
         return Standing(self.outcomes.get(command.event_id), paid, self.grants)
 
+    def told(self, topics: str) -> list[Notice]:
+        """Return the notices whose topics begin so."""
+        return [notice for notice in self.notices if notice.topic.startswith(topics)]
+
     def do(self, command: Command, now: datetime = T0) -> Any:
         """Decide a command that must succeed, and return its answer."""
         answer = self.decide(command, now).answer

@@ -86,9 +86,9 @@ class Changes:
     Collects what must be written: transfers in their order, and of everything else the newest
     version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
     that events are slices of one use; `limits` are those of the customer, None if there are none;
-    `plan_fees` is what subscriptions were charged, `notices` who is to be told of it; `made` has the
-    new grants as they were granted, each with its account;
-    `tier_counts` has what the tiers of prices had counted before.
+    `plan_fees` is what subscriptions were charged, `notices` who is to be told of it; `made` has
+    the new grants as they were granted, each with its account; `tier_counts` has what the tiers of
+    prices had counted before.
     """
 
     __slots__ = (

@@ -135,12 +135,9 @@ class WalletOperations(EngineBase):
         if not commands:
             detail = "or low_balance_threshold is missing: say what changes"
             raise FaregateError(invalid("overdraft", detail))
-        changed: Account | None = None
         # All that can be wrong has been looked at: both happen, and to send them again is harmless.
-        for command in commands:
-            changed = cast(Account, await lane.submit(command, environment))
-        assert changed is not None
-        return _show_account(changed, scale)
+        changed = [cast(Account, await lane.submit(command, environment)) for command in commands]
+        return _show_account(changed[-1], scale)
 
     async def get_wallet(
         self, customer_id: str, *, context: AccountContext | None = None

@@ -1,5 +1,5 @@
-"""Work that is due, done: renewals, credit and holds that expire, and what else time brings, without
-anybody calling."""
+"""Work that is due, done: renewals, credit and holds that expire, and what else time brings,
+without anybody calling."""
 
 from __future__ import annotations
 

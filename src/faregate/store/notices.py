@@ -1,10 +1,10 @@
-"""What is told of a whole account rather than of one customer, in the order in which it happened. It
-has no lane, so it is kept in a table of its own, `account_notices`, written in the transaction that
-brings it about.
+"""What is told of a whole account rather than of one customer, in the order in which it happened.
+It has no lane, so it is kept in a table of its own, `account_notices`, written in the transaction
+that brings it about.
 
-Numbers rise within an environment, without gaps: whoever has read up to one asks for those after it.
-A change of the catalog, of which they tell, holds the row of its epoch until it has ended, so no two
-take the same number.
+Numbers rise within an environment, without gaps: whoever has read up to one asks for those after
+it. A change of the catalog, of which they tell, holds the row of its epoch until it has ended, so
+no two take the same number.
 """
 
 from __future__ import annotations
