@@ -294,6 +294,7 @@ class Book:
         self.transfers: list[Transfer] = []
         self.counters: defaultdict[CounterKey, Counter] = defaultdict(lambda: NOTHING_COUNTED)
         self.notices: list[Notice] = []
+        self.decided_at = T0
         self.tiers: defaultdict[TierKey, Counted] = defaultdict(dict)
         self.outcomes: dict[str, EventOutcome] = {}
         self.grants: dict[str, Grant] = {}
@@ -311,6 +312,7 @@ class Book:
         )
         decision = decide(self.state, known, command, self.catalog, now, self.ids)
         self.state = decision.state
+        self.decided_at = now
         self.transfers += decision.transfers
         self.holds |= decision.holds
         self.counters.update(decision.counters)
