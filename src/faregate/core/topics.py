@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from faregate.core.codec import encode
 from faregate.core.limiting import LimitReached
 from faregate.core.renewing import SubscriptionNotice
 
@@ -235,4 +236,14 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
 )
 
+
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
+
+
+def topics_page() -> str:
+    """Write the table of all topics (Markdown)."""
+    rows = [
+        f"| `{topic.name}` | {topic.description} | `{encode(topic.sample).decode()}` |"
+        for topic in TOPICS
+    ]
+    return "\n".join(["| topic | told when | what it says |", "|---|---|---|", *rows])
