@@ -14,8 +14,9 @@ and `outcomes` (what a use costs that is confirmed, changed or withdrawn later);
 `cycles`, `switching` and `renewing` (what it brings to subscriptions), `subscribing` (commands on
 them); then the gate: `slices` and `estimates` (what a use costs piece by piece, and what it will
 cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`, `sessions`; then what
-others are told: `alerts`, `topics`, `telling`; and last `decide`, where a command meets a customer's state and becomes rows and an answer. `chain` is what
-makes it visible when somebody edits transfers afterwards. Where less is paid than prices ask:
+others are told: `alerts`, `topics`, `telling`; and last `decide`, where a command meets a
+customer's state and becomes rows and an answer. `chain` is what makes it visible when somebody
+edits transfers afterwards. Where less is paid than prices ask:
 `discounts` and `commitments` are the terms, `discounting` takes discounts off bills, `reducing`
 takes both off the fees for uses; `conversion` is for what another asset pays. What would be is in
 `imagined`, `simulating` and `monthly`; what two versions have not in common, in words, in
