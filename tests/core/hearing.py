@@ -42,11 +42,13 @@ class Heard:
         elif notice.topic == "wallet.depleted":
             assert data.account_id not in self.depleted
             self.depleted.add(data.account_id)
+            self.low.discard(data.account_id)
         elif notice.topic == "wallet.recovered":
             assert data.account_id in self.low | self.depleted
             self.depleted.discard(data.account_id)
-            if not data.is_low:
-                self.low.discard(data.account_id)
+            self.low.discard(data.account_id)
+            if data.is_low:
+                self.low.add(data.account_id)
         elif notice.topic == "grant.created":
             self.created[data.grant_id] += 1
         elif notice.topic == "grant.expired":
@@ -74,7 +76,7 @@ def assert_heard(book: Book, had: set[str]) -> None:
             low = book.catalog.low_units.get(account.asset, 0)
         is_depleted = account.id in had and account.left_units <= 0
         assert (account.id in heard.depleted) == is_depleted
-        is_below = account.id in had and low > 0 and account.left_units < low
+        is_below = 0 < account.left_units < low
         assert (account.id in heard.low) == is_below
     assert heard.created == dict.fromkeys(book.grants, 1)
     broken: Counter[str] = Counter()

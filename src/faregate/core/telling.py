@@ -203,7 +203,7 @@ class Telling:
                 account.asset,
                 to_decimal(account.available_units, scale),
                 to_decimal(account.pending_out_units, scale),
-                level == "low" or (level == "depleted" and low > 0),
+                level == "low",
                 level == "depleted",
                 self._now,
                 to_decimal(low, scale) if low else None,
