@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
+from faregate.core.accounts import BREAKAGE, Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
@@ -66,7 +66,7 @@ from faregate.core.subscribing import (
     decide_subscription,
 )
 from faregate.core.subscriptions import CatalogView, Subscription
-from faregate.core.telling import Telling, credit_due_at
+from faregate.core.telling import Telling, credit_due_at, has_new_level
 from faregate.core.tiers import Counted, TierCounts, TierKey
 from faregate.core.transactions import (
     Adjust,
@@ -201,7 +201,27 @@ def decide(
         decision = _with_credit(decision, catalog, now)
     if decision.state is state:
         return decision
-    return _told(state, known, decision, catalog, now, is_credit_due=is_credit_due)
+    if is_credit_due or _has_news(state, decision, catalog):
+        return _told(state, known, decision, catalog, now, is_credit_due=is_credit_due)
+    return decision
+
+
+def _has_news(before: CustomerState, decision: Decision, catalog: CatalogView) -> bool:
+    """Tell whether there may be anything to tell. This runs for every charge, nearly always in
+    vain. (Credit breaks when it is due, with a subscription, or out of a hold.)"""
+    if decision.made or decision.revived or decision.subscriptions or decision.outcomes:
+        return True
+    for booked in decision.events:
+        if booked.event.costs:
+            return True
+    if decision.holds:
+        for hold in decision.holds.values():
+            if hold.status == "expired":
+                return True
+        for transfer in decision.transfers:
+            if transfer.to_account == BREAKAGE:
+                return True
+    return has_new_level(before.accounts, decision.state.accounts, catalog.low_units)
 
 
 def _told(

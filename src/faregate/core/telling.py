@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Final
 
 from msgspec import structs
 
@@ -38,6 +39,10 @@ from faregate.core.topics import (
     HoldExpired,
     MarginNegative,
 )
+
+
+WELL: Final = Watch("well")
+"""What nearly all accounts remember, one object for all."""
 
 
 class Telling:
@@ -173,16 +178,11 @@ class Telling:
         for identifier, account in accounts.items():
             if before.get(identifier) is account:
                 continue
+            level = _level(account, thresholds)
             watch = account.watch
-            low = watch.low_units
-            if low is None:
-                low = thresholds.get(account.asset, 0) if thresholds else 0
-            # `Account.left_units`, spelled out: it runs for every charge.
-            left = account.available_units + account.pending_out_units
-            level: Level = "depleted" if left <= 0 else "low" if left < low else "well"
-            if level == watch.level or (level == "depleted" and watch.level == "fresh"):
+            if level == watch.level:
                 continue
-            self._tell_level(account, watch.level, level, low)
+            self._tell_level(account, watch.level, level, threshold_of(account, thresholds))
             remembered = self.accounts.get(identifier, account)
             self._remember(remembered, structs.replace(remembered.watch, level=level))
 
@@ -211,6 +211,7 @@ class Telling:
             self.notices.append(Notice(f"wallet.{topic}", told))
 
     def _remember(self, account: Account, watch: Watch) -> None:
+        watch = WELL if watch == WELL else watch
         self.accounts[account.id] = structs.replace(account, watch=watch)
 
     # -- margins ------------------------------------------------------------------------------
@@ -250,6 +251,37 @@ class Telling:
         )
         self.notices.append(Notice("margin.negative", told))
         return True
+
+
+def threshold_of(account: Account, thresholds: Mapping[str, int]) -> int:
+    """Return below how many units an account is low: as it says itself, or as its asset says."""
+    low = account.watch.low_units
+    if low is None:
+        return thresholds.get(account.asset, 0) if thresholds else 0
+    return low
+
+
+def _level(account: Account, thresholds: Mapping[str, int]) -> Level:
+    # `Account.left_units`, spelled out: it runs for every charge.
+    left = account.available_units + account.pending_out_units
+    if left <= 0:
+        return "fresh" if account.watch.level == "fresh" else "depleted"
+    return "low" if left < threshold_of(account, thresholds) else "well"
+
+
+def has_new_level(
+    before: Mapping[str, Account], after: Mapping[str, Account], thresholds: Mapping[str, int]
+) -> bool:
+    """Tell whether the level of an account that has changed is another one than was told."""
+    for identifier, account in after.items():
+        if before.get(identifier) is account:
+            continue
+        if account.watch is WELL and account.available_units > 0 and not thresholds:
+            # Nearly always.
+            continue
+        if _level(account, thresholds) != account.watch.level:
+            return True
+    return False
 
 
 def credit_due_at(

@@ -57,6 +57,7 @@ from faregate.core.subscriptions import (
     Terms,
     in_force,
 )
+from faregate.core.telling import WELL
 from faregate.core.tiers import TierCount
 from faregate.core.transactions import (
     AdjustmentRequest,
@@ -744,7 +745,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             policy,
             limit,
             holds[customer_id, identifier],
-            NOT_WATCHED if watch is None else decode(Watch, watch),
+            _read_watch(watch),
         )
     for row in loaded.subscriptions:
         subscriptions[row[0]].append(read_subscription(row))
@@ -764,6 +765,13 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             EPOCH if any(map(_is_timed, accounts[customer_id].values())) else None,
         )
     return states
+
+
+def _read_watch(text: str | None) -> Watch:
+    if text is None:
+        return NOT_WATCHED
+    watch = decode(Watch, text)
+    return WELL if watch == WELL else watch
 
 
 def _is_timed(account: Account) -> bool:
