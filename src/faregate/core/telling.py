@@ -40,7 +40,6 @@ from faregate.core.topics import (
     MarginNegative,
 )
 
-
 WELL: Final = Watch("well")
 """What nearly all accounts remember, one object for all."""
 
