@@ -109,6 +109,7 @@ class EngineBase:
         self._lanes: list[Lane] = []
         self._contexts: dict[tuple[str, Mode], AccountContext] = {}
         self._lane_by_customer: dict[tuple[int, str], int] = {}
+        self._holds_ended_to: dict[int, tuple[int, str]] = {}
         self._serves = False
         self.sandbox = SandboxProvider(store, clock)
         self._providers: dict[str, PaymentProvider] = {
