@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from faregate.core.codec import encode
 from faregate.core.limiting import LimitReached
+from faregate.core.payments import TopUpNotice
 from faregate.core.renewing import SubscriptionNotice
 
 Because = Literal["expired", "returned_late", "rollover_cap"]
@@ -149,6 +151,10 @@ def _subscription(detail: str | None = None) -> SubscriptionNotice:
 
 _SHORT: Final = "20 is needed and default:USD has 3: top up at least 17"
 
+_TOP_UP: Final = TopUpNotice(
+    _CUSTOMER, "tup_01kfq8r2v5m3c7x9d1e4g6h8j6", "default:USD", Decimal(20), "USD", _AT
+)
+
 TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         "wallet.balance_low",
@@ -221,6 +227,16 @@ TOPICS: Final[tuple[Topic, ...]] = (
         "subscription.payment_failed",
         "A renewal could not be paid; it is tried again",
         _subscription(_SHORT),
+    ),
+    Topic(
+        "top_up.succeeded",
+        "A payment has come in, and is credit now",
+        structs.replace(_TOP_UP, credit=Decimal(20), bonus=Decimal(2)),
+    ),
+    Topic(
+        "top_up.failed",
+        "A payment has come to nothing",
+        structs.replace(_TOP_UP, problem="The card was declined."),
     ),
     Topic(
         "price.changed",
