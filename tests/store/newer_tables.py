@@ -1,4 +1,5 @@
-"""What takes the tables of payments out of a database, for tests that make an older one."""
+"""What takes the tables of payments and webhooks out of a database, for tests that make an older
+one."""
 
 from __future__ import annotations
 
@@ -12,4 +13,10 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE top_up_bonuses",
     "DROP TABLE payment_key",
     "ALTER TABLE environments DROP COLUMN payments",
+)
+WITHOUT_WEBHOOKS: Final = (
+    "DROP TABLE webhook_deliveries",
+    "DROP TABLE webhook_events",
+    "DROP TABLE webhook_cursors",
+    "DROP TABLE webhook_destinations",
 )
