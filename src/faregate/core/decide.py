@@ -48,6 +48,7 @@ from faregate.core.payments import (
     PaymentCommand,
     check_transaction_id,
     decide_payment,
+    notice_of,
 )
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import Problem, invalid
@@ -229,7 +230,7 @@ def _decide(
             return Decision(state, transaction)
         return _decision(changes, transaction, transaction=transaction)
     if isinstance(command, PaymentCommand):
-        return _pay(state, known, command, now, ids)
+        return _pay(state, known, command, catalog, now, ids)
     if isinstance(command, SettleOutcome):
         return _settle(state, known, command, catalog, now, ids)
     if isinstance(command, SubscriptionCommand):
@@ -249,7 +250,12 @@ def _decide(
 
 
 def _pay(
-    state: CustomerState, known: Known, command: PaymentCommand, now: datetime, ids: IdSource
+    state: CustomerState,
+    known: Known,
+    command: PaymentCommand,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
 ) -> Decision:
     paid = decide_payment(state, known.transactions, command, now, ids)
     if isinstance(paid, Problem):
@@ -257,6 +263,10 @@ def _pay(
     if not paid.is_new:
         return Decision(state, paid.booked)
     decision = _decision(paid.changes, paid.booked, transaction=paid.booked)
+    notice = notice_of(state.customer_id, paid.booked, catalog.assets)
+    if notice is not None:
+        notices = [*decision.notices, notice]
+        decision = msgspec.structs.replace(decision, notices=notices)
     if paid.rules is None:
         return decision
     after = msgspec.structs.replace(decision.state, rules=paid.rules)

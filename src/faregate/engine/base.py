@@ -33,7 +33,7 @@ from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
-from faregate.payments.provider import PaymentProvider
+from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.payments.sandbox import SandboxProvider
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
@@ -68,6 +68,16 @@ class Key(msgspec.Struct, frozen=True):
     operation: str
     value: str | None
     environment_id: int
+
+
+def merchant_of(context: AccountContext) -> Merchant:
+    """Return for whom money is collected that is an account's, in one of its modes."""
+    return Merchant(
+        context.environment_id,
+        context.account_id,
+        context.environment == "live",
+        context.is_platform,
+    )
 
 
 def page_of(items: Sequence[Any], limit: int, offset: int) -> Page:
@@ -159,6 +169,7 @@ class EngineBase:
         for context in await environments.list_contexts(self._store):
             self._contexts[context.account_id, context.environment] = context
         self._context = self.context_of(self._mode)
+        await self.sandbox.begin()
         await self._catalog.refresh()
         self._serves = wait_seconds is not None
         holder = new_holder()
@@ -222,6 +233,11 @@ class EngineBase:
     def catalog_view(self, context: AccountContext | None = None) -> CatalogView:
         """Return the catalog's newest snapshot."""
         return self._catalog.view(self._environment(context))
+
+    def payment_providers(self, context: AccountContext | None = None) -> Sequence[str]:
+        """Return the names of those who can collect money for an account in its mode."""
+        merchant = merchant_of(context or self.context)
+        return [p.name for p in self._providers.values() if p.serves(merchant)]
 
     async def is_ready(self) -> bool:
         """Tell whether the database answers and every lane may write."""

@@ -17,7 +17,10 @@ from faregate.core.payments import (
     BookedPayment,
     CreditPayment,
     PaymentCredit,
+    PaymentFailed,
+    TellPayment,
     credit_key,
+    failed_key,
     share,
 )
 from faregate.core.problems import (
@@ -139,7 +142,22 @@ class PaymentOperations(PaymentReturns):
             elif now > record.expires_at + records.PATIENCE:
                 status = "expired"
             record = structs.replace(record, status=status, problem=state.text)
+            if status == "failed":
+                await self._tell_failure(record)
         return await self._write(record)
+
+    async def _tell_failure(self, record: PaymentRecord) -> None:
+        """Let others be told that a payment has failed; told again, nothing is told."""
+        failed = PaymentFailed(
+            failed_key(record.id),
+            record.id,
+            record.account_id,
+            record.currency,
+            record.amount_units,
+            record.problem,
+        )
+        lane = await self._lane_of(record.environment_id, record.customer_id)
+        await lane.submit(TellPayment(record.customer_id, failed), record.environment_id)
 
     async def _credit(self, record: PaymentRecord, state: PaymentState) -> BookedPayment | None:
         """Book the credit of a payment that has come in; None if what came is no such money."""

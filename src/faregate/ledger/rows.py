@@ -39,7 +39,13 @@ from faregate.core.instants import LATEST, from_us, to_us
 from faregate.core.limiting import Counts, Notice
 from faregate.core.limits import Counter
 from faregate.core.outcomes import AskedOutcome, EventOutcome, OutcomeSettled, SettledOutcome
-from faregate.core.payments import BookedPayment, PaymentCredit, PaymentEntry, PaymentReturn
+from faregate.core.payments import (
+    BookedPayment,
+    PaymentCredit,
+    PaymentEntry,
+    PaymentFailed,
+    PaymentReturn,
+)
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
@@ -616,6 +622,13 @@ def read_subscription(row: Row) -> Subscription:
     )
 
 
+_PAYMENTS: Final = {
+    "payment": PaymentCredit,
+    "payment_return": PaymentReturn,
+    "payment_failed": PaymentFailed,
+}
+
+
 def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
     _, _, identifier, kind, account_id, units, request, created, answer = row
@@ -637,8 +650,8 @@ def read_transaction(row: Row) -> Transaction:
         return BookedPlanFee(
             identifier, decode(PlanFee, request), account_id, units, from_us(created)
         )
-    if kind in ("payment", "payment_return"):
-        paid: Any = PaymentCredit if kind == "payment" else PaymentReturn
+    if kind in _PAYMENTS:
+        paid: Any = _PAYMENTS[kind]
         return BookedPayment(
             identifier,
             decode(paid, request),

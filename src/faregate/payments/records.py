@@ -14,9 +14,10 @@ from typing import Final
 
 import msgspec
 
+from faregate.core.bonuses import Bonus
 from faregate.core.codec import decode, encode
 from faregate.core.instants import from_us, to_us
-from faregate.core.payments import Bonus, ReturnReason
+from faregate.core.payments import ReturnReason
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem
 from faregate.payments.provider import ReturnStatus
 from faregate.payments.types import FINAL, Kind, Status

@@ -83,7 +83,20 @@ class SandboxProvider:
     def __init__(self, store: Store, clock: Callable[[], datetime], secret: bytes = b"") -> None:
         self._store = store
         self._clock = clock
-        self._secret = secret or secrets.token_bytes(32)
+        self._secret = secret
+
+    async def begin(self) -> None:
+        """Read what messages and forms are signed with; make it, in a database that has none. All
+        processes on one database have the same. Raises `StoreUnavailable`."""
+        if self._secret:
+            return
+        async with self._store.transaction() as transaction:
+            await transaction.fetch(
+                "INSERT INTO sandbox_key (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
+                secrets.token_hex(32),
+            )
+        rows = await self._store.fetch("SELECT secret FROM sandbox_key WHERE id = 1")
+        self._secret = bytes.fromhex(rows[0][0])
 
     def serves(self, merchant: Merchant) -> bool:
         """Collect for everybody, in the test mode."""

@@ -15,7 +15,7 @@ from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
 from faregate.core.grants import Grant
 from faregate.core.outcomes import SettledOutcome
-from faregate.core.payments import BookedPayment, PaymentCredit
+from faregate.core.payments import BookedPayment, PaymentCredit, PaymentFailed, PaymentReturn
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.subscribing import show_plan_fee
@@ -223,10 +223,16 @@ def _shown_payment(booked: BookedPayment, assets: Mapping[str, Asset]) -> Transa
         to_decimal(booked.units, assets[asset].scale),
         booked.created_at,
         booked.created_at,
-        request.description if isinstance(request, PaymentCredit) else request.reason,
+        _said_of(request),
         request.metadata if isinstance(request, PaymentCredit) else None,
         payment_id=request.payment_id,
     )
+
+
+def _said_of(request: PaymentCredit | PaymentReturn | PaymentFailed) -> str | None:
+    if isinstance(request, PaymentCredit):
+        return request.description
+    return request.reason if isinstance(request, PaymentReturn) else request.problem
 
 
 WALLET = "/customers/{customer_id}/wallet"

@@ -76,4 +76,17 @@ def upgrade() -> None:
         sa.Column("created_at", number, nullable=False),
         sa.Column("updated_at", number, nullable=False),
     )
+    op.create_table(
+        # What top-ups of an asset bring beside them: a list of rules.
+        "top_up_bonuses",
+        sa.Column("environment_id", number, primary_key=True),
+        sa.Column("asset", text, primary_key=True),
+        sa.Column("terms", text, nullable=False),
+    )
+    op.create_table(
+        # With what the sandbox signs its messages: one row, shared by all processes.
+        "sandbox_key",
+        sa.Column("id", number, primary_key=True),
+        sa.Column("secret", text, nullable=False),
+    )
     op.add_column("environments", sa.Column("payments", text, nullable=True))
