@@ -20,6 +20,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -38,6 +39,7 @@ class Engine(
     CouponOperations,
     CustomerOperations,
     CheckoutOperations,
+    RefundOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,

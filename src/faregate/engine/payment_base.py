@@ -10,10 +10,7 @@ from typing import Final
 from msgspec import structs
 
 from faregate.core.amounts import power_of_ten, to_decimal
-from faregate.core.problems import (
-    FaregateError,
-    conflict,
-)
+from faregate.core.problems import UNAVAILABLE, FaregateError, Problem, conflict
 from faregate.customers import directory
 from faregate.engine.base import EngineBase
 from faregate.payments import records
@@ -46,6 +43,14 @@ class PaymentBase(EngineBase):
                 return provider
         detail = "no payment provider is set up for this account: see docs/payments.md"
         raise FaregateError(conflict("customer_id", detail))
+
+    def _provider_of(self, record: PaymentRecord) -> PaymentProvider:
+        """Return who collects a payment. Raises 503 if they are no longer set up."""
+        provider = self._providers.get(record.provider)
+        if provider is None:
+            detail = f"the payment provider {record.provider!r} is not set up"
+            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
+        return provider
 
     async def _write(self, record: PaymentRecord) -> PaymentRecord:
         record = structs.replace(record, updated_at=self._clock())

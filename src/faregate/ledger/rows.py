@@ -45,6 +45,7 @@ from faregate.core.payments import (
     PaymentEntry,
     PaymentFailed,
     PaymentReturn,
+    ReturnSettled,
 )
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
@@ -626,6 +627,7 @@ _PAYMENTS: Final = {
     "payment": PaymentCredit,
     "payment_return": PaymentReturn,
     "payment_failed": PaymentFailed,
+    "return_settled": ReturnSettled,
 }
 
 
