@@ -162,7 +162,8 @@ async def _believed(queries: Queries, lane: int, table: str) -> AsyncIterator[_B
             last,
         )
         for row in rows:
-            yield _Believed(*row[:4], row[4] is not None)
+            identifier, customer_id, status, terms, check_at = row
+            yield _Believed(identifier, customer_id, status, terms, check_at is not None)
         if len(rows) < PAGE:
             return
         last = rows[-1][0]

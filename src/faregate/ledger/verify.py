@@ -3,8 +3,8 @@ them and compared: what is left of each grant, each overdraft, what each hold ha
 each fee and transaction moved and in which account (in another asset: also at which rate; a fee
 that was given back: nothing), what each event says that it cost and what it costs by its outcome,
 what tiers have counted, whom a product lists as its subscribers, and where payments stand. Rows of
-costs are compared with the events that they are of. That the transfers themselves were not edited is proved by their
-chains (`chains`), and by heads that were kept elsewhere (`heads`).
+costs are compared with the events that they are of. That the transfers themselves were not edited
+is proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
