@@ -285,6 +285,8 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("GET", "/top-ups"): [*empty, Try("empty", query=f"?customer_id={customer}")],
         ("GET", "/top-ups/{top_up_id}"): refused,
+        ("POST", "/top-ups/{top_up_id}/refunds"): [Try("refused", {"amount": 1})],
+        ("GET", "/top-ups/{top_up_id}/refunds"): refused,
         ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],
         ("GET", "/credit-revenue"): [*empty, Try("refused", query=f"?customer_id={customer}")],
     }

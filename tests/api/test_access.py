@@ -30,6 +30,7 @@ OPERATIONS = {
     ("POST", "/v1/top-ups"): ADMIN,
     ("GET", "/v1/top-ups"): READ_ALL,
     ("GET", "/v1/top-ups/{top_up_id}"): READ_ALL,
+    ("GET", "/v1/top-ups/{top_up_id}/refunds"): READ_ALL,
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
     ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
