@@ -122,7 +122,10 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "return_url": f"https://{mark.lower()}.example/thanks",
         "failure_url": f"https://{mark.lower()}.example/sorry",
     }
-    names["top_up_id"] = me.made("top-ups", wanted)["id"]
+    top_up = names["top_up_id"] = me.made("top-ups", wanted)["id"]
+    server.wait(server.engine.sandbox.pay(top_up, "4242424242424242"))
+    server.wait(server.engine.settle_payment(top_up))
+    me.made(f"top-ups/{top_up}/refunds", {"amount": 1})
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD)]
     marks = [*ours, own_limit, account_id, mark, *(s["id"] for s in shown)]

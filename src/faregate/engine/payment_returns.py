@@ -147,7 +147,8 @@ class PaymentReturns(PaymentBase):
         customer_id = record.customer_id
         taken = await self._booked_under(lane, customer_id, return_key(found.id))
         if found.status not in TAKEN:
-            if taken is not None:
+            key = restored_key(found.id)
+            if taken is not None and await self._booked_under(lane, customer_id, key) is None:
                 again = restoring(record, found, taken)
                 await lane.submit(CreditPayment(customer_id, again), record.environment_id)
             return
@@ -156,9 +157,10 @@ class PaymentReturns(PaymentBase):
             await lane.submit(CatchUp(customer_id), record.environment_id)
             request = await self._to_take(lane, record, booked, found)
             await lane.submit(ReturnPayment(customer_id, request), record.environment_id)
-        if found.status in SETTLED:
+        told = settled_key(found.id)
+        if found.status in SETTLED and await self._booked_under(lane, customer_id, told) is None:
             settled = ReturnSettled(
-                settled_key(found.id),
+                told,
                 record.id,
                 record.account_id,
                 found.id,
