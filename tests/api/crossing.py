@@ -23,6 +23,14 @@ PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
 OWN_LIMITS = f"{CUSTOMER}/limits"
 
 
+WAYS_BACK = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
+
+
+def pay(server: RunningServer, payment_id: str, number: str = "4242424242424242") -> None:
+    """Pay on the sandbox's page, as its form does."""
+    server.wait(server.engine.pay_checkout(payment_id, number, "12/40", "123"))
+
+
 def every_operation() -> list[Key]:
     """The operations that the server has."""
     return [(o.method, re.sub(r":\w+}", "}", o.path)) for o in OPERATIONS]
@@ -122,10 +130,9 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "return_url": f"https://{mark.lower()}.example/thanks",
         "failure_url": f"https://{mark.lower()}.example/sorry",
     }
-    top_up = names["top_up_id"] = me.made("top-ups", wanted)["id"]
-    server.wait(server.engine.sandbox.pay(top_up, "4242424242424242"))
-    server.wait(server.engine.settle_payment(top_up))
-    me.made(f"top-ups/{top_up}/refunds", {"amount": 1})
+    names["top_up_id"] = me.made("top-ups", wanted)["id"]
+    pay(server, names["top_up_id"])
+    me.made(f"top-ups/{names['top_up_id']}/refunds", {"amount": 1})
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD)]
     marks = [*ours, own_limit, account_id, mark, *(s["id"] for s in shown)]
@@ -152,6 +159,10 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("GET", "/assets"): [Try("own", query="?limit=100")],
         ("GET", "/assets/{asset_code}"): refused,
+        ("PATCH", "/assets/{asset_code}"): [
+            Try("refused", {"top_up_bonus": [{"id": "all", "percent": 10}]})
+        ],
+        ("GET", "/top-ups/{top_up_id}/receipt"): refused,
         ("POST", "/assets/{asset_code}/rates"): [
             Try("refused", {"source": "EUR", "rate": 2}),
         ],

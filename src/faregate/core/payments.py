@@ -32,6 +32,8 @@ from faregate.core.returning import BONUS_SOURCE, Part, Taking
 from faregate.core.rules import CustomerRules, with_dispute, without_dispute
 from faregate.core.wallet import check_credit, credit
 
+MAX_HAD: Final = 500
+"""Bonuses that count once of which it is remembered that a customer had them: the newest."""
 RESERVED: Final = "payment:"
 """Begins the keys of payments, which no caller's transaction id may begin with."""
 ReturnReason = Literal["refund", "dispute"]
@@ -380,7 +382,8 @@ def _credit(
     if request.restores == "dispute":
         rules = without_dispute(rules, request.payment_id)
     elif bonus is not None and bonus.is_once:
-        rules = structs.replace(rules, bonuses=(*rules.bonuses, bonus.rule))
+        had = (*rules.bonuses, bonus.rule)[-MAX_HAD:]
+        rules = structs.replace(rules, bonuses=had)
     changed = None if rules == changes.state.rules else rules
     return PaymentDecided(changes, booked, is_new=True, rules=changed)
 

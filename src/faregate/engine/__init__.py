@@ -20,6 +20,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
@@ -39,6 +40,7 @@ class Engine(
     CouponOperations,
     CustomerOperations,
     CheckoutOperations,
+    ReceiptOperations,
     RefundOperations,
     RevenueOperations,
     SubscriberOperations,

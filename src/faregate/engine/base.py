@@ -35,6 +35,7 @@ from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
 from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.payments.sandbox import SandboxProvider
+from faregate.payments.sealing import read_secret
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
 from faregate.store.idempotency import first_answer, remember_answer
@@ -108,6 +109,7 @@ class EngineBase:
         self._providers: dict[str, PaymentProvider] = {
             provider.name: provider for provider in (*payments, self.sandbox)
         }
+        self._secret = b""
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
@@ -169,7 +171,8 @@ class EngineBase:
         for context in await environments.list_contexts(self._store):
             self._contexts[context.account_id, context.environment] = context
         self._context = self.context_of(self._mode)
-        await self.sandbox.begin()
+        self._secret = await read_secret(self._store)
+        self.sandbox.begin(self._secret)
         await self._catalog.refresh()
         self._serves = wait_seconds is not None
         holder = new_holder()

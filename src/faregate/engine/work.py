@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -46,12 +46,6 @@ class WorkOperations(PaymentOperations):
                 progress(done)
         return done
 
-    async def _keep_up(self) -> None:
-        """Do what is due, and ask about payments of which nothing was heard."""
-        await self.work()
-        if all(lane.has_lease for lane in self._lanes):
-            await self.reconcile_payments()
-
     async def _work_on(self, lane: Lane, claimed: list[DueWork]) -> int:
         tasks = {asyncio.ensure_future(self._do(lane, one)) for one in claimed}
         waiting = tasks
@@ -80,18 +74,23 @@ class WorkOperations(PaymentOperations):
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Do what is due as time goes by, until the block ends."""
-        task = asyncio.create_task(self._keep_working(), name="worker")
+        # A payment provider that hangs keeps no renewal waiting.
+        tasks = [
+            asyncio.create_task(self._keep_doing(self.work), name="worker"),
+            asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
-    async def _keep_working(self) -> None:
+    async def _keep_doing(self, what_is_due: Callable[[], Awaitable[int]]) -> None:
         while True:
             try:
-                await self._keep_up()
+                await what_is_due()
             except (FaregateError, StoreUnavailable) as error:
                 log.warning("the worker waits", reason=str(error))
             except Exception:
@@ -116,7 +115,7 @@ class WorkOperations(PaymentOperations):
     async def has_due_work(self) -> bool:
         """Tell whether something is due now and not done yet, in any account."""
         now = self._clock()
-        if await records.due_payments(self._store, now, 1):
+        if await records.is_payment_due(self._store, now):
             return True
         return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
 

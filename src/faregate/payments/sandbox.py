@@ -80,23 +80,14 @@ class SandboxProvider:
 
     name = "sandbox"
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], secret: bytes = b"") -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self._secret = secret
+        self._secret = secrets.token_bytes(32)
 
-    async def begin(self) -> None:
-        """Read what messages and forms are signed with; make it, in a database that has none. All
-        processes on one database have the same. Raises `StoreUnavailable`."""
-        if self._secret:
-            return
-        async with self._store.transaction() as transaction:
-            await transaction.fetch(
-                "INSERT INTO sandbox_key (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
-                secrets.token_hex(32),
-            )
-        rows = await self._store.fetch("SELECT secret FROM sandbox_key WHERE id = 1")
-        self._secret = bytes.fromhex(rows[0][0])
+    def begin(self, secret: bytes) -> None:
+        """Say with what messages are signed: all processes on one database have the same."""
+        self._secret = secret
 
     def serves(self, merchant: Merchant) -> bool:
         """Collect for everybody, in the test mode."""

@@ -84,8 +84,8 @@ def upgrade() -> None:
         sa.Column("terms", text, nullable=False),
     )
     op.create_table(
-        # With what the sandbox signs its messages: one row, shared by all processes.
-        "sandbox_key",
+        # With what our own pages and the sandbox's messages are sealed: one row.
+        "payment_key",
         sa.Column("id", number, primary_key=True),
         sa.Column("secret", text, nullable=False),
     )
