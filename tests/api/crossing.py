@@ -20,6 +20,7 @@ WALLET = f"{CUSTOMER}/wallet"
 HOLDS = f"{WALLET}/holds"
 PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
 """The days of the story: whoever asks does so on the last of them."""
+WEBHOOK = "/webhooks/{webhook_id}"
 OWN_LIMITS = f"{CUSTOMER}/limits"
 
 
@@ -108,8 +109,12 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     shown = me.get(f"customers/{customer}").body["subscriptions"]
     bought = next(s for s in shown if s["products"][0]["id"] == made["id"])
     own_limit = me.made(f"customers/{customer}/limits", limit)["id"]
+    hook = me.made("webhooks", {"url": f"https://{mark.lower()}.example/hook"})
+    assert me.post(f"webhooks/{hook['id']}/test/limit.reached", {}).status == 202
     names = {
         "customer_id": customer,
+        "webhook_id": hook["id"],
+        "topic": "limit.reached",
         "subscription_id": bought["id"],
         "product_id": made["id"],
         "version": "1",
@@ -134,8 +139,8 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     pay(server, names["top_up_id"])
     me.made(f"top-ups/{names['top_up_id']}/refunds", {"amount": 1})
     account_id = me.get("accounts/self").body["account_id"]
-    ours = [name for name in names.values() if name not in ("1", USD)]
-    marks = [*ours, own_limit, account_id, mark, *(s["id"] for s in shown)]
+    ours = [name for name in names.values() if name not in ("1", USD, "limit.reached")]
+    marks = [*ours, hook["secret"], own_limit, account_id, mark, *(s["id"] for s in shown)]
     return Things(account_id, mark, names, own_limit, marks)
 
 
@@ -301,6 +306,21 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("GET", "/top-ups/{top_up_id}"): refused,
         ("POST", "/top-ups/{top_up_id}/refunds"): [Try("refused", {"amount": 1})],
         ("GET", "/top-ups/{top_up_id}/refunds"): refused,
+        ("POST", "/webhooks"): [Try("own", {"url": "https://example.com/mine"})],
+        ("GET", "/webhooks"): [Try("own")],
+        ("GET", "/webhooks/events"): [
+            Try("own"),
+            Try("own", query=f"?destination_id={of['webhook_id']}"),
+        ],
+        ("POST", "/webhooks/test/{topic}"): [Try("own", {})],
+        ("POST", "/webhooks/test/{topic}/{connected_account_id}"): [Try("forbidden", {})],
+        ("POST", f"{WEBHOOK}/test/{{topic}}"): [Try("refused", {})],
+        ("POST", f"{WEBHOOK}/test/{{topic}}/{{connected_account_id}}"): [Try("forbidden", {})],
+        ("POST", f"{WEBHOOK}/rotate-secret"): [Try("refused", {"overlap_seconds": 60})],
+        ("POST", f"{WEBHOOK}/redeliver"): [Try("refused", {"time_gte": "2026-01-01T00:00:00Z"})],
+        ("GET", WEBHOOK): refused,
+        ("PATCH", WEBHOOK): [Try("refused", {"enabled": False})],
+        ("DELETE", WEBHOOK): refused,
         ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],
         ("GET", "/credit-revenue"): [*empty, Try("refused", query=f"?customer_id={customer}")],
     }

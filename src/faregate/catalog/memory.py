@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from faregate.catalog.types import Status
+from faregate.core.alerts import ALERTS, Alerts
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.bonuses import TopUpBonus
 from faregate.core.codec import decode
@@ -75,13 +76,17 @@ class Settings(msgspec.Struct, frozen=True):
     timezone: str = "UTC"
     renewals: RenewalRules = RENEWALS
     payments: PaymentRules = PAYMENTS
+    alerts: Alerts = ALERTS
 
 
-def _settings(timezone: str, renewals: str | None, payments: str | None) -> Settings:
+def _settings(
+    timezone: str, renewals: str | None, payments: str | None, alerts: str | None
+) -> Settings:
     return Settings(
         timezone,
         RENEWALS if renewals is None else decode(RenewalRules, renewals),
         PAYMENTS if payments is None else decode(PaymentRules, payments),
+        ALERTS if alerts is None else decode(Alerts, alerts),
     )
 
 
@@ -180,7 +185,9 @@ class CatalogMemory:
             limits[environment_id].append(decode(Limit, terms))
         settings: dict[int, Settings] = {
             row[0]: _settings(*row[1:])
-            for row in await fetch("SELECT id, timezone, renewals, payments FROM environments")
+            for row in await fetch(
+                "SELECT id, timezone, renewals, payments, alerts FROM environments"
+            )
         }
         bonuses: dict[int, dict[str, tuple[TopUpBonus, ...]]] = defaultdict(dict)
         for environment_id, code, terms in await fetch(
@@ -284,6 +291,9 @@ class CatalogMemory:
             has_discounts or has_commitments,
             settings.payments,
             bonuses,
+            settings.alerts.low_units(assets),
+            settings.alerts.expiring_before,
+            settings.alerts,
         )
 
     def compile_plans(

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.alerts import ALERTS, Alerts
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.assets import Asset
 from faregate.core.bonuses import TopUpBonus
@@ -315,7 +316,9 @@ class CatalogView(msgspec.Struct, frozen=True):
     it is on each test clock, `rates` what assets cost in currencies. `coupons` are those that can
     be had; `has_reductions` says that fees may come to less than their prices, by discounts or
     commitments. `payments` is how the account takes payments in this mode, `bonuses` what top-ups
-    of assets bring beside them."""
+    of assets bring beside them. `low_units` are thresholds of balances by asset, and so long
+    `expiring_before` they expire grants are announced (None: never): as the account's `alerts`
+    say."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -331,6 +334,9 @@ class CatalogView(msgspec.Struct, frozen=True):
     has_reductions: bool = False
     payments: PaymentRules = PAYMENTS
     bonuses: Mapping[str, tuple[TopUpBonus, ...]] = {}
+    low_units: Mapping[str, int] = {}
+    expiring_before: timedelta | None = ALERTS.expiring_before
+    alerts: Alerts = ALERTS
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

@@ -29,11 +29,13 @@ from faregate.engine.top_ups import TopUpOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
+from faregate.engine.webhooks import WebhookOperations
 from faregate.engine.work import WorkOperations
 
 
 class Engine(
     AccessOperations,
+    WebhookOperations,
     AccountOperations,
     CatalogOperations,
     ClockOperations,

@@ -23,6 +23,7 @@ from faregate.catalog.types import (
     VersionCreated,
     VersionDiff,
 )
+from faregate.core.alerts import Alerts, check_alerts
 from faregate.core.bonuses import TopUpBonus, check_bonuses
 from faregate.core.codec import checked
 from faregate.core.differences import Offer, differences
@@ -43,14 +44,15 @@ class CatalogOperations(EngineBase):
         timezone: str | None = None,
         renewals: RenewalRules | None = None,
         payments: PaymentRules | None = None,
+        alerts: Alerts | None = None,
         *,
         context: AccountContext | None = None,
     ) -> None:
         """Say in which timezone the account's days begin (an IANA name), for what is set up from
-        now on, what happens when a balance does not cover a renewal, and how payments are taken
-        in this mode: all, or what is given. Raises 422."""
-        if timezone is None and renewals is None and payments is None:
-            remedy = "or renewals or payments is missing: say what changes"
+        now on, what happens when a balance does not cover a renewal, how payments are taken in
+        this mode, and when the account wants to be warned: all, or what is given. Raises 422."""
+        if timezone is None and renewals is None and payments is None and alerts is None:
+            remedy = "or renewals, payments or alerts is missing: say what changes"
             raise FaregateError(invalid("timezone", remedy))
         problem = None if timezone is None else check_timezone(timezone)
         if renewals is not None:
@@ -61,6 +63,9 @@ class CatalogOperations(EngineBase):
             payments = checked(payments)
             problem = problem or check_payments(payments, self.catalog_view(acts).assets)
             problem = problem or self._check_provider(payments.provider, acts)
+        if alerts is not None:
+            alerts = checked(alerts)
+            problem = problem or check_alerts(alerts, self.catalog_view(context).assets)
         if problem is not None:
             raise FaregateError(problem)
         account_id = acts.account_id
@@ -69,6 +74,8 @@ class CatalogOperations(EngineBase):
                 await environments.set_timezone(change, account_id, timezone)
             if renewals is not None:
                 await environments.set_renewals(change, account_id, renewals)
+            if alerts is not None:
+                await environments.set_alerts(change, account_id, alerts)
             if payments is not None:
                 await environments.set_payments(change, acts.environment_id, payments)
 

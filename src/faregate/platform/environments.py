@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from faregate.core.alerts import Alerts
 from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
@@ -91,6 +92,16 @@ async def set_payments(queries: Queries, environment_id: int, rules: PaymentRule
         "UPDATE environments SET payments = $2 WHERE id = $1",
         environment_id,
         encode(rules).decode(),
+    )
+
+
+async def set_alerts(queries: Queries, account_id: str, alerts: Alerts) -> None:
+    """Say when an account wants to be warned, in both of its modes (inside a transaction that also
+    raises the catalog's epoch)."""
+    await queries.fetch(
+        "UPDATE environments SET alerts = $2 WHERE account_id = $1",
+        account_id,
+        encode(alerts).decode(),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.alerts import Alerts
 from faregate.core.limits import Timezone
 from faregate.core.payment_rules import PaymentRules
 from faregate.core.subscriptions import RenewalRules
@@ -24,12 +25,13 @@ Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """In which timezone (an IANA name) the account's days, weeks and months begin, for what is set
-    up from now on; what happens when a balance does not cover a renewal; and how payments are taken
-    in the key's mode."""
+    up from now on; what happens when a balance does not cover a renewal; how payments are taken in
+    the key's mode; and when the account wants to be warned."""
 
     timezone: Timezone | None = None
     renewals: RenewalRules | None = None
     payments: PaymentRules | None = None
+    alerts: Alerts | None = None
 
 
 class UnblockCustomer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -76,6 +78,7 @@ class OwnAccount(msgspec.Struct, frozen=True):
     timezone: str
     renewals: RenewalRules
     payments: PaymentRules
+    alerts: Alerts
 
 
 async def _create(call: Call) -> CustomerCreated:
@@ -134,13 +137,14 @@ async def _own_account(call: Call) -> OwnAccount:
         view.timezone,
         view.renewals,
         view.payments,
+        view.alerts,
     )
 
 
 async def _update_account(call: Call) -> None:
     body: UpdateAccount = call.body
     await call.engine.change_settings(
-        body.timezone, body.renewals, body.payments, context=call.context
+        body.timezone, body.renewals, body.payments, body.alerts, context=call.context
     )
 
 
@@ -224,7 +228,8 @@ OPERATIONS = (
         "/accounts/self",
         _update_account,
         "Accounts",
-        "Set the account's timezone, what happens to unpaid renewals, and how payments are taken",
+        "Set the account's timezone, what happens to unpaid renewals, how payments are taken, and "
+        "when to warn you",
         ADMIN,
         204,
         body=UpdateAccount,

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from faregate.core.amounts import to_decimal
+from faregate.core.amounts import Number, to_decimal
 from faregate.core.assets import Asset
 from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
@@ -88,9 +89,11 @@ class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What can be set of an account."""
+    """What can be set of an account. It is low below `low_balance_threshold` (0: never, null: as
+    its asset says)."""
 
-    overdraft: Overdraft
+    overdraft: Overdraft | UnsetType = UNSET
+    low_balance_threshold: Number | UnsetType | None = UNSET
 
 
 async def _wallet(call: Call) -> Wallet:
@@ -104,10 +107,12 @@ async def _account(call: Call) -> WalletAccount:
 
 
 async def _update_account(call: Call) -> WalletAccount:
-    return await call.engine.set_overdraft(
+    body: UpdateAccount = call.body
+    return await call.engine.update_account(
         call.path["customer_id"],
         call.path["account_id"],
-        call.body.overdraft,
+        body.overdraft,
+        body.low_balance_threshold,
         context=call.context,
     )
 
@@ -319,7 +324,7 @@ OPERATIONS = (
         f"{WALLET}/{{account_id}}",
         _update_account,
         "Wallets",
-        "Set how far an account may go below zero",
+        "Set how far an account may go below zero, and below what it is low",
         ADMIN,
         body=UpdateAccount,
         answer=WalletAccount,
