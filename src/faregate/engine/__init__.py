@@ -21,6 +21,7 @@ from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.receipts import ReceiptOperations
+from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -42,6 +43,7 @@ class Engine(
     CustomerOperations,
     CheckoutOperations,
     ReceiptOperations,
+    RefundOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
