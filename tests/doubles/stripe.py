@@ -442,9 +442,7 @@ def _unflattened(text: str) -> dict[str, Any]:
 
 
 @contextmanager
-def stripe_double(
-    clock: Callable[[], datetime], key: str = "sk_test_double", secret: str = "whsec_double"
-) -> Iterator[StripeDouble]:
+def stripe_double(clock: Callable[[], datetime], key: str, secret: str) -> Iterator[StripeDouble]:
     """Run Stripe on a free loopback port until the block ends."""
     double = StripeDouble(clock, key, secret)
     app = Starlette(routes=[Route("/v1/{path:path}", double.serve, methods=["GET", "POST"])])

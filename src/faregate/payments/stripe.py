@@ -132,7 +132,7 @@ class StripeProvider:
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     def serves(self, merchant: Merchant) -> bool:
         """Collect for the platform, and for accounts whose Stripe account is known."""

@@ -10,29 +10,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from faregate.core.amounts import power_of_ten
 from faregate.core.assets import CURRENCIES
 from faregate.payments.provider import Money, ProviderRefused
 
 ZERO_DECIMALS: Final = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "JPY",
-        "KMF",
-        "KRW",
-        "MGA",
-        "PYG",
-        "RWF",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMALS: Final = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV")
+) | frozenset(("XAF", "XOF", "XPF"))
+THREE_DECIMALS: Final = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 WRITTEN_WITH_TWO: Final = frozenset(("ISK", "UGX"))
 """They have no decimals, and are written with two that are zero: 5 ISK are 500."""
 MAX_AMOUNT: Final = 99_999_999
@@ -48,9 +33,10 @@ def to_stripe(money: Money) -> int:
     """
     decimals = _decimals(money.currency)
     shift = decimals - money.digits
-    amount, rest = money.minor * 10 ** max(0, shift), 0
-    if shift < 0:
-        amount, rest = divmod(money.minor, 10**-shift)
+    if shift >= 0:
+        amount, rest = money.minor * power_of_ten(shift), 0
+    else:
+        amount, rest = divmod(money.minor, power_of_ten(-shift))
     if rest:
         raise _refused(money.currency, f"with {decimals} decimals there: round it")
     if money.currency in THREE_DECIMALS and amount % 10:
@@ -64,7 +50,7 @@ def from_stripe(amount: int, currency: str) -> int:
     """Return Stripe's amount of a currency (in capital letters) in minor units of ISO 4217. What
     those cannot hold, Stripe does not charge; it would be rounded down."""
     shift = CURRENCIES[currency].precision - _decimals(currency)
-    return amount * 10**shift if shift >= 0 else amount // 10**-shift
+    return amount * power_of_ten(shift) if shift >= 0 else amount // power_of_ten(-shift)
 
 
 def _decimals(currency: str) -> int:

@@ -10,7 +10,13 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from faregate.payments.provider import PaymentState, Returned, ReturnStatus, SavedCard
+from faregate.payments.provider import (
+    PaymentState,
+    PaymentStatus,
+    Returned,
+    ReturnStatus,
+    SavedCard,
+)
 from faregate.payments.stripe_amounts import from_stripe
 
 T = TypeVar("T")
@@ -237,7 +243,7 @@ def state_of_session(session: Session, returns: tuple[Returned, ...] = ()) -> Pa
         if session.status == "complete":
             # It was paid in a way that takes days, and in the end it was not.
             return state
-        status = "expired" if session.status == "expired" else "open"
+        status: PaymentStatus = "expired" if session.status == "expired" else "open"
         return PaymentState(
             status, intent.id, currency=state.currency, code=state.code, text=state.text
         )
