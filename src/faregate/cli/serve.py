@@ -9,6 +9,7 @@ import structlog
 import typer
 import uvloop
 
+from faregate.cli.collecting import payment_providers
 from faregate.cli.logs import configure_logs
 from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, open_database, refuse
@@ -67,9 +68,11 @@ async def _serve(
     if page_token is not None and len(page_token) < MIN_TOKEN:
         reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
         refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
+    providers = payment_providers()
     listener = listen(host, port)
     token = page_token or secrets.token_urlsafe(24)
-    async with open_database(database, serves=True, stands_by=standby) as engine:
+    opened = open_database(database, serves=True, stands_by=standby, payments=providers)
+    async with opened as engine:
         await _first_key(engine, bootstrap_key)
         async with serving(engine, listener, mode, token) as server, engine.working():
             address = address_of(listener)

@@ -5,7 +5,7 @@ sentence that names it, exit code 2, no traceback.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -15,6 +15,7 @@ import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
+from faregate.payments.provider import PaymentProvider
 
 EXIT_CONFIGURATION: Final = 2
 Mode = Literal["test", "live"]
@@ -46,7 +47,12 @@ def refuse(setting: str, reason: str) -> NoReturn:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, serves: bool, stands_by: bool = False, migrate: bool | None = None
+    url: str,
+    *,
+    serves: bool,
+    stands_by: bool = False,
+    migrate: bool | None = None,
+    payments: Sequence[PaymentProvider] = (),
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
@@ -54,7 +60,9 @@ async def open_database(
     """
     is_open = False
     try:
-        opened = Engine.open(url, serves=serves, stands_by=stands_by, migrate=migrate)
+        opened = Engine.open(
+            url, serves=serves, stands_by=stands_by, migrate=migrate, payments=payments
+        )
         async with opened as engine:
             is_open = True
             yield engine

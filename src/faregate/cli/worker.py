@@ -5,6 +5,7 @@ server does it itself: then this one watches, and works while there is none.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -13,9 +14,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from faregate.cli.collecting import payment_providers
 from faregate.cli.settings import Database, open_database
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
+from faregate.payments.provider import PaymentProvider
 
 WATCH_SECONDS: Final = 5.0
 
@@ -66,22 +69,23 @@ async def _retry(database: str) -> None:
 
 
 async def _work(database: str, *, once: bool) -> None:
+    providers = payment_providers()
     async with open_database(database, serves=False) as watcher:
         while True:
             done = 0
             if await watcher.has_due_work():
-                done = await _do(database)
+                done = await _do(database, providers)
             if once:
                 print(f"Done for {done} customers." if done else "Nothing was done.")
                 return
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def _do(database: str) -> int:
+async def _do(database: str, providers: Sequence[PaymentProvider]) -> int:
     """Work while nobody else serves the database; a server that does has a worker of its own."""
     console = Console(stderr=True)
     try:
-        async with Engine.open(database, wait_seconds=0) as engine:
+        async with Engine.open(database, wait_seconds=0, payments=providers) as engine:
             with Progress(
                 SpinnerColumn(),
                 TextColumn("Working: {task.completed} customers"),

@@ -31,6 +31,7 @@ from faregate.engine.payment_returns import PaymentReturns
 from faregate.payments import records
 from faregate.payments.provider import (
     BadMessage,
+    Message,
     PaymentState,
     ProviderDown,
     ProviderRefused,
@@ -74,17 +75,30 @@ class PaymentOperations(PaymentReturns):
         except BadMessage as error:
             log.warning("a payment message was refused", provider=provider.name, reason=str(error))
             raise FaregateError(Problem(FORBIDDEN, f"the message was refused: {error}")) from None
-        record: PaymentRecord | None = None
-        if message.payment_id is not None:
-            record = await records.find_payment(
-                self._store, message.payment_id, acts.environment_id
-            )
-        elif message.ref is not None:
-            record = await records.find_by_ref(self._store, provider.name, message.ref)
-        if record is None or record.environment_id != acts.environment_id:
+        record = await self._told_of(message, provider.name)
+        if record is None or not self._may_tell(acts, record):
             return None
         await self.settle_payment(record.id)
         return record.id
+
+    async def _told_of(self, message: Message, provider: str) -> PaymentRecord | None:
+        """Find what a message is about; None: it is none of ours, however often it is sent."""
+        if message.payment_id is not None:
+            try:
+                return await records.find_payment(self._store, message.payment_id, None)
+            except FaregateError:
+                return None
+        if message.ref is None:
+            return None
+        return await records.find_by_ref(self._store, provider, message.ref)
+
+    def _may_tell(self, acts: AccountContext, record: PaymentRecord) -> bool:
+        """Tell whether a message at an account's door may be about a payment. At the platform's, a
+        provider tells of all accounts that are connected to the platform there."""
+        if record.environment_id == acts.environment_id:
+            return True
+        mode = self._context_of(record.environment_id).environment
+        return acts.is_platform and mode == acts.environment
 
     async def settle_payment(self, payment_id: str) -> TopUp:
         """Ask the provider what has become of a payment, and book that. Raises 503 if it does not

@@ -134,6 +134,10 @@ class StripeProvider:
         """Close the connections to Stripe."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
+    def connect(self, account_id: str, stripe_account: str) -> None:
+        """Say which Stripe account collects for one of our accounts."""
+        self._accounts[account_id] = stripe_account
+
     def serves(self, merchant: Merchant) -> bool:
         """Collect for the platform, and for accounts whose Stripe account is known."""
         known = merchant.is_platform or merchant.account_id in self._accounts
