@@ -83,4 +83,6 @@ def test_a_server_with_them_starts_and_one_with_half_of_them_does_not(tmp_path: 
         assert "MARK" not in ended.stderr + ended.stdout
     with running("serve", "--port", "0", "--database", database, **TEST) as server:
         assert server.stdout is not None
-        assert any(line.startswith("API") for line in server.stdout)
+        door = next(line for line in server.stdout if line.startswith("Messages"))
+        assert "/payments/messages/stripe/acc_" in door
+        assert door.split()[1].endswith("/test")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from faregate.cli.settings import refuse
-from faregate.engine import system_clock
-from faregate.payments.provider import PaymentProvider
+from faregate.engine import Engine, system_clock
+from faregate.payments.provider import Merchant, PaymentProvider
+from faregate.platform.environments import MODES
 
 if TYPE_CHECKING:
     from faregate.payments.stripe import StripeKeys
@@ -27,6 +28,19 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 def payment_providers(given: Mapping[str, str] = os.environ) -> list[PaymentProvider]:
     """Return who collects money, as the environment says. Refuses settings that cannot work."""
     return [*_stripe(given)]
+
+
+def doors(providers: Sequence[PaymentProvider], engine: Engine, address: str) -> list[str]:
+    """Say where each provider that was set up sends its messages, for each mode."""
+    lines: list[str] = []
+    for mode in MODES:
+        context = engine.context_of(mode)
+        merchant = Merchant(context.environment_id, context.account_id, mode == "live")
+        for provider in providers:
+            if provider.serves(merchant):
+                path = f"/payments/messages/{provider.name}/{context.account_id}/{mode}"
+                lines.append(f"Messages   {address}{path}   ({provider.name}, {mode} mode)")
+    return lines
 
 
 def _stripe(given: Mapping[str, str]) -> list[PaymentProvider]:

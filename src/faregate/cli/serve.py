@@ -9,7 +9,7 @@ import structlog
 import typer
 import uvloop
 
-from faregate.cli.collecting import payment_providers
+from faregate.cli.collecting import doors, payment_providers
 from faregate.cli.logs import configure_logs
 from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, open_database, refuse
@@ -80,6 +80,8 @@ async def _serve(
             link = f"{address}/" if page_token else f"{address}/?token={token}"
             print(f"API        {address}/v1   (reference: {address}/docs)", flush=True)
             print(f"Live page  {link}", flush=True)
+            for line in doors(providers, engine, address):
+                print(line, flush=True)
             log.info("serving", address=address)
             await server.wait()
     log.info("stopped")

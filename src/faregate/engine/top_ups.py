@@ -243,7 +243,7 @@ class TopUpOperations(PaymentBase):
             raise FaregateError(Problem(UNAVAILABLE, detail, {}, 5)) from error
         except ProviderRefused as error:
             if error.code == "misconfigured":
-                # It is nothing that the customer can change; once it is set right, a repeat goes on.
+                # The customer cannot change it; once it is set right, a repeat goes on.
                 log.error("not set up right", provider=provider.name, why=str(error))
                 detail = f"{provider.name} cannot collect as it is set up: {error}"
                 raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from None
