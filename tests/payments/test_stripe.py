@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import stripe
 from tests.ledger.shop import NOON, available, refusal, tell
 from tests.payments.contract import (
     ADA,
@@ -205,6 +206,22 @@ def test_an_event_of_the_other_mode_or_another_account_is_refused(sqlite: str) -
                 world.stripe.read_message(headers, b"{}", world.merchant, NOON)
 
     told(sqlite, story)
+
+
+def test_what_the_sdk_itself_signs_is_genuine(sqlite: str) -> None:
+    async def story(world: StripeWorld) -> None:
+        payment_id = await world.top_up(await world.customer())
+        body = world.double.message(payment_id)
+        at = int(world.clock().timestamp())
+        header = stripe.WebhookSignature.generate_signature_header(body.decode(), SECRET, at)
+        assert await world.told(({"stripe-signature": header}, body)) == payment_id
+
+    told(sqlite, story)
+
+
+def test_an_answer_that_does_not_say_what_came_in_is_no_answer() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"id": "pi_1", "status": "succeeded", "currency": "usd"}, Intent)
 
 
 def test_an_event_about_something_else_is_taken_and_does_nothing(sqlite: str) -> None:

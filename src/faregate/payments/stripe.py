@@ -72,6 +72,7 @@ LONGEST_PAGE: Final = timedelta(hours=23, minutes=50)
 PAGE: Final = 100
 MAX_PAGES: Final = 10
 MAX_NAME: Final = 250
+_NOT_FOUND: Final = 404
 
 # It would write a file into the user's configuration and tell Stripe about this machine.
 stripe.enable_telemetry = False
@@ -525,7 +526,8 @@ def _speaking_plainly(otherwise: str = "misconfigured") -> Iterator[None]:
         code = code_of(error.code, None)
         raise ProviderRefused(code, _plain(error, "The card was declined.")) from None
     except stripe.InvalidRequestError as error:
-        code = code_of(error.code, None, otherwise)
+        is_missing = error.http_status == _NOT_FOUND
+        code = "no_such_payment" if is_missing else code_of(error.code, None, otherwise)
         raise ProviderRefused(code, _plain(error, "Stripe refuses it.")) from None
     except stripe.AuthenticationError:
         text = "Stripe does not take the secret key: set the one of your Stripe account."

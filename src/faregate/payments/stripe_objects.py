@@ -77,7 +77,7 @@ class Intent(msgspec.Struct, frozen=True):
     id: str
     status: str
     currency: str
-    amount_received: int = 0
+    amount_received: int
     metadata: dict[str, str] = {}
     customer: str | None = None
     setup_future_usage: str | None = None
