@@ -5,7 +5,7 @@ sentence that names it, exit code 2, no traceback.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -15,6 +15,7 @@ import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
+from faregate.payments.provider import PaymentProvider
 from faregate.webhooks.addresses import Allowed
 
 EXIT_CONFIGURATION: Final = 2
@@ -62,6 +63,7 @@ async def open_database(
     serves: bool,
     stands_by: bool = False,
     migrate: bool | None = None,
+    payments: Sequence[PaymentProvider] = (),
     webhook_allow: str = "",
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
@@ -77,6 +79,7 @@ async def open_database(
             stands_by=stands_by,
             migrate=migrate,
             webhook_allow=webhook_allow,
+            payments=payments,
         )
         async with opened as engine:
             is_open = True
