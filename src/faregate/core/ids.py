@@ -49,6 +49,20 @@ def derived_id(prefix: str, at: datetime, *parts: str) -> str:
     return f"{prefix}_{encode_base32(millisecond << 80 | 7 << 76 | head << 64 | 2 << 62 | tail)}"
 
 
+def made_at(identifier: str) -> datetime | None:
+    """Return the instant that an id carries, to the millisecond; None if it carries none.
+
+    >>> made_at(derived_id("fee", EPOCH, "sub_1")) == EPOCH
+    True
+    """
+    if _PUBLIC_ID.fullmatch(identifier) is None:
+        return None
+    number = 0
+    for letter in identifier.partition("_")[2]:
+        number = number << 5 | _ALPHABET.index(letter)
+    return EPOCH + (number >> 80) * _MILLISECOND
+
+
 class IdSource:
     """Makes rising ids. `random_bits(n)` returns n random bits; tests pass a seeded one."""
 
