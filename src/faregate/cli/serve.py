@@ -10,6 +10,7 @@ import typer
 import uvloop
 
 from faregate.cli.logs import configure_logs
+from faregate.cli.providers import collectors, external_secrets
 from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, open_database, refuse
 from faregate.core.problems import FaregateError
@@ -69,7 +70,14 @@ async def _serve(
         refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
     listener = listen(host, port)
     token = page_token or secrets.token_urlsafe(24)
-    async with open_database(database, serves=True, stands_by=standby) as engine:
+    opened = open_database(
+        database,
+        serves=True,
+        stands_by=standby,
+        payments=collectors(),
+        external=external_secrets(),
+    )
+    async with opened as engine:
         await _first_key(engine, bootstrap_key)
         async with serving(engine, listener, mode, token) as server, engine.working():
             address = address_of(listener)

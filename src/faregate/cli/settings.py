@@ -5,7 +5,7 @@ sentence that names it, exit code 2, no traceback.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -15,6 +15,8 @@ import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
+from faregate.payments.external import ExternalSecrets
+from faregate.payments.provider import PaymentProvider
 
 EXIT_CONFIGURATION: Final = 2
 Mode = Literal["test", "live"]
@@ -46,15 +48,29 @@ def refuse(setting: str, reason: str) -> NoReturn:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, serves: bool, stands_by: bool = False, migrate: bool | None = None
+    url: str,
+    *,
+    serves: bool,
+    stands_by: bool = False,
+    migrate: bool | None = None,
+    payments: Sequence[PaymentProvider] = (),
+    external: ExternalSecrets | None = None,
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
-    Without `serves` it works beside a running server.
+    Without `serves` it works beside a running server. `payments` and `external` are who collects
+    money (`providers`).
     """
     is_open = False
     try:
-        opened = Engine.open(url, serves=serves, stands_by=stands_by, migrate=migrate)
+        opened = Engine.open(
+            url,
+            serves=serves,
+            stands_by=stands_by,
+            migrate=migrate,
+            payments=payments,
+            external=external,
+        )
         async with opened as engine:
             is_open = True
             yield engine

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from faregate.cli.providers import collectors
 from faregate.cli.settings import Database, open_database
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
@@ -81,7 +82,7 @@ async def _do(database: str) -> int:
     """Work while nobody else serves the database; a server that does has a worker of its own."""
     console = Console(stderr=True)
     try:
-        async with Engine.open(database, wait_seconds=0) as engine:
+        async with Engine.open(database, wait_seconds=0, payments=collectors()) as engine:
             with Progress(
                 SpinnerColumn(),
                 TextColumn("Working: {task.completed} customers"),

@@ -33,6 +33,7 @@ from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
+from faregate.payments.external import ExternalProvider, ExternalSecrets
 from faregate.payments.provider import PaymentProvider
 from faregate.payments.sandbox import SandboxProvider
 from faregate.platform import environments
@@ -84,6 +85,7 @@ class EngineBase:
         clock: Clock,
         mode: Mode,
         payments: Sequence[PaymentProvider] = (),
+        external: ExternalSecrets | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -95,8 +97,9 @@ class EngineBase:
         self._lane_by_customer: dict[tuple[int, str], int] = {}
         self._serves = False
         self.sandbox = SandboxProvider(store, clock)
+        self.external = ExternalProvider(store, external or ExternalSecrets())
         self._providers: dict[str, PaymentProvider] = {
-            provider.name: provider for provider in (*payments, self.sandbox)
+            provider.name: provider for provider in (*payments, self.sandbox, self.external)
         }
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -113,6 +116,7 @@ class EngineBase:
         serves: bool = True,
         stands_by: bool = False,
         payments: Sequence[PaymentProvider] = (),
+        external: ExternalSecrets | None = None,
     ) -> AsyncIterator[Self]:
         """Open a database and serve it until the block ends.
 
@@ -122,7 +126,8 @@ class EngineBase:
         process serves the database; what changes a wallet is refused.
 
         `payments` collect money, the first that serves an account before the others; the sandbox,
-        for the test mode, is always there and comes last.
+        for the test mode, is always there and comes last. `external` are the secrets by which
+        sellers' own systems sign what they tell of payments (None: nothing is told).
 
         SQLite is migrated by itself, PostgreSQL only if it is empty or `migrate` is true.
         Raises `FaregateError` (503) if the database cannot be used, with the reason.
@@ -131,7 +136,7 @@ class EngineBase:
             store = await open_store(url)
         except StoreUnavailable as error:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
-        engine = cls(store, clock, mode, payments)
+        engine = cls(store, clock, mode, payments, external)
         try:
             await engine._start(migrate, wait_seconds if serves else None, stands_by)
             yield engine
