@@ -28,7 +28,7 @@ from mollie.api.client import Client
 from mollie.api.error import Error, ResponseError
 
 from faregate.core.amounts import to_decimal
-from faregate.core.ids import made_at
+from faregate.core.ids import instant_of
 from faregate.payments.provider import (
     BadMessage,
     Begun,
@@ -422,7 +422,7 @@ def _search(
     client: Client, first: dict[str, Any], payment_id: str, merchant: Merchant
 ) -> _Payment | None:
     """Search a list of payments, the newest first, for ours."""
-    earliest = made_at(payment_id)
+    earliest = instant_of(payment_id)
     for page in _pages(client, first):
         for payment in page:
             if payment.is_ours(payment_id, merchant):
