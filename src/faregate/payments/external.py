@@ -185,7 +185,7 @@ class ExternalProvider:
         given = headers.get("webhook-signature", "").split(" ")
         if not identifier or len(identifier) > 200:
             raise BadMessage("the header webhook-id is missing or too long")
-        if not (sent.isascii() and sent.isdigit() and len(sent) <= 12):
+        if not (sent.isascii() and sent.isdigit() and len(sent) <= 11):
             raise BadMessage("the header webhook-timestamp is missing or no number of seconds")
         try:
             text = body.decode()
