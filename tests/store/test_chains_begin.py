@@ -16,6 +16,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
+from tests.store.payments_begin import WITHOUT_PAYMENTS
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -24,7 +25,12 @@ from faregate.store.protocol import StoreError
 BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
+    "ALTER TABLE wallet_accounts DROP COLUMN watch",
+    "ALTER TABLE environments DROP COLUMN alerts",
+    "DROP TABLE account_notices",
+    "DROP INDEX holds_by_expiry",
     "DROP INDEX transfers_unused",
+    *WITHOUT_PAYMENTS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

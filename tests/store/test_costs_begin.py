@@ -11,6 +11,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
+from tests.store.payments_begin import WITHOUT_PAYMENTS
 
 from faregate import Engine
 from faregate.core.amounts import Number
@@ -18,10 +19,15 @@ from faregate.core.costs import Cost
 from faregate.store.schema import COSTS, names
 
 BEFORE = (
+    *WITHOUT_PAYMENTS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",
     "DROP TABLE costs",
+    "ALTER TABLE wallet_accounts DROP COLUMN watch",
+    "ALTER TABLE environments DROP COLUMN alerts",
+    "DROP TABLE account_notices",
+    "DROP INDEX holds_by_expiry",
     "ALTER TABLE fees DROP COLUMN paid_units",
     "ALTER TABLE fees DROP COLUMN exchange_rate",
     "ALTER TABLE fees DROP COLUMN reduced",

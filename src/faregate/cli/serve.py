@@ -12,7 +12,7 @@ import uvloop
 from faregate.cli.logs import configure_logs
 from faregate.cli.providers import collectors, external_secrets
 from faregate.cli.server import address_of, listen, serving
-from faregate.cli.settings import Database, Mode, open_database, refuse
+from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 
@@ -50,10 +50,13 @@ def serve(
             help="Start beside another server, and take over when that one ends.",
         ),
     ] = False,
+    webhook_allow: WebhookAllow = "",
 ) -> None:
     """Serve the API and the live page until Ctrl-C."""
     configure_logs()
-    uvloop.run(_serve(database, host, port, bootstrap_key, mode, page_token, standby))
+    uvloop.run(
+        _serve(database, host, port, bootstrap_key, mode, page_token, standby, webhook_allow)
+    )
 
 
 async def _serve(
@@ -64,6 +67,7 @@ async def _serve(
     mode: Mode,
     page_token: str | None,
     standby: bool,
+    webhook_allow: str,
 ) -> None:
     if page_token is not None and len(page_token) < MIN_TOKEN:
         reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
@@ -74,6 +78,7 @@ async def _serve(
         database,
         serves=True,
         stands_by=standby,
+        webhook_allow=webhook_allow,
         payments=collectors(),
         external=external_secrets(),
     )

@@ -17,6 +17,7 @@ from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
 from faregate.payments.external import ExternalSecrets
 from faregate.payments.provider import PaymentProvider
+from faregate.webhooks.addresses import Allowed
 
 EXIT_CONFIGURATION: Final = 2
 Mode = Literal["test", "live"]
@@ -39,6 +40,16 @@ Database = Annotated[
     ),
 ]
 
+WebhookAllow = Annotated[
+    str,
+    typer.Option(
+        "--webhook-allow",
+        envvar="FAREGATE_WEBHOOK_ALLOW",
+        help="Hosts and networks that webhooks may go to though they are not public, e.g. "
+        "'hooks.internal,10.1.0.0/16'.",
+    ),
+]
+
 
 def refuse(setting: str, reason: str) -> NoReturn:
     """End the program because of a setting."""
@@ -55,12 +66,14 @@ async def open_database(
     migrate: bool | None = None,
     payments: Sequence[PaymentProvider] = (),
     external: ExternalSecrets | None = None,
+    webhook_allow: str = "",
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
     Without `serves` it works beside a running server. `payments` and `external` are who collects
     money (`providers`).
     """
+    check_allowed(webhook_allow)
     is_open = False
     try:
         opened = Engine.open(
@@ -70,6 +83,7 @@ async def open_database(
             migrate=migrate,
             payments=payments,
             external=external,
+            webhook_allow=webhook_allow,
         )
         async with opened as engine:
             is_open = True
@@ -78,6 +92,14 @@ async def open_database(
         if is_open and error.problem.kind is not UNAVAILABLE:
             raise
         refuse("--database (FAREGATE_DATABASE_URL)", str(error))
+
+
+def check_allowed(webhook_allow: str) -> None:
+    """Refuse a list of hosts and networks that cannot be read."""
+    try:
+        Allowed.parse(webhook_allow)
+    except ValueError as error:
+        refuse("--webhook-allow (FAREGATE_WEBHOOK_ALLOW)", str(error))
 
 
 def fail(error: FaregateError) -> NoReturn:

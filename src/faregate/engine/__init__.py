@@ -21,17 +21,20 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
+from faregate.engine.webhooks import WebhookOperations
 from faregate.engine.work import WorkOperations
 
 
 class Engine(
     AccessOperations,
+    WebhookOperations,
     AccountOperations,
     CatalogOperations,
     ClockOperations,
@@ -39,6 +42,7 @@ class Engine(
     CustomerOperations,
     ExternalOperations,
     CheckoutOperations,
+    ReceiptOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,

@@ -37,6 +37,7 @@ from faregate.rest import (
     usage,
     vendors,
     wallets,
+    webhooks,
     work,
 )
 from faregate.rest.headers import RequestHeaders
@@ -69,6 +70,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *work.OPERATIONS,
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 _HTML: Final = [
