@@ -20,9 +20,10 @@ from standardwebhooks.webhooks import Webhook
 from tests.ledger.shop import NOON, Clock, assert_clean, available, refusal, tell
 
 from faregate import Engine
-from faregate.catalog.types import AddAssetRate, CreateAsset
+from faregate.catalog.types import AddAssetRate, CreateAsset, UpdateAsset
 from faregate.core.amounts import Number
 from faregate.core.codec import encode, from_dict
+from faregate.core.payment_rules import PaymentRules
 from faregate.core.problems import CONFLICT, FORBIDDEN, INVALID, MALFORMED, NOT_FOUND
 from faregate.customers.types import CreateCustomer
 from faregate.payments.external import ExternalSecrets
@@ -178,6 +179,23 @@ def test_what_was_paid_becomes_another_asset_that_ends(database_url: str) -> Non
         late = paid(ada, "inv-18", credit_expires_at=ends)
         await seller.tells("paid", **late)
         assert await available(engine, ada) == 20
+
+    story(database_url, told)
+
+
+def test_what_was_paid_has_no_bounds_and_has_its_bonus(database_url: str) -> None:
+    async def told(seller: Seller) -> None:
+        engine, ada = seller.engine, await seller.customer()
+        rules = {"top_ups": {"USD": {"minimum": 50}}}
+        await engine.change_settings(payments=from_dict(PaymentRules, rules))
+        bonus = {"top_up_bonus": [{"id": "first", "percent": 10, "once_per_customer": True}]}
+        await engine.set_top_up_bonus("USD", from_dict(UpdateAsset, bonus).top_up_bonus)
+        for payment in ("inv-17", "inv-18", "inv-17"):
+            await seller.tells("paid", **paid(ada, payment))
+        assert sorted(await seller.grants(ada)) == [("paid", 20), ("paid", 20), ("promotion", 2)]
+        await seller.tells("refunded", **back("20"))
+        assert await available(engine, ada) == 20
+        await assert_clean(engine)
 
     story(database_url, told)
 

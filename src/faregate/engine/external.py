@@ -77,7 +77,8 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
             self.external.read_message(headers, body, self._merchant(acts), self._clock())
         except BadMessage as error:
             log.warning("a payment message was refused", provider=EXTERNAL, reason=str(error))
-            raise FaregateError(Problem(FORBIDDEN, f"the message was refused: {error}")) from None
+            detail = "the message is not genuine, or too old"
+            raise FaregateError(Problem(FORBIDDEN, detail)) from None
         # As one type, so that what is wrong is named within it.
         message: PaidMessage | RefundedMessage = decode_request(
             PaidMessage | RefundedMessage,  # type: ignore[arg-type]
@@ -92,6 +93,8 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
         known = await told.find_payment(self._store, acts.environment_id, paid.payment_id)
         if known is None:
             record = self._collected(paid, customer_id, acts)
+            bonus = await self._bonus_for(record)
+            record = structs.replace(record, terms=structs.replace(record.terms, bonus=bonus))
             known = await self._write_paid(record, paid, acts)
         found = await records.find_payment(self._store, known.payment_id, acts.environment_id)
         self._check_same(found, paid, customer_id, acts)
