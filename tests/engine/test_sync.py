@@ -25,6 +25,7 @@ INSIDE = {
     "find_receipt",
     "get_checkout",
     "has_due_work",
+    "has_webhooks_due",
     "is_ready",
     "latest_events",
     "listed_event_stats",

@@ -12,11 +12,10 @@ from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import structs
 
 from faregate.core.codec import encode
 from faregate.core.limiting import LimitReached
-from faregate.core.payments import TopUpNotice
+from faregate.core.payments import ReturnNotice, TopUpNotice
 from faregate.core.renewing import SubscriptionNotice
 
 Because = Literal["expired", "returned_late", "rollover_cap"]
@@ -149,11 +148,20 @@ def _subscription(detail: str | None = None) -> SubscriptionNotice:
     return SubscriptionNotice(_CUSTOMER, _SUBSCRIPTION, _AT, detail)
 
 
-_SHORT: Final = "20 is needed and default:USD has 3: top up at least 17"
+_TOP_UP: Final = "tup_01kfq8r2v5m3c7x9d1e4g6h8j6"
+_PAID: Final = (_CUSTOMER, _TOP_UP, "default:USD", Decimal(20), "USD", _AT)
 
-_TOP_UP: Final = TopUpNotice(
-    _CUSTOMER, "tup_01kfq8r2v5m3c7x9d1e4g6h8j6", "default:USD", Decimal(20), "USD", _AT
-)
+
+def _return(identifier: str, credit: str | None) -> ReturnNotice:
+    gone = None if credit is None else Decimal(credit)
+    return ReturnNotice(
+        _CUSTOMER, _TOP_UP, identifier, "default:USD", Decimal(20), "USD", _AT, gone
+    )
+
+
+_REFUND: Final = "rfd_01kfq8r2v5m3c7x9d1e4g6h8j7"
+_DISPUTE: Final = "dsp_01kfq8r2v5m3c7x9d1e4g6h8j8"
+_SHORT: Final = "20 is needed and default:USD has 3: top up at least 17"
 
 TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
@@ -230,13 +238,32 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(
         "top_up.succeeded",
-        "A payment has come in, and is credit now",
-        structs.replace(_TOP_UP, credit=Decimal(20), bonus=Decimal(2)),
+        "A payment has come in, and its credit is there",
+        TopUpNotice(*_PAID, credit=Decimal(20), bonus=Decimal(2)),
     ),
     Topic(
         "top_up.failed",
-        "A payment has come to nothing",
-        structs.replace(_TOP_UP, problem="The card was declined."),
+        "A payment came to nothing",
+        TopUpNotice(*_PAID, problem="The card was declined."),
+    ),
+    Topic(
+        "payment.refunded",
+        "Money of a payment was given back; its credit was taken when that was asked for",
+        _return(_REFUND, None),
+    ),
+    Topic(
+        "payment.refund_failed",
+        "A refund came to nothing, and its credit is there again",
+        _return(_REFUND, "20"),
+    ),
+    Topic("payment.disputed", "A dispute has taken credit", _return(_DISPUTE, "20")),
+    Topic(
+        "payment.dispute_won",
+        "A dispute is won: the credit is there again",
+        _return(_DISPUTE, "20"),
+    ),
+    Topic(
+        "payment.dispute_lost", "A dispute is lost: the credit stays taken", _return(_DISPUTE, None)
     ),
     Topic(
         "price.changed",
