@@ -17,7 +17,25 @@ from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
-from faregate.core.customers import NO_TIER_COUNTS, CarryKey, Changes, CustomerState, TierRowKey
+from faregate.core.collecting import (
+    Collecting,
+    CollectingCommand,
+    CollectingNotice,
+    Collection,
+    InFlight,
+    Told,
+    change_collecting,
+    collect,
+    collected,
+)
+from faregate.core.customers import (
+    NO_TIER_COUNTS,
+    CarryKey,
+    Changes,
+    CustomerState,
+    TierRowKey,
+    first_due,
+)
 from faregate.core.events import BookedEvent, EventsBooked, Fee, RecordEvents, decide_events
 from faregate.core.gate import (
     Authorize,
@@ -46,6 +64,7 @@ from faregate.core.outcomes import (
 from faregate.core.payments import (
     BookedPayment,
     PaymentCommand,
+    PaymentCredit,
     check_transaction_id,
     decide_payment,
 )
@@ -66,6 +85,7 @@ from faregate.core.subscribing import (
 )
 from faregate.core.subscriptions import CatalogView, Subscription
 from faregate.core.tiers import Counted, TierCounts, TierKey
+from faregate.core.timeline import advance
 from faregate.core.transactions import (
     Adjust,
     BookedTransaction,
@@ -100,6 +120,7 @@ Command = (
     | CatchUp
     | SetOverdraft
     | RulesCommand
+    | CollectingCommand
 )
 Answer = (
     EventsBooked
@@ -110,6 +131,8 @@ Answer = (
     | SubscriptionsChanged
     | Account
     | RulesAnswer
+    | Collecting
+    | InFlight
     | None
 )
 Transaction = BookedTransaction | BookedPayment | SettledHold | BookedPlanFee | SettledOutcome
@@ -134,7 +157,8 @@ NOTHING_KNOWN = Known()
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """What a command does: the customer's new state, the rows to write, and the answer. `outcomes`
-    has where events stand now, by their ids, `fees` what they were charged by that.
+    has where events stand now, by their ids, `fees` what they were charged by that; `collections`
+    are asked of the customer's card.
 
     A refused command's answer is a `Problem`; it and a repeat have no rows, and leave the state
     as it was.
@@ -160,6 +184,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     plan_fees: list[BookedPlanFee] = []
     outcomes: Mapping[str, EventOutcome] = {}
     fees: list[tuple[str, Fee]] = []
+    collections: list[Collection] = []
 
 
 def decide(
@@ -181,7 +206,9 @@ def decide(
         decision = _decide(changes.new_state(), known, command, catalog, now, ids)
         decision = _after(_decision(changes, None), decision)
     if _brings_credit(decision):
-        return _with_credit(decision, catalog, now)
+        decision = _with_credit(decision, catalog, now)
+    if decision.state.rules.collecting:
+        return _collect(decision, catalog, now, ids)
     return decision
 
 
@@ -243,6 +270,8 @@ def _decide(
         changes.advanced_accounts(now)
         is_same = not (changes.grants or changes.holds or changes.transfers)
         return Decision(state, None) if is_same else _decision(changes, None)
+    if isinstance(command, CollectingCommand):
+        return _change_collecting(state, command, now)
     if isinstance(command, SetOverdraft):
         return _set_overdraft(state, command, now)
     return _change_rules(state, command)
@@ -257,10 +286,62 @@ def _pay(
     if not paid.is_new:
         return Decision(state, paid.booked)
     decision = _decision(paid.changes, paid.booked, transaction=paid.booked)
-    if paid.rules is None:
+    rules = paid.rules or state.rules
+    if isinstance(paid.booked.request, PaymentCredit) and rules.collecting:
+        after = collected(rules.collecting, paid.booked.request.payment_id)
+        if after is not rules.collecting:
+            rules = msgspec.structs.replace(rules, collecting=dict(after))
+    return decision if rules is state.rules else _with_rules(decision, rules)
+
+
+def _with_rules(decision: Decision, rules: CustomerRules) -> Decision:
+    state = decision.state
+    due_at = first_due(state.subscriptions, rules)
+    after = msgspec.structs.replace(state, rules=rules, due_at=due_at)
+    return msgspec.structs.replace(decision, state=after, rules=rules)
+
+
+def _collect(decision: Decision, catalog: CatalogView, now: datetime, ids: IdSource) -> Decision:
+    """Ask the customer's card for what accounts lack after a command, whatever became of it."""
+    state = decision.state
+
+    def available_units(identifier: str) -> int:
+        account = state.account(identifier)
+        if account.next_change_at is not None and account.next_change_at <= now:
+            account = advance(account, now).account
+        return account.available_units
+
+    rules = state.rules
+    after, asked, told = collect(rules.collecting, available_units, now, catalog.timezone, ids)
+    if after is rules.collecting:
         return decision
-    after = msgspec.structs.replace(decision.state, rules=paid.rules)
-    return msgspec.structs.replace(decision, state=after, rules=paid.rules)
+    rules = msgspec.structs.replace(rules, collecting=dict(after))
+    decision = msgspec.structs.replace(
+        decision,
+        collections=asked,
+        notices=decision.notices + _tell(state.customer_id, told, now),
+    )
+    return _with_rules(decision, rules)
+
+
+def _tell(customer_id: str, told: list[Told], now: datetime) -> list[Notice]:
+    return [
+        Notice(
+            f"auto_top_up.{one.topic}",
+            CollectingNotice(customer_id, one.account_id, now, one.reason, one.failures),
+        )
+        for one in told
+    ]
+
+
+def _change_collecting(state: CustomerState, command: CollectingCommand, now: datetime) -> Decision:
+    before = state.rules.collecting
+    after, answer, told = change_collecting(before, command, now)
+    if after is before:
+        return Decision(state, answer)
+    rules = msgspec.structs.replace(state.rules, collecting=dict(after))
+    decision = Decision(state, answer, notices=_tell(state.customer_id, told, now))
+    return _with_rules(decision, rules)
 
 
 def _settle(
@@ -326,6 +407,7 @@ def _after(first: Decision, second: Decision) -> Decision:
         first.plan_fees + second.plan_fees,
         {**first.outcomes, **second.outcomes},
         first.fees + second.fees,
+        first.collections + second.collections,
     )
 
 

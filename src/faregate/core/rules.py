@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from faregate.core.collecting import Collecting
 from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
 from faregate.core.problems import NOT_FOUND, Problem, conflict
 
@@ -20,7 +21,8 @@ not bring them back."""
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
     the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
-    lives by, `bonuses` has the rules of bonuses on payments that count once, and did."""
+    lives by, `bonuses` has the rules of bonuses on payments that count once, and did, `collecting`
+    where accounts stand that a saved card tops up."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
@@ -28,6 +30,7 @@ class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     removed: tuple[str, ...] = ()
     clock_id: str | None = None
     bonuses: tuple[str, ...] = ()
+    collecting: dict[str, Collecting] = {}
 
 
 NO_RULES: Final = CustomerRules()
