@@ -92,6 +92,7 @@ async def _do(database: str) -> int:
             ) as progress:
                 task = progress.add_task("", total=None)
                 done = await engine.work(lambda done: progress.update(task, completed=done))
+                await engine.take_up_collections()
                 await engine.reconcile_payments()
                 return done
     except FaregateError as error:

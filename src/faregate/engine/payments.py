@@ -28,6 +28,7 @@ from faregate.core.problems import (
     Problem,
 )
 from faregate.engine.payment_returns import PaymentReturns
+from faregate.engine.saved_cards import SavedCards
 from faregate.payments import records
 from faregate.payments.provider import (
     BadMessage,
@@ -40,6 +41,7 @@ from faregate.payments.records import (
     PaymentRecord,
 )
 from faregate.payments.types import (
+    COLLECTED,
     TopUp,
 )
 from faregate.platform.environments import AccountContext
@@ -49,7 +51,7 @@ CHECK_AT_ONCE: Final = 100
 log = structlog.get_logger(__name__)
 
 
-class PaymentOperations(PaymentReturns):
+class PaymentOperations(PaymentReturns, SavedCards):
     """Payments."""
 
     async def receive_message(
@@ -101,6 +103,8 @@ class PaymentOperations(PaymentReturns):
             )
             try:
                 state = await provider.look_up(sought)
+                if state is None and record.kind in COLLECTED and not record.is_final:
+                    state = await self._charge(record, provider, acts)
             except (ProviderDown, ProviderRefused) as error:
                 await self._write(records.checked(record, self._clock()))
                 detail = f"{record.provider} does not say what has become of {record.id}: {error}"
@@ -125,8 +129,13 @@ class PaymentOperations(PaymentReturns):
         record = records.checked(record, now)
         record = structs.replace(record, payment_ref=state.payment_ref or record.payment_ref)
         if state.status == "succeeded":
+            await self._keep_card(record, state.card)
+        if state.status == "succeeded" and record.kind == "setup":
+            record = structs.replace(record, status="succeeded", problem=None, check_at=None)
+        elif state.status == "succeeded":
             booked = await self._credit(record, state)
             if booked is None:
+                await self._collection_failed(record, "another currency came")
                 return await self._write(structs.replace(record, problem="another currency came"))
             record = structs.replace(record, status="succeeded", problem=None, check_at=None)
             await self._return(record, booked, state.returns)
@@ -138,7 +147,10 @@ class PaymentOperations(PaymentReturns):
                 status = state.status
             elif now > record.expires_at + records.PATIENCE:
                 status = "expired"
-            record = structs.replace(record, status=status, problem=state.text)
+            problem = state.text or (record.problem if record.is_final else None)
+            record = structs.replace(record, status=status, problem=problem)
+            if record.kind in COLLECTED and record.is_final:
+                await self._collection_failed(record, state.text or "The charge has expired.")
         return await self._write(record)
 
     async def _credit(self, record: PaymentRecord, state: PaymentState) -> BookedPayment | None:

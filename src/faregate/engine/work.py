@@ -13,8 +13,8 @@ import structlog
 from faregate.core.decide import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
 from faregate.engine.base import Page
-from faregate.engine.payments import PaymentOperations
-from faregate.ledger import due
+from faregate.engine.collecting import CollectingOperations
+from faregate.ledger import collections, due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
 from faregate.payments import records
@@ -30,7 +30,7 @@ POLL_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(PaymentOperations):
+class WorkOperations(CollectingOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -50,6 +50,7 @@ class WorkOperations(PaymentOperations):
         """Do what is due, and ask about payments of which nothing was heard."""
         await self.work()
         if all(lane.has_lease for lane in self._lanes):
+            await self.take_up_collections()
             await self.reconcile_payments()
 
     async def _work_on(self, lane: Lane, claimed: list[DueWork]) -> int:
@@ -118,6 +119,9 @@ class WorkOperations(PaymentOperations):
         now = self._clock()
         if await records.due_payments(self._store, now, 1):
             return True
+        for lane in self._lanes:
+            if await collections.is_any_asked(self._store, lane.number):
+                return True
         return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
 
     async def retry_due_work(self) -> int:
