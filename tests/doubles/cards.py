@@ -1,5 +1,5 @@
-"""A payment provider that fails in the ways that networks fail: it charges and does not say so, says
-nothing at all, or breaks down before. What it has charged it knows under our own id, as they do.
+"""A payment provider that fails in the ways that networks fail: it charges and does not say so,
+or breaks down before. What it has charged it knows under our own id, as they do.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A saved card keeps a customer going: charged once for each time that little is left, granted once,
-and never when that was not agreed on."""
+"""A saved card keeps a customer going: charged once for each time that little is left, granted
+once, and never when that was not agreed on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from typing import Any
 
 import pytest
 from tests.doubles.cards import Bank
-from tests.ledger.shop import USD, Clock, book, make_customer, refusal, sell_tokens, tell, use
+from tests.ledger.shop import (
+    USD,
+    Clock,
+    assert_clean,
+    book,
+    make_customer,
+    refusal,
+    sell_tokens,
+    tell,
+    use,
+)
 
 from faregate import Engine
+from faregate.catalog.types import AddAssetRate, CreateAsset
 from faregate.core.codec import from_dict
 from faregate.core.events import UsageEvent
-from faregate.ledger.verify import verify
 from faregate.payments import methods
 from faregate.payments.methods import PaymentMethod
 from faregate.payments.provider import SavedCard
 from faregate.payments.types import AutoTopUpTerms, BeginSetup
 
+GEMS = {"code": "GEMS", "name": "Gems", "precision": 0}
+RATE = {"source": "USD", "inverse_rate": 10}
 SHOP = BeginSetup("https://shop.example/thanks", "https://shop.example/sorry")
 
 
@@ -83,8 +95,7 @@ async def shop(url: str, credit: str = "100") -> AsyncIterator[Shop]:
         customer_id = await make_customer(engine, credit)
         await leave_card(engine, customer_id)
         yield Shop(engine, bank, clock, customer_id)
-        found = await verify(engine._store)
-        assert not found.problems
+        await assert_clean(engine)
 
 
 def test_one_charge_and_one_grant_when_little_is_left(database_url: str):
@@ -214,7 +225,7 @@ def test_a_process_that_dies_between_the_charge_and_the_grant_grants_once(databa
             await my.later(minutes=2)
             assert len(bank.asked) == 1
             assert await my.available() == 55
-            assert not (await verify(engine._store)).problems
+            await assert_clean(engine)
 
     tell(story())
 
@@ -270,8 +281,23 @@ def test_what_makes_no_sense_is_refused(tmp_path: Any, field: str, terms: dict[s
     tell(story())
 
 
-def test_credits_are_bought_at_the_rate_of_the_moment(tmp_path: Any):
-    pass
+def test_credits_are_bought_at_the_rate_of_the_moment(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            await my.engine.create_asset(from_dict(CreateAsset, GEMS))
+            gems = "default:GEMS"
+            terms = {"enabled": True, "threshold": 10, "amount": 5, "currency": "USD"}
+            asked = my.engine.set_auto_top_up(
+                my.customer_id, gems, from_dict(AutoTopUpTerms, terms)
+            )
+            assert "currency" in str(await refusal(asked))
+            await my.engine.add_asset_rate("GEMS", from_dict(AddAssetRate, RATE))
+            await my.engine.set_auto_top_up(my.customer_id, gems, from_dict(AutoTopUpTerms, terms))
+            assert await my.charges() == [500]
+            account = await my.engine.get_account(my.customer_id, gems)
+            assert account.available == 50
+
+    tell(story())
 
 
 def test_a_card_that_is_left_on_a_page_is_the_default_from_then_on(database_url: str):
@@ -292,7 +318,7 @@ def test_a_card_that_is_left_on_a_page_is_the_default_from_then_on(database_url:
             await engine.remove_payment_method(customer_id, cards[1].id)
             (left,) = await engine.list_payment_methods(customer_id)
             assert (left.card.last4, left.is_default) == ("4444", True)
-            terms = {"enabled": True, "threshold": 200, "amount": 50}
+            terms = {"enabled": True, "threshold": 120, "amount": 50}
             await engine.set_auto_top_up(customer_id, USD, from_dict(AutoTopUpTerms, terms))
             await engine.take_up_collections()
             assert (await engine.get_wallet(customer_id)).accounts[0].available == 150
