@@ -115,6 +115,14 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "vendor_id": vendor["id"],
         "coupon_code": me.made("coupons", {"code": f"HALF{mark}", "percent": 50})["code"],
     }
+    wanted = {
+        "customer_id": customer,
+        "amount": 5,
+        "currency": "USD",
+        "return_url": f"https://{mark.lower()}.example/thanks",
+        "failure_url": f"https://{mark.lower()}.example/sorry",
+    }
+    names["top_up_id"] = me.made("top-ups", wanted)["id"]
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD)]
     marks = [*ours, own_limit, account_id, mark, *(s["id"] for s in shown)]
@@ -263,6 +271,20 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("POST", "/products/{product_id}/subscribers/migrate"): [Try("refused", {"to_version": 1})],
         ("DELETE", "/products/{product_id}/{version}"): refused,
         ("DELETE", "/products/{product_id}"): refused,
+        ("POST", "/top-ups"): [
+            Try(
+                "refused",
+                {
+                    "customer_id": customer,
+                    "amount": 5,
+                    "currency": "USD",
+                    "return_url": "https://eve.example",
+                    "failure_url": "https://eve.example",
+                },
+            )
+        ],
+        ("GET", "/top-ups"): [*empty, Try("empty", query=f"?customer_id={customer}")],
+        ("GET", "/top-ups/{top_up_id}"): refused,
         ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],
         ("GET", "/credit-revenue"): [*empty, Try("refused", query=f"?customer_id={customer}")],
     }

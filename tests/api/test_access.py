@@ -27,6 +27,9 @@ OWN_LIMITS = "/v1/customers/{customer_id}/limits"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
+    ("POST", "/v1/top-ups"): ADMIN,
+    ("GET", "/v1/top-ups"): READ_ALL,
+    ("GET", "/v1/top-ups/{top_up_id}"): READ_ALL,
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
     ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
@@ -245,6 +248,9 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     names["connected_account_id"] = "acc_nobody"
     coupon = {"code": f"HALF_{stranger.replace(' ', '_').upper()}"[:20], "percent": 50}
     names["coupon_code"] = me.made("coupons", coupon)["code"]
+    urls = {"return_url": "https://shop.example", "failure_url": "https://shop.example"}
+    pays = {"customer_id": ada, "amount": 1, "currency": "USD", **urls}
+    names["top_up_id"] = me.made("top-ups", pays)["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),

@@ -1,8 +1,10 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from tests.web.live import TOKEN, LiveServer
 
 
@@ -24,3 +26,12 @@ def client(stranger: httpx.Client) -> httpx.Client:
     """A client that has signed in."""
     assert stranger.get("/", params={"token": TOKEN}).status_code == 303
     return stranger
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,8 +1,8 @@
 """The sandbox's checkout, as customers see it: an amount, a card, and what became of it. Whoever
 has the link may pay, as with any checkout; there is no session, so nothing can be forged in one.
 
-After the end the page leads back to the shop by itself (not by a redirect of the form: browsers
-hold those against `form-action` of the content security policy).
+Whoever has just paid is led back to the shop at once, by the page and not by a redirect of the
+form: browsers hold those against `form-action` of the content security policy.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from faregate.payments.cards import CARDS
 from faregate.web.money import show_amount
 
 MAX_FORM_BYTES: Final = 4_096
-BACK_SECONDS: Final = 3
-"""So long the page says what has happened before it leads back."""
 
 Render = Callable[..., Response]
 
@@ -35,7 +33,7 @@ class CheckoutPages:
     async def show(self, request: Request) -> Response:
         """Show a payment as it stands."""
         payment_id = request.path_params["payment_id"]
-        return await self._show(payment_id, self._engine.get_checkout(payment_id))
+        return await self._show(self._engine.get_checkout(payment_id))
 
     async def pay(self, request: Request) -> Response:
         """Take the form: a card, or the answer to the question whether it is really them."""
@@ -45,11 +43,13 @@ class CheckoutPages:
         if answer is not None:
             is_confirmed = answer == "confirm"
             work = self._engine.confirm_checkout(payment_id, is_confirmed=is_confirmed)
-            return await self._show(payment_id, work)
+            return await self._show(work, leads_back=True)
         given = [form.get(name, "") for name in ("number", "expiry", "code")]
-        return await self._show(payment_id, self._engine.pay_checkout(payment_id, *given))
+        return await self._show(self._engine.pay_checkout(payment_id, *given), leads_back=True)
 
-    async def _show(self, payment_id: str, work: Awaitable[Checkout | None]) -> Response:
+    async def _show(
+        self, work: Awaitable[Checkout | None], *, leads_back: bool = False
+    ) -> Response:
         checkout = await work
         if checkout is None:
             return self._render("not_found.html", 404, is_payment=True)
@@ -63,7 +63,7 @@ class CheckoutPages:
             checkout=checkout,
             amount=amount,
             cards=CARDS,
-            back_seconds=BACK_SECONDS,
+            leads_back=leads_back and checkout.stage == "succeeded",
         )
 
 
