@@ -24,12 +24,19 @@ WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
 HOLDS = f"{WALLET}/holds"
 OWN_LIMITS = "/v1/customers/{customer_id}/limits"
+CARDS = "/v1/customers/{customer_id}/payment-methods"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
     ("POST", "/v1/top-ups"): ADMIN,
     ("GET", "/v1/top-ups"): READ_ALL,
     ("GET", "/v1/top-ups/{top_up_id}"): READ_ALL,
+    ("POST", CARDS): ADMIN,
+    ("GET", CARDS): EVERYBODY,
+    ("PATCH", f"{CARDS}/{{payment_method_id}}"): ADMIN,
+    ("DELETE", f"{CARDS}/{{payment_method_id}}"): ADMIN,
+    ("GET", f"{WALLET}/{{account_id}}/auto-top-up"): EVERYBODY,
+    ("PUT", f"{WALLET}/{{account_id}}/auto-top-up"): ADMIN,
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
     ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
@@ -279,6 +286,9 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
         "block": {},
         "unblock": {},
         "limits": limit,
+        "payment-methods": {"return_url": "https://a.example", "failure_url": "https://b.example"},
+        "{payment_method_id}": {"is_default": True},
+        "auto-top-up": {"enabled": True, "threshold": 1, "amount": 5},
         "{limit_id}": {"name": "Eve's"},
         "rates": {"source": "USD", "rate": 1},
         "quote": {"source": "USD", "amount": 1},

@@ -16,6 +16,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
+from tests.store.payments_begin import WITHOUT_PAYMENTS
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -25,6 +26,7 @@ BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
     "DROP INDEX transfers_unused",
+    *WITHOUT_PAYMENTS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

@@ -11,6 +11,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
+from tests.store.payments_begin import WITHOUT_PAYMENTS
 
 from faregate import Engine
 from faregate.core.amounts import Number
@@ -18,6 +19,7 @@ from faregate.core.costs import Cost
 from faregate.store.schema import COSTS, names
 
 BEFORE = (
+    *WITHOUT_PAYMENTS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

@@ -10,7 +10,7 @@ prices a customer has), `grants` (credit, and its order of use), `holds` (credit
 `accounts` (balances and transfers), `timeline` (what time does to them), `wallet` (what commands do
 to them), `windows` and `limits` (how much may be used in a time), `limiting` (use held against
 them), `rules` (what holds for one customer alone), `customers`, `events`, `transactions`,
-`payments`, `refunds` and `outcomes` (what a use costs that is confirmed, changed or withdrawn
+`payments`, `collecting` (what a saved card is asked for), `refunds` and `outcomes` (what a use costs that is confirmed, changed or withdrawn
 later); then time: `cycles`, `switching` and `renewing` (what it brings to subscriptions),
 `subscribing` (commands on them); then the gate: `slices` and `estimates` (what a use costs piece by
 piece, and what it will cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`,

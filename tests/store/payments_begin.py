@@ -1,0 +1,14 @@
+"""What takes the tables of payments out of a database, for tests that make an older one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WITHOUT_PAYMENTS: Final = (
+    "DROP TABLE payments",
+    "DROP TABLE payment_returns",
+    "DROP TABLE payment_methods",
+    "DROP TABLE sandbox_payments",
+    "DROP TABLE collections",
+    "ALTER TABLE environments DROP COLUMN payments",
+)
