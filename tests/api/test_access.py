@@ -258,6 +258,11 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     urls = {"return_url": "https://shop.example", "failure_url": "https://shop.example"}
     pays = {"customer_id": ada, "amount": 1, "currency": "USD", **urls}
     names["top_up_id"] = me.made("top-ups", pays)["id"]
+    setup = me.made(f"customers/{ada}/payment-methods", urls)["id"]
+    shared_server.wait(shared_server.engine.sandbox.pay(setup, "4242424242424242"))
+    shared_server.wait(shared_server.engine.settle_payment(setup))
+    cards = me.get(f"customers/{ada}/payment-methods").body["items"]
+    names["payment_method_id"] = cards[0]["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),

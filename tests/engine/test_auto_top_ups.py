@@ -26,6 +26,8 @@ from faregate import Engine
 from faregate.catalog.types import AddAssetRate, CreateAsset
 from faregate.core.codec import from_dict
 from faregate.core.events import UsageEvent
+from faregate.core.hold_requests import HoldRequest
+from faregate.customers.types import Overdraft
 from faregate.payments import methods
 from faregate.payments.methods import PaymentMethod
 from faregate.payments.provider import SavedCard
@@ -66,6 +68,11 @@ class Shop:
         await self.engine.work()
         await self.engine.take_up_collections()
         await self.engine.reconcile_payments()
+
+    async def asked(self) -> None:
+        """Return when something is in flight: each look lets others go on."""
+        while (await self.standing()).in_flight is None:
+            pass
 
     async def charges(self) -> list[int]:
         await self.engine.take_up_collections()
@@ -322,5 +329,92 @@ def test_a_card_that_is_left_on_a_page_is_the_default_from_then_on(database_url:
             await engine.set_auto_top_up(customer_id, USD, from_dict(AutoTopUpTerms, terms))
             await engine.take_up_collections()
             assert (await engine.get_wallet(customer_id)).accounts[0].available == 150
+
+    tell(story())
+
+
+def hold(transaction_id: str, amount: int, seconds: int) -> HoldRequest:
+    return from_dict(
+        HoldRequest,
+        {
+            "transaction_id": transaction_id,
+            "max_amount": amount,
+            "asset": "USD",
+            "wait_for_top_up_seconds": seconds,
+        },
+    )
+
+
+def test_a_hold_waits_for_the_top_up_that_pays_it(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            await my.agree()
+            ask = my.engine.authorize
+            asked = [
+                asyncio.create_task(ask(my.customer_id, hold(f"job {n}", 60, 30))) for n in range(2)
+            ]
+            await my.asked()
+            await my.spend(1)
+            assert await my.charges() == [5_000]
+            views = await asyncio.gather(*asked)
+            assert [view.status for view in views] == ["authorized", "authorized"]
+            again = await ask(my.customer_id, hold("job 0", 60, 5))
+            assert again.id == views[0].id
+
+    tell(story())
+
+
+def test_a_hold_that_waits_is_declined_at_once_when_the_card_is(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = ["declined"]
+            await my.agree()
+            asked = asyncio.create_task(my.engine.authorize(my.customer_id, hold("job", 120, 30)))
+            await my.asked()
+            await my.charges()
+            view = await asked
+            assert (view.status, view.decline and view.decline.code) == (
+                "declined",
+                "insufficient_funds",
+            )
+            next_job = await my.engine.authorize(my.customer_id, hold("next job", 120, 30))
+            assert next_job.status == "declined"
+
+    tell(story())
+
+
+def test_a_hold_that_nothing_comes_for_is_declined_when_its_time_is_up(tmp_path: Any):
+    async def story() -> None:
+        async with shop(f"sqlite:///{tmp_path}/shop.db") as my:
+            at_once = await my.engine.authorize(my.customer_id, hold("no agreement", 120, 30))
+            assert at_once.status == "declined"
+            await my.agree()
+            view = await my.engine.authorize(my.customer_id, hold("job", 120, 1))
+            assert view.status == "declined"
+            assert view.decline is not None
+            assert view.decline.top_up_units
+            batch = my.engine.authorize_batch(my.customer_id, [hold("one", 1, 1)])
+            assert "holds[0].wait_for_top_up_seconds" in str(await refusal(batch))
+
+    tell(story())
+
+
+def test_a_declined_auto_top_up_stops_the_next_job_and_an_overdraft_is_looked_at_too(
+    database_url: str,
+):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = ["declined"]
+            overdraft = from_dict(Overdraft, {"policy": "limit", "limit": 20})
+            await my.engine.set_overdraft(my.customer_id, USD, overdraft)
+            await my.agree(threshold=0)
+            first = await my.engine.authorize(my.customer_id, hold("first", 110, 0))
+            assert first.status == "authorized"
+            assert (await my.standing()).in_flight is not None
+            await my.charges()
+            second = await my.engine.authorize(my.customer_id, hold("second", 20, 30))
+            assert second.status == "declined"
+            third = await my.engine.authorize(my.customer_id, hold("third", 10, 0))
+            assert third.status == "authorized"
 
     tell(story())

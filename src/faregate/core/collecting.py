@@ -123,6 +123,13 @@ class CollectionFailed(msgspec.Struct, frozen=True):
     reason: str
 
 
+class AwaitsTopUp(msgspec.Struct, frozen=True):
+    """The answer to a hold that may wait: an account lacks what it needs, and a collection is in
+    flight. Nothing was decided: ask again when credit has come."""
+
+    account_id: str
+
+
 CollectingCommand = SetAutoTopUp | BeginCollection | CollectionFailed
 
 
@@ -210,10 +217,11 @@ def collect(
     now: datetime,
     timezone: str,
     ids: IdSource,
+    needed: str | None = None,
 ) -> tuple[Accounts, list[Collection], list[Told]]:
     """Ask for what accounts lack: returns where they stand then, the collections, and what is told.
-    `available_units` says what an account has now. Accounts of which nothing changes stay the same
-    value."""
+    `available_units` says what an account has now; the one that is `needed` lacks something
+    wherever its threshold is. Accounts of which nothing changes stay the same value."""
     changed: dict[str, Collecting] = {}
     asked: list[Collection] = []
     told: list[Told] = []
@@ -223,7 +231,8 @@ def collect(
         waits_until = collecting.next_try_at
         if waits_until is not None and now < waits_until:
             continue
-        if available_units(account_id) >= collecting.terms.threshold_units:
+        has_enough = available_units(account_id) >= collecting.terms.threshold_units
+        if has_enough and account_id != needed:
             if waits_until is not None:
                 changed[account_id] = structs.replace(collecting, next_try_at=None)
             continue

@@ -18,6 +18,7 @@ from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
 from faregate.core.collecting import (
+    AwaitsTopUp,
     Collecting,
     CollectingCommand,
     CollectingNotice,
@@ -133,6 +134,7 @@ Answer = (
     | RulesAnswer
     | Collecting
     | InFlight
+    | AwaitsTopUp
     | None
 )
 Transaction = BookedTransaction | BookedPayment | SettledHold | BookedPlanFee | SettledOutcome
@@ -208,8 +210,28 @@ def decide(
     if _brings_credit(decision):
         decision = _with_credit(decision, catalog, now)
     if decision.state.rules.collecting:
-        return _collect(decision, catalog, now, ids)
+        decision = _collect(decision, catalog, now, ids)
+        if isinstance(decision.answer, AwaitsTopUp) and isinstance(command, Authorize):
+            return _or_decline(decision, known, command, catalog, now, ids)
     return decision
+
+
+def _or_decline(
+    decision: Decision,
+    known: Known,
+    command: Authorize,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Decision:
+    """Decline a hold that would wait where nothing is to come: a bound was in the way."""
+    state, answer = decision.state, decision.answer
+    if isinstance(answer, AwaitsTopUp):
+        collecting = state.rules.collecting[answer.account_id]
+        if collecting.in_flight is not None:
+            return decision
+    final = msgspec.structs.replace(command, may_wait=False)
+    return _after(decision, _decide(state, known, final, catalog, now, ids))
 
 
 def _brings_credit(decision: Decision) -> bool:
@@ -241,6 +263,9 @@ def _decide(
         gated = _at_the_gate(state, known, command, catalog, now, ids)
         if isinstance(gated, Problem):
             return Decision(state, gated)
+        waits = _awaits(state, command, gated)
+        if waits is not None:
+            return Decision(state, waits)
         if not (gated.changes.holds or gated.settled):
             return Decision(state, gated.answer)
         return _decision(gated.changes, gated.answer, gated.events, gated.settled, gated.new_holds)
@@ -312,7 +337,11 @@ def _collect(decision: Decision, catalog: CatalogView, now: datetime, ids: IdSou
         return account.available_units
 
     rules = state.rules
-    after, asked, told = collect(rules.collecting, available_units, now, catalog.timezone, ids)
+    answer = decision.answer
+    needed = answer.account_id if isinstance(answer, AwaitsTopUp) else None
+    after, asked, told = collect(
+        rules.collecting, available_units, now, catalog.timezone, ids, needed
+    )
     if after is rules.collecting:
         return decision
     rules = msgspec.structs.replace(rules, collecting=dict(after))
@@ -322,6 +351,20 @@ def _collect(decision: Decision, catalog: CatalogView, now: datetime, ids: IdSou
         notices=decision.notices + _tell(state.customer_id, told, now),
     )
     return _with_rules(decision, rules)
+
+
+def _awaits(state: CustomerState, command: GateCommand, gated: Gated) -> AwaitsTopUp | None:
+    """Tell whether a hold that is about to be declined waits for its account's auto top-up."""
+    if not (isinstance(command, Authorize) and command.may_wait and state.rules.collecting):
+        return None
+    for hold in gated.changes.holds.values():
+        decline = hold.decline
+        # What a parent hold lacks no payment brings.
+        if decline is not None and decline.top_up_units is not None:
+            collecting = state.rules.collecting.get(hold.account_id)
+            if collecting is not None and collecting.is_on:
+                return AwaitsTopUp(hold.account_id)
+    return None
 
 
 def _tell(customer_id: str, told: list[Told], now: datetime) -> list[Notice]:

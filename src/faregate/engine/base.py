@@ -29,6 +29,7 @@ from faregate.core.problems import (
 )
 from faregate.core.subscriptions import CatalogView
 from faregate.customers import directory
+from faregate.engine.waiting import WaitingForCredit
 from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
@@ -98,6 +99,7 @@ class EngineBase:
         self._providers: dict[str, PaymentProvider] = {
             provider.name: provider for provider in (*payments, self.sandbox)
         }
+        self._awaited = WaitingForCredit()
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod

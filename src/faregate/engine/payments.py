@@ -180,4 +180,6 @@ class PaymentOperations(PaymentReturns, SavedCards):
         )
         lane = await self._lane_of(record.environment_id, record.customer_id)
         command = CreditPayment(record.customer_id, credit)
-        return cast(BookedPayment, await lane.submit(command, record.environment_id))
+        booked = cast(BookedPayment, await lane.submit(command, record.environment_id))
+        self._awaited.wake((record.environment_id, record.customer_id))
+        return booked

@@ -192,3 +192,4 @@ class SavedCards(PaymentBase):
         lane = await self._lane_of(record.environment_id, record.customer_id)
         command = CollectionFailed(record.customer_id, record.id, reason)
         await lane.submit(command, record.environment_id)
+        self._awaited.wake((record.environment_id, record.customer_id))
