@@ -17,7 +17,18 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import costs, embedded, gate, growth, http, latency, peers, renewals, rules
+from benchmarks import (
+    costs,
+    embedded,
+    gate,
+    growth,
+    http,
+    latency,
+    peers,
+    renewals,
+    rules,
+    webhooks,
+)
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
 from benchmarks.report import (
     Table,
@@ -30,6 +41,7 @@ from benchmarks.report import (
     peers_table,
     renewals_table,
     rules_table,
+    webhooks_table,
 )
 from benchmarks.shop import verify
 from faregate.cli.server import tune_garbage_collection
@@ -47,6 +59,7 @@ LEVELS: Final = [
     "costs",
     "growth",
     "peers",
+    "webhooks",
 ]
 
 console = Console(stderr=True)
@@ -92,6 +105,8 @@ def main(
             tables.append(_growth(kind, plan, steps))
         if "peers" in levels and kind == "postgresql":
             tables.append(_peers(plan))
+        if "webhooks" in levels:
+            tables.append(_webhooks(kind, plan))
     # In a pipe there is no width to keep to.
     shown = Console() if sys.stdout.isatty() else Console(width=160)
     for table in tables:
@@ -136,6 +151,16 @@ def _renewals(kind: str, plan: embedded.Plan) -> Table:
     with fresh_database(kind) as url:
         found = uvloop.run(renewals.measure_renewals(url, plan, _say(kind)))
     return renewals_table(kind, found)
+
+
+def _webhooks(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    found = []
+    for hanging in (0, webhooks.HANGING):
+        with fresh_database(kind) as url:
+            measured = webhooks.measure_webhooks(url, kind, hanging, plan, _say(kind))
+            found.append(uvloop.run(measured))
+    return webhooks_table(kind, found)
 
 
 def _latency(kind: str, plan: embedded.Plan) -> Table:

@@ -13,6 +13,7 @@ from benchmarks.growth import Step
 from benchmarks.latency import Latency
 from benchmarks.measuring import Rate
 from benchmarks.renewals import Renewals
+from benchmarks.webhooks import DESTINATIONS, Told
 
 
 class Table:
@@ -126,6 +127,20 @@ def renewals_table(kind: str, found: Renewals) -> Table:
     share = f"{per_second / found.plain.per_second:.0%}"
     cells = [f"{found.renewed:,}", f"{found.seconds:.1f}", f"{per_second:,.0f}", share]
     table.rows.append([*_rate(found.plain), *cells])
+    return table
+
+
+def webhooks_table(kind: str, found: Sequence[Told]) -> Table:
+    """Tabulate when those are told who answer, with none and with some that hang."""
+    charges = sum(one.charges for one in found)
+    table = Table(
+        f"{kind}: webhooks to {DESTINATIONS:,} destinations ({charges:,} charges, verified)",
+        ("hang", "delivered", "p50 s", "p99 s", "longest s", "deliveries/s at once"),
+    )
+    for one in found:
+        delays = [f"{value:.2f}" for value in (one.p50, one.p99, one.longest)]
+        delivered = f"{one.deliveries:,}"
+        table.rows.append([str(one.hanging), delivered, *delays, f"{one.per_second:,.0f}"])
     return table
 
 

@@ -155,6 +155,7 @@ class SyncEngine:
     charge = _sync(Engine.charge)
     get_transaction = _sync(Engine.get_transaction)
     set_overdraft = _sync(Engine.set_overdraft)
+    update_account = _sync(Engine.update_account)
     get_wallet = _sync(Engine.get_wallet)
     get_account = _sync(Engine.get_account)
     list_grants = _sync(Engine.list_grants)

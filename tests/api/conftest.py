@@ -17,6 +17,7 @@ from faregate import Engine
 from faregate.cli.server import address_of, listen, uvicorn_config
 from faregate.engine.base import Clock, system_clock
 from faregate.rest.app import create_app
+from faregate.web import create_web
 
 T = TypeVar("T")
 TEST_KEY = "fg_test_" + "t" * 32
@@ -39,8 +40,11 @@ class RunningServer(NamedTuple):
 
 
 @contextmanager
-def running_server(database_url: str, clock: Clock = system_clock) -> Iterator[RunningServer]:
-    """Serve a database on a free loopback port until the block ends, at the time of this clock."""
+def running_server(
+    database_url: str, clock: Clock = system_clock, *, has_pages: bool = False
+) -> Iterator[RunningServer]:
+    """Serve a database on a free loopback port until the block ends, at the time of this clock;
+    with the web pages behind the API if it `has_pages`."""
     started: dict[str, RunningServer] = {}
     failed: list[BaseException] = []
     ready = threading.Event()
@@ -53,7 +57,8 @@ def running_server(database_url: str, clock: Clock = system_clock) -> Iterator[R
                 await engine.create_key("test", "ingest", "tests", INGEST_KEY)
                 await engine.create_key("test", "read", "tests", READ_KEY)
             listener = listen("127.0.0.1", 0)
-            server = uvicorn.Server(uvicorn_config(create_app(engine)))
+            pages = create_web(engine, engine.context_of("test"), "token") if has_pages else None
+            server = uvicorn.Server(uvicorn_config(create_app(engine, web=pages)))
             task = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0)

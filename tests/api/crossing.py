@@ -20,9 +20,18 @@ WALLET = f"{CUSTOMER}/wallet"
 HOLDS = f"{WALLET}/holds"
 PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
 """The days of the story: whoever asks does so on the last of them."""
+WEBHOOK = "/webhooks/{webhook_id}"
 OWN_LIMITS = f"{CUSTOMER}/limits"
 CARDS = f"{CUSTOMER}/payment-methods"
 AUTO_TOP_UP = {"enabled": True, "threshold": 1, "amount": 5}
+
+
+WAYS_BACK = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
+
+
+def pay(server: RunningServer, payment_id: str, number: str = "4242424242424242") -> None:
+    """Pay on the sandbox's page, as its form does."""
+    server.wait(server.engine.pay_checkout(payment_id, number, "12/40", "123"))
 
 
 def every_operation() -> list[Key]:
@@ -102,8 +111,12 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     shown = me.get(f"customers/{customer}").body["subscriptions"]
     bought = next(s for s in shown if s["products"][0]["id"] == made["id"])
     own_limit = me.made(f"customers/{customer}/limits", limit)["id"]
+    hook = me.made("webhooks", {"url": f"https://{mark.lower()}.example/hook"})
+    assert me.post(f"webhooks/{hook['id']}/test/limit.reached", {}).status == 202
     names = {
         "customer_id": customer,
+        "webhook_id": hook["id"],
+        "topic": "limit.reached",
         "subscription_id": bought["id"],
         "product_id": made["id"],
         "version": "1",
@@ -133,9 +146,10 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     names["payment_method_id"] = card["id"]
     auto = f"customers/{customer}/wallet/{USD}/auto-top-up"
     assert me.send("PUT", auto, AUTO_TOP_UP).status == 200
+    pay(server, names["top_up_id"])
     account_id = me.get("accounts/self").body["account_id"]
-    ours = [name for name in names.values() if name not in ("1", USD)]
-    marks = [*ours, own_limit, account_id, mark, *(s["id"] for s in shown)]
+    ours = [name for name in names.values() if name not in ("1", USD, "limit.reached")]
+    marks = [*ours, hook["secret"], own_limit, account_id, mark, *(s["id"] for s in shown)]
     return Things(account_id, mark, names, own_limit, marks)
 
 
@@ -159,6 +173,10 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("GET", "/assets"): [Try("own", query="?limit=100")],
         ("GET", "/assets/{asset_code}"): refused,
+        ("PATCH", "/assets/{asset_code}"): [
+            Try("refused", {"top_up_bonus": [{"id": "all", "percent": 10}]})
+        ],
+        ("GET", "/top-ups/{top_up_id}/receipt"): refused,
         ("POST", "/assets/{asset_code}/rates"): [
             Try("refused", {"source": "EUR", "rate": 2}),
         ],
@@ -306,6 +324,21 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("DELETE", f"{CARDS}/{{payment_method_id}}"): refused,
         ("GET", f"{WALLET}/{{account_id}}/auto-top-up"): refused,
         ("PUT", f"{WALLET}/{{account_id}}/auto-top-up"): [Try("refused", AUTO_TOP_UP)],
+        ("POST", "/webhooks"): [Try("own", {"url": "https://example.com/mine"})],
+        ("GET", "/webhooks"): [Try("own")],
+        ("GET", "/webhooks/events"): [
+            Try("own"),
+            Try("own", query=f"?destination_id={of['webhook_id']}"),
+        ],
+        ("POST", "/webhooks/test/{topic}"): [Try("own", {})],
+        ("POST", "/webhooks/test/{topic}/{connected_account_id}"): [Try("forbidden", {})],
+        ("POST", f"{WEBHOOK}/test/{{topic}}"): [Try("refused", {})],
+        ("POST", f"{WEBHOOK}/test/{{topic}}/{{connected_account_id}}"): [Try("forbidden", {})],
+        ("POST", f"{WEBHOOK}/rotate-secret"): [Try("refused", {"overlap_seconds": 60})],
+        ("POST", f"{WEBHOOK}/redeliver"): [Try("refused", {"time_gte": "2026-01-01T00:00:00Z"})],
+        ("GET", WEBHOOK): refused,
+        ("PATCH", WEBHOOK): [Try("refused", {"enabled": False})],
+        ("DELETE", WEBHOOK): refused,
         ("GET", "/due-work"): [*empty, Try("empty", query="?status=set_aside")],
         ("GET", "/credit-revenue"): [*empty, Try("refused", query=f"?customer_id={customer}")],
     }

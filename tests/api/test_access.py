@@ -37,6 +37,8 @@ OPERATIONS = {
     ("DELETE", f"{CARDS}/{{payment_method_id}}"): ADMIN,
     ("GET", f"{WALLET}/{{account_id}}/auto-top-up"): EVERYBODY,
     ("PUT", f"{WALLET}/{{account_id}}/auto-top-up"): ADMIN,
+    ("GET", "/v1/top-ups/{top_up_id}/receipt"): READ_ALL,
+    ("PATCH", "/v1/assets/{asset_code}"): ADMIN,
     ("POST", "/v1/assets"): ADMIN,
     ("GET", "/v1/assets"): EVERYBODY,
     ("GET", "/v1/assets/{asset_code}"): EVERYBODY,
@@ -297,6 +299,7 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
         "{limit_id}": {"name": "Eve's"},
         "rates": {"source": "USD", "rate": 1},
         "quote": {"source": "USD", "amount": 1},
+        "{asset_code}": {"top_up_bonus": []},
     }
     before = world(me, ada)
     with calling(shared_server, key, account) as live:

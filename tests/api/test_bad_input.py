@@ -856,6 +856,25 @@ OTHERS = [
         "POST accounts", {"name": "A", "metadata": {"k": "v" * 17_000}}, "metadata", "at most 16384"
     ),
     Bad("POST accounts", {"name": "A", "external_id": "x" * 201}, "external_id", "at most 200"),
+    Bad(
+        "PATCH accounts/self",
+        {"alerts": {"low_balances": {"NONE": 1}}},
+        "alerts.low_balances.NONE",
+        "GET /v1/assets",
+    ),
+    Bad(
+        "PATCH accounts/self",
+        {"alerts": {"low_balances": {"USD": -1}}},
+        "alerts.low_balances.USD",
+        "0 or more",
+    ),
+    Bad(
+        "PATCH accounts/self",
+        {"alerts": {"grant_expiring_hours": 8785}},
+        "alerts.grant_expiring_hours",
+        "from 0 to",
+    ),
+    Bad("PATCH accounts/self", {"alerts": {"low": {}}}, "alerts", "low"),
     Bad("PATCH accounts/self", {"timezone": "Mars/Olympus"}, "timezone", "Europe/Berlin"),
     Bad("PATCH accounts/self", {"timezone": ""}, "timezone", "Europe/Berlin"),
     Bad("PATCH accounts/self", {"timezone": "../../etc/passwd"}, "timezone", "Europe/Berlin"),

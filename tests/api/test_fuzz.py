@@ -154,6 +154,29 @@ def _richer(of: dict[str, str]) -> list[tuple[Key, Any]]:
             {"code": "NEW", "amount": 5, "asset": "USD", "periods": 3, "products": ["seats"]},
         ),
         (
+            ("PATCH", "/assets/{asset_code}"),
+            {"top_up_bonus": [_BONUS, {"id": "p", "percent": 2.5, "maximum": 100}]},
+        ),
+        (
+            ("POST", "/top-ups"),
+            {
+                **{"customer_id": of["customer_id"], "amount": 20, "currency": "USD", **_WAYS_BACK},
+                "destination": {"asset": of["asset_code"], "account_name": "x"},
+                **{"description": "d", "metadata": {"a": "b"}},
+                "credit_expires_at": "2027-01-01T00:00:00Z",
+            },
+        ),
+        (
+            ("PATCH", "/accounts/self"),
+            {
+                "payments": {
+                    "provider": "sandbox",
+                    "top_ups": {"USD": {"minimum": 5, "maximum": 100}},
+                    "blocks_on_dispute": True,
+                }
+            },
+        ),
+        (
             ("PATCH", "/accounts/self"),
             {"renewals": {"retry_hours": [1, 2], "grace_hours": 5, "may_overdraw": True}},
         ),
@@ -162,6 +185,16 @@ def _richer(of: dict[str, str]) -> list[tuple[Key, Any]]:
     ]
 
 
+_WAYS_BACK: Final = {"return_url": "https://x.example", "failure_url": "https://x.example"}
+_BONUS: Final = {
+    "id": "s",
+    "steps": [{"amount": 10, "bonus": 1}, {"amount": 50, "bonus": 10}],
+    "minimum": 5,
+    "valid_from": "2026-01-01T00:00:00Z",
+    "valid_to": "2027-01-01T00:00:00Z",
+    "once_per_customer": True,
+    "expires_in_days": 30,
+}
 _MIGRATION: Final = {"from_version": "default", "effective": "now", "dry_run": True}
 
 

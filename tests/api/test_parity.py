@@ -18,7 +18,6 @@ PAGE = Path(__file__).parents[2] / "docs/api-parity.md"
 NUMBER = 987654
 NOT_YET = {
     "billing_portal": "there is no portal yet",
-    "webhooks_webhooks": "webhooks are yet to come",
 }
 """Why an operation, or all that is missing of a group, is not there."""
 HEAD = """# What of the published client works

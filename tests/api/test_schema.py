@@ -73,7 +73,10 @@ def _ids(me: Caller) -> dict[str, str]:
     me.made(adjustments(customer), adjustment("1000000", transaction_id="gift"))
     assert me.post("events", usage(customer, event("e1"))).status == 204
     subscriptions = me.get(f"customers/{customer}").body["subscriptions"]
+    back = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
+    paid = {"customer_id": customer, "amount": 5, "currency": "USD", **back}
     return {
+        "top_up_id": me.made("top-ups", paid)["id"],
         "customer_id": customer,
         "subscription_id": subscriptions[0]["id"],
         "product_id": bought,

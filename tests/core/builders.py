@@ -294,6 +294,7 @@ class Book:
         self.transfers: list[Transfer] = []
         self.counters: defaultdict[CounterKey, Counter] = defaultdict(lambda: NOTHING_COUNTED)
         self.notices: list[Notice] = []
+        self.decided_at = T0
         self.tiers: defaultdict[TierKey, Counted] = defaultdict(dict)
         self.outcomes: dict[str, EventOutcome] = {}
         self.grants: dict[str, Grant] = {}
@@ -311,6 +312,7 @@ class Book:
         )
         decision = decide(self.state, known, command, self.catalog, now, self.ids)
         self.state = decision.state
+        self.decided_at = now
         self.transfers += decision.transfers
         self.holds |= decision.holds
         self.counters.update(decision.counters)
@@ -334,6 +336,10 @@ class Book:
             for one in payments_of(booked, [t for t in self.transfers if t.to_account == REVENUE])
         }
         return Standing(self.outcomes.get(command.event_id), paid, self.grants)
+
+    def told(self, topics: str) -> list[Notice]:
+        """Return the notices whose topics begin so."""
+        return [notice for notice in self.notices if notice.topic.startswith(topics)]
 
     def do(self, command: Command, now: datetime = T0) -> Any:
         """Decide a command that must succeed, and return its answer."""

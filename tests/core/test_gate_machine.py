@@ -10,12 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
+from tests.core.hearing import assert_heard
 
 from faregate.core.accounts import REVENUE, Account, overdraft_held
 from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.chain import beginning
 from faregate.core.customers import CustomerState
-from faregate.core.decide import Command, Decision, SetOverdraft
+from faregate.core.decide import CatchUp, Command, Decision, SetLowBalance, SetOverdraft
 from faregate.core.events import EventsBooked, UsageEvent
 from faregate.core.gate import (
     Authorize,
@@ -46,6 +47,7 @@ from faregate.store.protocol import LaneRows
 from .builders import ASSETS as ALL_ASSETS
 from .builders import (
     CUSTOMER,
+    ONE_USD,
     T0,
     Book,
     adjust,
@@ -150,7 +152,9 @@ class Gate(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book = Book(catalog(CALL, TOKENS, FLAT, PACKAGE, GRADUATED, BULK))
+        self.had: set[str] = set()
+        offers = catalog(CALL, TOKENS, FLAT, PACKAGE, GRADUATED, BULK)
+        self.book = Book(structs.replace(offers, low_units={"USD": 2 * ONE_USD}))
         self.now = T0
         self.made = 0
         self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {}
@@ -172,7 +176,11 @@ class Gate(RuleBasedStateMachine):
         return f"id {self.made}"
 
     def send(self, command: Command) -> Decision:
-        """Decide a command and write its rows, as a lane does."""
+        """Decide a command and write its rows, as a lane does; what credit brings by itself comes
+        first, whatever becomes of the command."""
+        due_at = self.book.state.credit_due_at
+        if due_at is not None and due_at <= self.now and not isinstance(command, CatchUp):
+            self.send(CatchUp(CUSTOMER))
         before = self.book.state
         decision = self.book.decide(command, self.now)
         if isinstance(decision.answer, Problem):
@@ -180,7 +188,8 @@ class Gate(RuleBasedStateMachine):
             nothing = Decision(before, decision.answer)
             assert decision == nothing
             return decision
-        self.first.append((command, decision.answer))
+        if not isinstance(command, CatchUp):
+            self.first.append((command, decision.answer))
         rows = BatchRows(0)
         rows.add(decision, beginning(before.customer_id), 1, self.now, 0)
         self.read_back(decision, rows)
@@ -405,6 +414,10 @@ class Gate(RuleBasedStateMachine):
         }
         self.send(commands[what])
 
+    @rule(units=st.sampled_from([None, 0, 1, 5 * ONE_USD]))
+    def set_threshold(self, units: int | None) -> None:
+        self.send(SetLowBalance(CUSTOMER, USD, units))
+
     @rule(seconds=PASSING)
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
@@ -413,7 +426,7 @@ class Gate(RuleBasedStateMachine):
     @rule(pick=PICK)
     def say_it_again(self, pick: int) -> None:
         command, answer = self.first[pick % len(self.first)]
-        if isinstance(command, (VoidHold, ExtendHold, SetOverdraft)):
+        if isinstance(command, (VoidHold, ExtendHold, SetLowBalance, SetOverdraft)):
             return
         if isinstance(answer, EventsBooked) and any(r.problem for r in answer.results):
             return  # What was refused may be booked now.
@@ -421,6 +434,7 @@ class Gate(RuleBasedStateMachine):
             # As the database tells it, not as it was in memory.
             for row in self.tables["transactions"].values():
                 self.book.transactions[row[0]] = read_transaction(row)
+        self.send(CatchUp(CUSTOMER))
         before = len(self.book.transfers)
         again: Any = self.book.decide(command, self.now).answer
         assert len(self.book.transfers) == before
@@ -463,6 +477,10 @@ class Gate(RuleBasedStateMachine):
             assert structs.replace(one, next_change_at=None) == structs.replace(
                 other.account, next_change_at=None
             )
+
+    @invariant()
+    def what_was_told_is_so(self) -> None:
+        assert_heard(self.book, self.had)
 
     @invariant()
     def books_balance(self) -> None:

@@ -446,12 +446,12 @@ def test_a_soft_limit_lets_everything_pass_and_says_so_once_in_a_window() -> Non
     assert second.warnings == ("soft limit watch: 4 of 3 USD used",)
     book.book(event("e3"))
     assert book.hold(ask(1)).status == "authorized"
-    assert [notice.topic for notice in book.notices] == ["limit.reached"]
-    told = book.notices[0].data
+    (notice,) = book.told("limit.reached")
+    told = notice.data
     assert isinstance(told, LimitReached)
     assert (told.limit_id, told.mode, told.used, told.amount) == ("lim_1", "soft", 4, 3)
     book.book(event("e4", T0 + DAY), event("e5", T0 + DAY), now=T0 + DAY)
-    assert len(book.notices) == 2
+    assert len(book.told("limit.reached")) == 2
 
 
 def test_a_hard_limit_says_once_that_it_is_in_the_way() -> None:
@@ -459,7 +459,7 @@ def test_a_hard_limit_says_once_that_it_is_in_the_way() -> None:
     book.hold(ask(1))
     for number in range(2, 5):
         assert book.hold(ask(number)).status == "declined"
-    assert len(book.notices) == 1
+    assert len(book.told("limit.reached")) == 1
 
 
 ODD_VOLUMES = ("1000", True, -1, Decimal("0.0000000000001"), MAX_VOLUME + 1, Decimal("1e39"))

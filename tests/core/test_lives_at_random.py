@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.core.builders import ASSETS, CUSTOMER, ledger
+from tests.core.hearing import assert_heard
 from tests.core.plans import SUB, Life, at, commitment, coupon, credits, fee, shop, version
 from tests.core.plans import given as discounted
 
@@ -86,6 +87,8 @@ def live(steps: list[tuple[int, Any]], looks: list[int], **terms: Any) -> Life:
     """Live through commands, each so many hours after the one before, with looks in between."""
     life = Life(PLANS, f"{START:%Y-%m-%d %H:%M}", usd="300", **terms)
     life.pay("50", f"{START:%Y-%m-%d %H:%M}", asset="EUR")
+    had: set[str] = set()
+    assert_heard(life.book, had)
     plan: list[tuple[datetime, Any]] = []
     now = START
     for hours, command in steps:
@@ -105,8 +108,10 @@ def live(steps: list[tuple[int, Any]], looks: list[int], **terms: Any) -> Life:
         else:
             life.spend(command[6:], text)
         assert_sound(life)
+        assert_heard(life.book, had)
     life.on(f"{END:%Y-%m-%d %H:%M}")
     assert_sound(life)
+    assert_heard(life.book, had)
     return life
 
 

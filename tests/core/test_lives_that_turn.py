@@ -203,7 +203,7 @@ def test_a_renewal_is_told_also_where_a_move_begins_with_it() -> None:
     life = Life(shop(CHEAP, DEAR), "2026-01-01", number=2)
     life.move(1, "2026-01-05")
     life.on("2026-02-01")
-    assert [n.topic for n in life.book.notices] == [
+    assert [n.topic for n in life.book.told("subscription")] == [
         "subscription.activated",
         "subscription.renewed",
     ]

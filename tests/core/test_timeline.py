@@ -32,6 +32,7 @@ def stored(account: Account, order: tuple[int, ...] = ()) -> Account:
         account.overdraft_policy,
         account.overdraft_limit_units,
         [holds[n] for n in order] if order else holds,
+        account.watch,
     )
 
 

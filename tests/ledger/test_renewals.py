@@ -343,6 +343,7 @@ def test_due_work_says_when_it_is_due(database_url: str):
             customer_id = await member(engine)
             async with other_connection(database_url) as store:
                 rows = await rows_of(store, "due_at, attempts", "due_work", customer_id)
-            assert rows == [(to_us(NOON.replace(month=4)), 0)]
+            # Its credit expires with the period, which is announced.
+            assert rows == [(to_us(NOON.replace(month=4) - timedelta(days=7)), 0)]
 
     tell(story())

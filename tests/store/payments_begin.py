@@ -10,5 +10,7 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE payment_methods",
     "DROP TABLE sandbox_payments",
     "DROP TABLE collections",
+    "DROP TABLE top_up_bonuses",
+    "DROP TABLE payment_key",
     "ALTER TABLE environments DROP COLUMN payments",
 )

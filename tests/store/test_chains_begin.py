@@ -25,6 +25,10 @@ from faregate.store.protocol import StoreError
 BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",
     "DROP TABLE chains",
+    "ALTER TABLE wallet_accounts DROP COLUMN watch",
+    "ALTER TABLE environments DROP COLUMN alerts",
+    "DROP TABLE account_notices",
+    "DROP INDEX holds_by_expiry",
     "DROP INDEX transfers_unused",
     *WITHOUT_PAYMENTS,
     "DROP TABLE outcomes",

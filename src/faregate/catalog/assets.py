@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +19,8 @@ from faregate.catalog.types import (
     CreateAsset,
 )
 from faregate.core.assets import ASSET_CODE, CURRENCIES
+from faregate.core.bonuses import TopUpBonus
+from faregate.core.codec import encode
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import (
     FaregateError,
@@ -81,6 +84,20 @@ async def create_asset(
     return AssetCreated(request.code, now)
 
 
+async def write_bonuses(
+    queries: Queries, environment_id: int, code: str, rules: Sequence[TopUpBonus]
+) -> None:
+    """Write what top-ups of an asset bring beside them (inside a transaction that also raises the
+    catalog's epoch)."""
+    await queries.fetch(
+        "INSERT INTO top_up_bonuses (environment_id, asset, terms) VALUES ($1, $2, $3) "
+        "ON CONFLICT (environment_id, asset) DO UPDATE SET terms = excluded.terms",
+        environment_id,
+        code,
+        encode(tuple(rules)).decode(),
+    )
+
+
 def list_assets(catalog: CatalogMemory, environment_id: int) -> list[AssetItem]:
     """Return the seller's own credits first, then the currencies, each by code."""
     assets = sorted(
@@ -96,6 +113,8 @@ async def get_asset(
     asset = find_asset(catalog, environment_id, code)
     label = asset.label or asset.code
     details = AssetDetails(asset.code, asset.name, _BEGINNING, asset.precision, label, asset.symbol)
+    given = catalog.view(environment_id).bonuses.get(code)
+    details = msgspec.structs.replace(details, top_up_bonus=list(given) if given else None)
     rates: dict[str, list[AssetRate]] = {}
     for rate in await read_rates(queries, environment_id, code):
         rates.setdefault(rate.source, []).append(show_rate(rate))

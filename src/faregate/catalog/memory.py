@@ -11,13 +11,16 @@ from typing import Final
 import msgspec
 
 from faregate.catalog.types import Status
+from faregate.core.alerts import ALERTS, Alerts
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
+from faregate.core.bonuses import TopUpBonus
 from faregate.core.codec import decode
 from faregate.core.commitments import PlanCommitment, compile_commitment
 from faregate.core.compiled import CompiledPrice, compile_price
 from faregate.core.discounts import Coupon
 from faregate.core.instants import from_us
 from faregate.core.limits import Limit
+from faregate.core.payment_rules import PAYMENTS, PaymentRules
 from faregate.core.plans import PlanCredit, PlanPrice, compile_credit, compile_fixed
 from faregate.core.prices import Commitment, Entitlement, FixedPrice, Price, UsageBasedPrice
 from faregate.core.rates import Rate
@@ -65,6 +68,26 @@ class ProductRow(msgspec.Struct, frozen=True):
             return None
         row = self.versions.get(self.defaults[-1][1])
         return None if row is None or row.status == "archived" else row.version
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What an account has said of itself in one of its modes."""
+
+    timezone: str = "UTC"
+    renewals: RenewalRules = RENEWALS
+    payments: PaymentRules = PAYMENTS
+    alerts: Alerts = ALERTS
+
+
+def _settings(
+    timezone: str, renewals: str | None, payments: str | None, alerts: str | None
+) -> Settings:
+    return Settings(
+        timezone,
+        RENEWALS if renewals is None else decode(RenewalRules, renewals),
+        PAYMENTS if payments is None else decode(PaymentRules, payments),
+        ALERTS if alerts is None else decode(Alerts, alerts),
+    )
 
 
 def read_version(row: Row) -> VersionRow:
@@ -160,10 +183,17 @@ class CatalogMemory:
             "SELECT environment_id, terms FROM account_limits ORDER BY limit_id"
         ):
             limits[environment_id].append(decode(Limit, terms))
-        settings: dict[int, tuple[str, RenewalRules]] = {
-            row[0]: (row[1], RENEWALS if row[2] is None else decode(RenewalRules, row[2]))
-            for row in await fetch("SELECT id, timezone, renewals FROM environments")
+        settings: dict[int, Settings] = {
+            row[0]: _settings(*row[1:])
+            for row in await fetch(
+                "SELECT id, timezone, renewals, payments, alerts FROM environments"
+            )
         }
+        bonuses: dict[int, dict[str, tuple[TopUpBonus, ...]]] = defaultdict(dict)
+        for environment_id, code, terms in await fetch(
+            "SELECT environment_id, asset, terms FROM top_up_bonuses"
+        ):
+            bonuses[environment_id][code] = decode(tuple[TopUpBonus, ...], terms)
         rates: dict[int, dict[str, list[Rate]]] = defaultdict(lambda: defaultdict(list))
         for environment_id, code, *columns in await fetch(
             "SELECT environment_id, asset, source, valid_from, valid_to, rate, inverse_rate "
@@ -192,10 +222,11 @@ class CatalogMemory:
                 assets[environment_id],
                 products[environment_id],
                 tuple(limits[environment_id]),
-                *settings.get(environment_id, ("UTC", RENEWALS)),
+                settings.get(environment_id, Settings()),
                 clocks[environment_id],
                 {code: tuple(found) for code, found in rates[environment_id].items()},
                 coupons[environment_id],
+                bonuses[environment_id],
                 has_discounts=environment_id in discounted,
             )
             for environment_id in environments
@@ -208,11 +239,11 @@ class CatalogMemory:
         assets: dict[str, Asset],
         products: dict[str, ProductRow],
         limits: tuple[Limit, ...],
-        timezone: str,
-        renewals: RenewalRules,
+        settings: Settings,
         clocks: dict[str, datetime],
         rates: dict[str, tuple[Rate, ...]],
         coupons: dict[str, Coupon],
+        bonuses: dict[str, tuple[TopUpBonus, ...]],
         *,
         has_discounts: bool,
     ) -> CatalogView:
@@ -251,13 +282,18 @@ class CatalogMemory:
             compiled,
             prices,
             limits,
-            timezone,
+            settings.timezone,
             has_tiers,
-            renewals,
+            settings.renewals,
             clocks,
             rates,
             coupons,
             has_discounts or has_commitments,
+            settings.payments,
+            bonuses,
+            settings.alerts.low_units(assets),
+            settings.alerts.expiring_before,
+            settings.alerts,
         )
 
     def compile_plans(

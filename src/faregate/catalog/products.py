@@ -31,6 +31,7 @@ from faregate.core.codec import encode
 from faregate.core.commitments import validate_commitments
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
+from faregate.core.limiting import Notice
 from faregate.core.plan_checks import validate_entitlements
 from faregate.core.price_checks import validate_prices
 from faregate.core.problems import (
@@ -41,6 +42,8 @@ from faregate.core.problems import (
     invalid,
     invalid_fields,
 )
+from faregate.core.topics import PriceChanged
+from faregate.store.notices import add_notice
 from faregate.store.protocol import DuplicateKey, Queries
 
 VersionName = int | Literal["default"]
@@ -83,7 +86,8 @@ async def create_product(
     publish = request.publish is True
     await _write_version(queries, product_id, 1, request, publish, ids, now)
     if publish:
-        await _write_default(queries, product_id, 1, now)
+        changed = PriceChanged(product_id, request.code, 1, now)
+        await _write_default(queries, environment_id, changed)
     status: Literal["published", "draft"] = "published" if publish else "draft"
     return VersionCreated(product_id, request.code, 1, status, publish)
 
@@ -102,7 +106,8 @@ async def create_version(
         raise FaregateError(conflict("version", detail)) from None
     is_default = publish and product.default_version is None
     if is_default:
-        await _write_default(queries, product.id, version, now)
+        changed = PriceChanged(product.id, product.code, version, now, _last_default(product))
+        await _write_default(queries, product.environment_id, changed)
     status: Literal["published", "draft"] = "published" if publish else "draft"
     return VersionCreated(product.id, product.code, version, status, is_default)
 
@@ -154,22 +159,27 @@ async def read_again(queries: Queries, product: ProductRow) -> ProductRow:
     )
 
 
-async def _write_default(queries: Queries, product_id: str, version: int, now: datetime) -> None:
-    """Make a version the default from now on.
+def _last_default(product: ProductRow) -> int | None:
+    return product.defaults[-1][1] if product.defaults else None
+
+
+async def _write_default(queries: Queries, environment_id: int, changed: PriceChanged) -> None:
+    """Make a version the default from now on, and tell of it.
 
     What was made the default later than now, by a clock that was wrong, is not any more.
     """
     await queries.fetch(
         "DELETE FROM product_defaults WHERE product_id = $1 AND from_at >= $2 RETURNING version",
-        product_id,
-        to_us(now),
+        changed.product_id,
+        to_us(changed.at),
     )
     await queries.fetch(
         "INSERT INTO product_defaults (product_id, from_at, version) VALUES ($1, $2, $3)",
-        product_id,
-        to_us(now),
-        version,
+        changed.product_id,
+        to_us(changed.at),
+        changed.version,
     )
+    await add_notice(queries, environment_id, Notice("price.changed", changed), changed.at)
 
 
 async def update_version(
@@ -200,7 +210,9 @@ async def update_version(
         )
     default = product.default_version
     if (request.make_default or (publish and default is None)) and default != row.version:
-        await _write_default(queries, product.id, row.version, now)
+        last = _last_default(product)
+        changed = PriceChanged(product.id, product.code, row.version, now, last)
+        await _write_default(queries, product.environment_id, changed)
 
 
 async def archive_versions(queries: Queries, product_id: str, versions: Sequence[int]) -> None:

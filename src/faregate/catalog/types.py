@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from faregate.core.amounts import Number
 from faregate.core.assets import MAX_PRECISION
+from faregate.core.bonuses import TopUpBonus, TopUpBonuses
 from faregate.core.given import Instant
 from faregate.core.prices import MAX_PRICES, Commitment, Entitlement, Key, Price, Text
 
@@ -119,6 +120,14 @@ class AssetDetails(msgspec.Struct, omit_defaults=True, frozen=True):
     label: str | None = None
     symbol: str | None = None
     rates: list[AssetRates] | None = None
+    top_up_bonus: list[TopUpBonus] | None = None
+
+
+class UpdateAsset(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What top-ups of an asset bring beside them, in place of what was said before: `[]` for
+    nothing."""
+
+    top_up_bonus: TopUpBonuses
 
 
 class CreateProduct(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):

@@ -36,6 +36,7 @@ from faregate.core.assets import CURRENCIES
 from faregate.core.transactions import AdjustmentRequest
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.engine import Engine
+from faregate.payments.types import InitiateTopUp
 
 MAX_AT_ONCE: Final = 128
 DEFAULT_SPEED: Final = 170.0
@@ -108,7 +109,7 @@ class _Demo:
                 if server.stopping.is_set():
                     return
                 await self._report(engine, done)
-                self._suggest(key)
+                await self._suggest(engine, key)
                 if stays:
                     self._say("\nThe server stays up. Ctrl-C ends it.")
                     await server.wait()
@@ -223,8 +224,15 @@ class _Demo:
             )
         self._console.print(table)
 
-    def _suggest(self, key: str) -> None:
+    async def _begin_top_up(self, engine: Engine, customer: str) -> str:
+        """Begin a top-up; returns the page where it is paid, with a test card."""
+        shown = f"{self._address}/docs"
+        wanted = InitiateTopUp(customer, Number(25), "USD", shown, shown, "Credit, 25 USD")
+        return (await engine.initiate_top_up(wanted, base_url=self._address)).redirect_url
+
+    async def _suggest(self, engine: Engine, key: str) -> None:
         customer = self._customers[-1]
+        checkout = await self._begin_top_up(engine, customer)
         event = (
             f'{{"customer_id": "{customer}", "events": [{{"id": "mine-1", '
             '"event_type": "api_call", "occurred_at": "'
@@ -244,6 +252,7 @@ Try next:
   # what that customer has left
   curl {self._address}/v1/customers/{customer}/wallet -H "X-CREDYT-API-KEY: $FAREGATE_KEY"
 
+  Top-up         {checkout} (pay with 4242 4242 4242 4242)
   Live page      {self._address}/?token={self._token}
   API reference  {self._address}/docs"""
         )

@@ -11,7 +11,7 @@ import uvloop
 
 from faregate.cli.logs import configure_logs
 from faregate.cli.server import address_of, listen, serving
-from faregate.cli.settings import Database, Mode, open_database, refuse
+from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 
@@ -49,10 +49,13 @@ def serve(
             help="Start beside another server, and take over when that one ends.",
         ),
     ] = False,
+    webhook_allow: WebhookAllow = "",
 ) -> None:
     """Serve the API and the live page until Ctrl-C."""
     configure_logs()
-    uvloop.run(_serve(database, host, port, bootstrap_key, mode, page_token, standby))
+    uvloop.run(
+        _serve(database, host, port, bootstrap_key, mode, page_token, standby, webhook_allow)
+    )
 
 
 async def _serve(
@@ -63,13 +66,15 @@ async def _serve(
     mode: Mode,
     page_token: str | None,
     standby: bool,
+    webhook_allow: str,
 ) -> None:
     if page_token is not None and len(page_token) < MIN_TOKEN:
         reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
         refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
     listener = listen(host, port)
     token = page_token or secrets.token_urlsafe(24)
-    async with open_database(database, serves=True, stands_by=standby) as engine:
+    opened = open_database(database, serves=True, stands_by=standby, webhook_allow=webhook_allow)
+    async with opened as engine:
         await _first_key(engine, bootstrap_key)
         async with serving(engine, listener, mode, token) as server, engine.working():
             address = address_of(listener)

@@ -15,6 +15,7 @@ import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
+from faregate.webhooks.addresses import Allowed
 
 EXIT_CONFIGURATION: Final = 2
 Mode = Literal["test", "live"]
@@ -37,6 +38,16 @@ Database = Annotated[
     ),
 ]
 
+WebhookAllow = Annotated[
+    str,
+    typer.Option(
+        "--webhook-allow",
+        envvar="FAREGATE_WEBHOOK_ALLOW",
+        help="Hosts and networks that webhooks may go to though they are not public, e.g. "
+        "'hooks.internal,10.1.0.0/16'.",
+    ),
+]
+
 
 def refuse(setting: str, reason: str) -> NoReturn:
     """End the program because of a setting."""
@@ -46,15 +57,27 @@ def refuse(setting: str, reason: str) -> NoReturn:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, serves: bool, stands_by: bool = False, migrate: bool | None = None
+    url: str,
+    *,
+    serves: bool,
+    stands_by: bool = False,
+    migrate: bool | None = None,
+    webhook_allow: str = "",
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
     Without `serves` it works beside a running server.
     """
+    check_allowed(webhook_allow)
     is_open = False
     try:
-        opened = Engine.open(url, serves=serves, stands_by=stands_by, migrate=migrate)
+        opened = Engine.open(
+            url,
+            serves=serves,
+            stands_by=stands_by,
+            migrate=migrate,
+            webhook_allow=webhook_allow,
+        )
         async with opened as engine:
             is_open = True
             yield engine
@@ -62,6 +85,14 @@ async def open_database(
         if is_open and error.problem.kind is not UNAVAILABLE:
             raise
         refuse("--database (FAREGATE_DATABASE_URL)", str(error))
+
+
+def check_allowed(webhook_allow: str) -> None:
+    """Refuse a list of hosts and networks that cannot be read."""
+    try:
+        Allowed.parse(webhook_allow)
+    except ValueError as error:
+        refuse("--webhook-allow (FAREGATE_WEBHOOK_ALLOW)", str(error))
 
 
 def fail(error: FaregateError) -> NoReturn:

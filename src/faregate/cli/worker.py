@@ -1,5 +1,5 @@
-"""`faregate worker`: do what is due (renewals and what else time brings) where no server runs. A
-server does it itself: then this one watches, and works while there is none.
+"""`faregate worker`: do what is due (renewals, webhooks, what else time brings) where no server
+runs. A server does it itself: then this one watches, and works while there is none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from faregate.cli.settings import Database, open_database
+from faregate.cli.settings import Database, WebhookAllow, check_allowed, open_database
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 
@@ -29,14 +29,16 @@ def worker(
     retry: Annotated[
         bool, typer.Option("--retry", help="Let what was set aside be tried again, then end.")
     ] = False,
+    webhook_allow: WebhookAllow = "",
 ) -> None:
-    """Do what is due where no server runs, until Ctrl-C."""
+    """Do what is due, and send webhooks, where no server runs, until Ctrl-C."""
     if show:
         uvloop.run(_show(database))
     elif retry:
         uvloop.run(_retry(database))
     else:
-        uvloop.run(_work(database, once=once))
+        check_allowed(webhook_allow)
+        uvloop.run(_work(database, webhook_allow, once=once))
 
 
 async def _show(database: str) -> None:
@@ -65,23 +67,26 @@ async def _retry(database: str) -> None:
         print(f"{await engine.retry_due_work()} will be tried again.")
 
 
-async def _work(database: str, *, once: bool) -> None:
+async def _work(database: str, webhook_allow: str, *, once: bool) -> None:
     async with open_database(database, serves=False) as watcher:
         while True:
-            done = 0
-            if await watcher.has_due_work():
-                done = await _do(database)
+            done = sent = 0
+            if await watcher.has_due_work() or await watcher.has_webhooks_due():
+                done, sent = await _do(database, webhook_allow)
             if once:
                 print(f"Done for {done} customers." if done else "Nothing was done.")
+                if sent:
+                    print(f"{sent} webhooks were sent.")
                 return
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def _do(database: str) -> int:
+async def _do(database: str, webhook_allow: str) -> tuple[int, int]:
     """Work while nobody else serves the database; a server that does has a worker of its own."""
     console = Console(stderr=True)
     try:
-        async with Engine.open(database, wait_seconds=0) as engine:
+        opened = Engine.open(database, wait_seconds=0, webhook_allow=webhook_allow)
+        async with opened as engine:
             with Progress(
                 SpinnerColumn(),
                 TextColumn("Working: {task.completed} customers"),
@@ -94,7 +99,7 @@ async def _do(database: str) -> int:
                 done = await engine.work(lambda done: progress.update(task, completed=done))
                 await engine.take_up_collections()
                 await engine.reconcile_payments()
-                return done
+                return done, await engine.deliver_webhooks()
     except FaregateError as error:
         console.print(f"faregate: {error}; whoever serves it does what is due")
-        return 0
+        return 0, 0

@@ -17,6 +17,7 @@ from faregate.client.errors import Declined, FaregateClientError, PaymentRequire
 from faregate.client.fresh import new_event, new_id
 from faregate.client.holding import AsyncHeldWork, HeldWork
 from faregate.client.retrying import RetryPolicy
+from faregate.client.webhooks import InvalidWebhook, WebhookEvent, verify_webhook
 from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
 from faregate.customers.types import CustomerCreated, Hold, Wallet, WalletAccount
@@ -49,6 +50,7 @@ __all__ = [
     "HoldCaptured",
     "HoldPage",
     "HoldUpdated",
+    "InvalidWebhook",
     "OutcomeSettled",
     "PaymentRequired",
     "ProblemDetails",
@@ -60,6 +62,8 @@ __all__ = [
     "UsageEvent",
     "Wallet",
     "WalletAccount",
+    "WebhookEvent",
     "new_event",
     "new_id",
+    "verify_webhook",
 ]

@@ -31,6 +31,21 @@ BREAKAGE: Final = "breakage"
 DEFAULT_ACCOUNT: Final = "default"
 
 OverdraftPolicy = Literal["allow", "limit", "reject"]
+Level = Literal["fresh", "well", "low", "depleted"]
+"""How full an account was when it was last told of. `fresh`: it never had anything."""
+
+
+class Watch(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What has been told of an account, so that nothing is told twice: its level, and up to which
+    expiry its grants were announced. Below `low_units` it is low; None: as its asset says, 0:
+    never. Changes where something is told, which is seldom."""
+
+    level: Level = "fresh"
+    low_units: int | None = None
+    announced_to: datetime | None = None
+
+
+NOT_WATCHED: Final = Watch()
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +87,12 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     pending_out_units: int = 0
     counted: Mapping[CounterKey, int] = {}
     nested_holds: int = 0
+    watch: Watch = NOT_WATCHED
+
+    @property
+    def left_units(self) -> int:
+        """What is not used yet: what is available, and what holds have set aside."""
+        return self.available_units + self.pending_out_units
 
     @property
     def overdraft_account(self) -> str:
@@ -81,13 +102,15 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
 class Movement(msgspec.Struct, frozen=True, gc=False):
     """What one step did to an account: the account after it, its transfers, and which grants and
-    holds it changed. `revived` has the ids of grants that were used up and are so no longer."""
+    holds it changed. `revived` has the ids of grants that were used up and are so no longer, `made`
+    the grants that are new, as they were granted."""
 
     account: Account
     transfers: tuple[Transfer, ...] = ()
     grants: tuple[Grant, ...] = ()
     holds: tuple[Hold, ...] = ()
     revived: frozenset[str] = frozenset()
+    made: tuple[Grant, ...] = ()
 
 
 def account_id(name: str, asset: str) -> str:
@@ -108,6 +131,7 @@ def restore_account(
     policy: OverdraftPolicy,
     limit_units: int,
     holds: Sequence[Hold] = (),
+    watch: Watch = NOT_WATCHED,
 ) -> Account:
     """Rebuild an account from what was stored: every grant that still has something left, and
     every hold that is open."""
@@ -132,6 +156,7 @@ def restore_account(
         pending_out_units=sum(hold.held_units for hold in holds),
         counted=all_counted(holds),
         nested_holds=sum(hold.parent_id is not None for hold in holds),
+        watch=watch,
     )
 
 
@@ -163,6 +188,7 @@ def settled(
         sum([hold.held_units for hold in holds.values()]),
         all_counted(holds.values()),
         sum([hold.parent_id is not None for hold in holds.values()]),
+        account.watch,
     )
 
 

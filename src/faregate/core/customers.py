@@ -46,7 +46,8 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
 
     `carries` has what rounding left over, per price and asset: a numerator over the price's
     denominator (`pricing.PricedAsset.denominator`), absent where it is zero. `due_at` is when the
-    subscriptions, or collections that wait, bring something next by themselves (None: never).
+    subscriptions, or collections that wait, bring something next by themselves, `credit_due_at`
+    when grants do (None: never).
     """
 
     customer_id: str
@@ -55,6 +56,7 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     carries: Mapping[CarryKey, int] = {}
     rules: CustomerRules = NO_RULES
     due_at: datetime | None = None
+    credit_due_at: datetime | None = None
 
     def account(self, identifier: str) -> Account:
         """Return the account, or an empty one that was never used."""
@@ -79,14 +81,22 @@ def first_due(
     return min(instants, default=None)
 
 
+def first_of(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two instants; None: never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
 class Changes:
     """What a command has changed so far; it becomes a `Decision` or is dropped.
 
     Collects what must be written: transfers in their order, and of everything else the newest
     version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
     that events are slices of one use; `limits` are those of the customer, None if there are none;
-    `plan_fees` is what subscriptions were charged, `notices` who is to be told of it;
-    `tier_counts` has what the tiers of prices had counted before.
+    `plan_fees` is what subscriptions were charged, `notices` who is to be told of it; `made` has
+    the new grants as they were granted, each with its account; `tier_counts` has what the tiers of
+    prices had counted before.
     """
 
     __slots__ = (
@@ -97,6 +107,7 @@ class Changes:
         "hold",
         "holds",
         "limits",
+        "made",
         "notices",
         "plan_fees",
         "revived",
@@ -132,6 +143,7 @@ class Changes:
         self.subscriptions: dict[str, Subscription] = {}
         self.plan_fees: list[BookedPlanFee] = []
         self.notices: list[Notice] = []
+        self.made: list[tuple[str, Grant]] = []
 
     def advanced(self, identifier: str, now: datetime) -> Account:
         """Return the account brought forward to `now`."""
@@ -158,6 +170,8 @@ class Changes:
             self.holds[hold.id] = hold
         if moved.revived:
             self.revived |= moved.revived
+        if moved.made:
+            self.made += [(account.id, grant) for grant in moved.made]
 
     def carry(self, key: CarryKey) -> int:
         """Return what rounding left over of this price so far."""
@@ -223,6 +237,7 @@ class Changes:
             dict(self.subscriptions),
             list(self.plan_fees),
             list(self.notices),
+            list(self.made),
             None if self.limits is None else self.limits.snapshot(),
         )
 
@@ -241,6 +256,7 @@ class Changes:
             self.subscriptions,
             self.plan_fees,
             self.notices,
+            self.made,
             limits,
         ) = before  # type: ignore[assignment]
         if self.limits is not None:
@@ -272,4 +288,5 @@ class Changes:
             carries,
             state.rules,
             due_at,
+            state.credit_due_at,
         )

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from faregate.core.accounts import Account, Movement, OverdraftPolicy, Transfer
+from faregate.core.accounts import BREAKAGE, Account, Movement, OverdraftPolicy, Transfer
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
@@ -36,6 +36,7 @@ from faregate.core.customers import (
     CustomerState,
     TierRowKey,
     first_due,
+    first_of,
 )
 from faregate.core.events import BookedEvent, EventsBooked, Fee, RecordEvents, decide_events
 from faregate.core.gate import (
@@ -68,6 +69,7 @@ from faregate.core.payments import (
     PaymentCredit,
     check_transaction_id,
     decide_payment,
+    notice_of,
 )
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import Problem, invalid
@@ -85,6 +87,7 @@ from faregate.core.subscribing import (
     decide_subscription,
 )
 from faregate.core.subscriptions import CatalogView, Subscription
+from faregate.core.telling import Telling, credit_due_at, has_new_level
 from faregate.core.tiers import Counted, TierCounts, TierKey
 from faregate.core.timeline import advance
 from faregate.core.transactions import (
@@ -96,9 +99,19 @@ from faregate.core.transactions import (
 
 
 class CatchUp(msgspec.Struct, frozen=True):
-    """Let everything happen to a customer that is due; other commands do so on their way."""
+    """Let everything happen to a customer that is due; other commands do so on their way. `is_due`
+    says that there is a note that something is, which must be moved on in any case."""
 
     customer_id: str
+    is_due: bool = False
+
+
+class SetLowBalance(msgspec.Struct, frozen=True):
+    """Say below how many units (> 0) an account is low; 0: never, None: as its asset says."""
+
+    customer_id: str
+    account_id: str
+    low_units: int | None
 
 
 class SetOverdraft(msgspec.Struct, frozen=True):
@@ -120,6 +133,7 @@ Command = (
     | SubscriptionCommand
     | CatchUp
     | SetOverdraft
+    | SetLowBalance
     | RulesCommand
     | CollectingCommand
 )
@@ -159,8 +173,9 @@ NOTHING_KNOWN = Known()
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """What a command does: the customer's new state, the rows to write, and the answer. `outcomes`
-    has where events stand now, by their ids, `fees` what they were charged by that; `collections`
-    are asked of the customer's card.
+    has where events stand now, by their ids, `fees` what they were charged by that; `made` has the
+    new grants as they were granted. `is_due_moved`: something is due at another time than before.
+    `collections` are asked of the customer's card.
 
     A refused command's answer is a `Problem`; it and a repeat have no rows, and leave the state
     as it was.
@@ -186,6 +201,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     plan_fees: list[BookedPlanFee] = []
     outcomes: Mapping[str, EventOutcome] = {}
     fees: list[tuple[str, Fee]] = []
+    made: list[tuple[str, Grant]] = []
+    is_due_moved: bool = False
     collections: list[Collection] = []
 
 
@@ -198,13 +215,16 @@ def decide(
     ids: IdSource,
 ) -> Decision:
     """Decide one command on one customer's state, as of `now` (never earlier than before)."""
-    due_at = state.due_at
-    if due_at is None or now < due_at:
+    due_at, expires_at = state.due_at, state.credit_due_at
+    is_credit_due = expires_at is not None and expires_at <= now
+    if not is_credit_due and (due_at is None or now < due_at):
         decision = _decide(state, known, command, catalog, now, ids)
     else:
         # What time has brought comes first, and stands whatever becomes of the command.
         changes = Changes(state)
         catch_up(changes, catalog, now)
+        if is_credit_due:
+            changes.advanced_accounts(now)
         decision = _decide(changes.new_state(), known, command, catalog, now, ids)
         decision = _after(_decision(changes, None), decision)
     if _brings_credit(decision):
@@ -212,8 +232,96 @@ def decide(
     if decision.state.rules.collecting:
         decision = _collect(decision, catalog, now, ids)
         if isinstance(decision.answer, AwaitsTopUp) and isinstance(command, Authorize):
-            return _or_decline(decision, known, command, catalog, now, ids)
+            decision = _or_decline(decision, known, command, catalog, now, ids)
+    if decision.state is state:
+        return decision
+    if is_credit_due or _has_news(state, decision, catalog):
+        return _told(state, known, decision, catalog, now, is_credit_due=is_credit_due)
     return decision
+
+
+def _has_news(before: CustomerState, decision: Decision, catalog: CatalogView) -> bool:
+    """Tell whether there may be anything to tell. This runs for every charge, nearly always in
+    vain. (Credit breaks when it is due, with a subscription, or out of a hold.)"""
+    if decision.made or decision.revived or decision.subscriptions or decision.outcomes:
+        return True
+    for booked in decision.events:
+        if booked.event.costs:
+            return True
+    if decision.holds:
+        for hold in decision.holds.values():
+            if hold.status == "expired":
+                return True
+        for transfer in decision.transfers:
+            if transfer.to_account == BREAKAGE:
+                return True
+    return has_new_level(before.accounts, decision.state.accounts, catalog.low_units)
+
+
+def _told(
+    before: CustomerState,
+    known: Known,
+    decision: Decision,
+    catalog: CatalogView,
+    now: datetime,
+    *,
+    is_credit_due: bool,
+) -> Decision:
+    """Add to a decision what others are told of it, and when grants bring something next."""
+    state, rules = decision.state, decision.rules
+    telling = Telling(before, catalog, now)
+    if decision.transfers:
+        telling.broken(decision.transfers, decision.grants, decision.holds)
+    if decision.holds:
+        telling.expired(decision.holds.values())
+    if decision.made:
+        telling.made(decision.made)
+    if is_credit_due:
+        telling.expiring(state.accounts.values())
+    telling.levels(state.accounts)
+    if _tells_margin(telling, decision, known, now):
+        rules = msgspec.structs.replace(state.rules, margin_told_on=now.date())
+    due_at = state.credit_due_at
+    if is_credit_due or decision.made or decision.revived:
+        due_at = credit_due_at(state.accounts.values(), now, catalog.expiring_before)
+        if not is_credit_due:
+            # What is due has only come nearer: a row is written for nothing else.
+            due_at = first_of(due_at, state.credit_due_at)
+    is_moved = due_at != state.credit_due_at
+    if not (telling.notices or telling.accounts or is_moved):
+        return decision
+    accounts = telling.accounts
+    return msgspec.structs.replace(
+        decision,
+        state=msgspec.structs.replace(
+            state,
+            accounts={**state.accounts, **accounts} if accounts else state.accounts,
+            rules=rules or state.rules,
+            credit_due_at=due_at,
+        ),
+        accounts={**decision.accounts, **accounts} if accounts else decision.accounts,
+        notices=decision.notices + telling.notices,
+        rules=rules,
+        is_due_moved=is_moved or decision.is_due_moved,
+    )
+
+
+def _tells_margin(telling: Telling, decision: Decision, known: Known, now: datetime) -> bool:
+    """Tell the first event of the customer's day that costs more than it earns."""
+    if not (decision.events or decision.outcomes):
+        return False
+    if decision.state.rules.margin_told_on == now.date():
+        return False
+    for booked in decision.events:
+        event = booked.event
+        # What is pending may still earn something.
+        if event.costs and event.outcome is None and telling.margin(event, booked.result.fees):
+            return True
+    for event_id, outcome in decision.outcomes.items():
+        fees = [charged.fee for charged in outcome.fees]
+        if telling.margin(known.events[event_id].event, fees):
+            return True
+    return False
 
 
 def _or_decline(
@@ -281,7 +389,7 @@ def _decide(
             return Decision(state, transaction)
         return _decision(changes, transaction, transaction=transaction)
     if isinstance(command, PaymentCommand):
-        return _pay(state, known, command, now, ids)
+        return _pay(state, known, command, catalog, now, ids)
     if isinstance(command, SettleOutcome):
         return _settle(state, known, command, catalog, now, ids)
     if isinstance(command, SubscriptionCommand):
@@ -294,16 +402,25 @@ def _decide(
         changes = Changes(state)
         changes.advanced_accounts(now)
         is_same = not (changes.grants or changes.holds or changes.transfers)
-        return Decision(state, None) if is_same else _decision(changes, None)
+        if is_same and not command.is_due:
+            return Decision(state, None)
+        return msgspec.structs.replace(_decision(changes, None), is_due_moved=command.is_due)
     if isinstance(command, CollectingCommand):
         return _change_collecting(state, command, now)
     if isinstance(command, SetOverdraft):
         return _set_overdraft(state, command, now)
+    if isinstance(command, SetLowBalance):
+        return _set_low_balance(state, command, now)
     return _change_rules(state, command)
 
 
 def _pay(
-    state: CustomerState, known: Known, command: PaymentCommand, now: datetime, ids: IdSource
+    state: CustomerState,
+    known: Known,
+    command: PaymentCommand,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
 ) -> Decision:
     paid = decide_payment(state, known.transactions, command, now, ids)
     if isinstance(paid, Problem):
@@ -311,6 +428,10 @@ def _pay(
     if not paid.is_new:
         return Decision(state, paid.booked)
     decision = _decision(paid.changes, paid.booked, transaction=paid.booked)
+    notice = notice_of(state.customer_id, paid.booked, catalog.assets)
+    if notice is not None:
+        notices = [*decision.notices, notice]
+        decision = msgspec.structs.replace(decision, notices=notices)
     rules = paid.rules or state.rules
     if isinstance(paid.booked.request, PaymentCredit) and rules.collecting:
         after = collected(rules.collecting, paid.booked.request.payment_id)
@@ -450,6 +571,8 @@ def _after(first: Decision, second: Decision) -> Decision:
         first.plan_fees + second.plan_fees,
         {**first.outcomes, **second.outcomes},
         first.fees + second.fees,
+        first.made + second.made,
+        first.is_due_moved or second.is_due_moved,
         first.collections + second.collections,
     )
 
@@ -480,6 +603,7 @@ def _decision(
         changes.tiers,
         changes.tier_changes,
         changes.plan_fees,
+        made=changes.made,
     )
 
 
@@ -537,6 +661,18 @@ def _set_overdraft(state: CustomerState, command: SetOverdraft, now: datetime) -
     account = msgspec.structs.replace(
         before, overdraft_policy=command.policy, overdraft_limit_units=limit
     )
+    changes.put(Movement(account))
+    changes.changed_accounts[account.id] = account
+    return _decision(changes, account)
+
+
+def _set_low_balance(state: CustomerState, command: SetLowBalance, now: datetime) -> Decision:
+    if command.low_units is not None and not 0 <= command.low_units <= MAX_UNITS:
+        return Decision(state, invalid("low_balance_threshold", "must be 0 or more"))
+    changes = Changes(state)
+    before = changes.advanced(command.account_id, now)
+    watch = msgspec.structs.replace(before.watch, low_units=command.low_units)
+    account = msgspec.structs.replace(before, watch=watch)
     changes.put(Movement(account))
     changes.changed_accounts[account.id] = account
     return _decision(changes, account)

@@ -13,21 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import BREAKAGE, Account, Movement, Transfer
-from faregate.core.amounts import MAX_UNITS
+from faregate.core.amounts import MAX_UNITS, to_decimal
+from faregate.core.assets import Asset
+from faregate.core.bonuses import Bonus
 from faregate.core.customers import Changes, CustomerState
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, Use, burn, with_remaining
 from faregate.core.ids import IdSource
+from faregate.core.limiting import Notice
 from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.refunds import GRANTED_ANEW_FOR
 from faregate.core.rules import CustomerRules
 from faregate.core.wallet import check_credit, credit
 
+MAX_HAD: Final = 500
+"""Bonuses that count once of which it is remembered that a customer had them: the newest."""
 RESERVED: Final = "payment:"
 """Begins the keys of payments, which no caller's transaction id may begin with."""
 ReturnReason = Literal["refund", "dispute"]
@@ -46,16 +52,6 @@ def return_key(return_id: str) -> str:
 def restored_key(return_id: str) -> str:
     """Return the key under which what a dispute took is given again, once it is won."""
     return f"{RESERVED}{return_id}:won"
-
-
-class Bonus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a rule gives beside a payment: units (> 0) of the same account, as a promotion. A
-    customer gets the bonus of a rule that `is_once` once."""
-
-    rule: str
-    units: int
-    is_once: bool = False
-    expires_at: datetime | None = None
 
 
 class PaymentCredit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,7 +105,25 @@ class ReturnPayment(msgspec.Struct, frozen=True):
     request: PaymentReturn
 
 
-PaymentCommand = CreditPayment | ReturnPayment
+class PaymentFailed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A payment came to nothing: `problem` says why."""
+
+    transaction_id: str
+    payment_id: str
+    account_id: str
+    paid_asset: str
+    paid_units: int
+    problem: str | None = None
+
+
+class TellPayment(msgspec.Struct, frozen=True):
+    """Let others be told, once, that a payment has failed. It moves nothing."""
+
+    customer_id: str
+    request: PaymentFailed
+
+
+PaymentCommand = CreditPayment | ReturnPayment | TellPayment
 
 
 class PaymentEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -131,7 +145,7 @@ class BookedPayment(msgspec.Struct, frozen=True):
     account gained."""
 
     id: str
-    request: PaymentCredit | PaymentReturn
+    request: PaymentCredit | PaymentReturn | PaymentFailed
     account_id: str
     units: int
     created_at: datetime
@@ -139,8 +153,53 @@ class BookedPayment(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Return `payment` or `payment_return`."""
+        """Return `payment`, `payment_return` or `payment_failed`."""
+        if isinstance(self.request, PaymentFailed):
+            return "payment_failed"
         return "payment" if isinstance(self.request, PaymentCredit) else "payment_return"
+
+
+class TopUpNotice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told of a payment: what was asked for, and the credit that it brought, with what came
+    beside it (`bonus`). Amounts as in the API."""
+
+    customer_id: str
+    top_up_id: str
+    account_id: str
+    amount: Decimal
+    currency: str
+    at: datetime
+    credit: Decimal | None = None
+    bonus: Decimal | None = None
+    problem: str | None = None
+
+
+def notice_of(
+    customer_id: str, booked: BookedPayment, assets: Mapping[str, Asset]
+) -> Notice | None:
+    """Return what is told of a payment that was booked just now; None: nothing."""
+    request = booked.request
+    if isinstance(request, PaymentReturn) or (
+        isinstance(request, PaymentCredit) and request.is_restored
+    ):
+        return None
+    told = TopUpNotice(
+        customer_id,
+        request.payment_id,
+        booked.account_id,
+        to_decimal(request.paid_units, assets[request.paid_asset].scale),
+        request.paid_asset,
+        booked.created_at,
+    )
+    if isinstance(request, PaymentFailed):
+        return Notice("top_up.failed", structs.replace(told, problem=request.problem))
+    scale, bonus = assets[booked.account_id.rpartition(":")[2]].scale, booked.entry.bonus_units
+    told = structs.replace(
+        told,
+        credit=to_decimal(booked.units - bonus, scale),
+        bonus=to_decimal(bonus, scale) if bonus else None,
+    )
+    return Notice("top_up.succeeded", told)
 
 
 class PaymentDecided(msgspec.Struct, frozen=True):
@@ -151,6 +210,11 @@ class PaymentDecided(msgspec.Struct, frozen=True):
     booked: BookedPayment
     is_new: bool
     rules: CustomerRules | None = None
+
+
+def failed_key(payment_id: str) -> str:
+    """Return the key under which it is told that a payment has failed."""
+    return f"{RESERVED}{payment_id}:failed"
 
 
 def check_transaction_id(transaction_id: str) -> Problem | None:
@@ -185,6 +249,10 @@ def decide_payment(
         return _repeated(changes, prior, command)
     if isinstance(command, CreditPayment):
         return _credit(changes, command.request, now, ids)
+    if isinstance(command, TellPayment):
+        failed = command.request
+        booked = BookedPayment(ids.next("pmt"), failed, failed.account_id, 0, now, PaymentEntry())
+        return PaymentDecided(changes, booked, is_new=True)
     return _return(changes, command.request, now, ids)
 
 
@@ -221,7 +289,8 @@ def _credit(
     booked = BookedPayment(booked_id, request, account.id, request.units + extra, now, entry)
     if bonus is None or not bonus.is_once:
         return PaymentDecided(changes, booked, is_new=True)
-    rules = structs.replace(rules, bonuses=(*rules.bonuses, bonus.rule))
+    had = (*rules.bonuses, bonus.rule)[-MAX_HAD:]
+    rules = structs.replace(rules, bonuses=had)
     return PaymentDecided(changes, booked, is_new=True, rules=rules)
 
 

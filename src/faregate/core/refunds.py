@@ -198,6 +198,7 @@ class _Returning:
             for fee_id, part in parts:
                 draft.move(REVENUE, grant.id, part, fee_id, now)
             draft.step.grants[grant.id] = grant
+            draft.step.made = (*draft.step.made, grant)
             draft.begin(grant, now)
             amount = f"{plain(to_decimal(units, scale))} {draft.account.asset}"
             if grant.expires_at is None:

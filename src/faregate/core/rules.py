@@ -4,6 +4,7 @@ by which they belong to cohorts.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
 
 import msgspec
@@ -21,8 +22,9 @@ not bring them back."""
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
     the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
-    lives by, `bonuses` has the rules of bonuses on payments that count once, and did, `collecting`
-    where accounts stand that a saved card tops up."""
+    lives by, `bonuses` has the rules of bonuses on payments that count once, and did;
+    `margin_told_on` is the day on which it was last told that an event costs more than it earns,
+    `collecting` says where accounts stand that a saved card tops up."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
@@ -31,6 +33,7 @@ class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_id: str | None = None
     bonuses: tuple[str, ...] = ()
     collecting: dict[str, Collecting] = {}
+    margin_told_on: date | None = None
 
 
 NO_RULES: Final = CustomerRules()

@@ -18,12 +18,15 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.alerts import ALERTS, Alerts
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.assets import Asset
+from faregate.core.bonuses import TopUpBonus
 from faregate.core.commitments import PlanCommitment
 from faregate.core.compiled import CompiledPrice
 from faregate.core.discounts import Coupon, Discount
 from faregate.core.limits import Limit
+from faregate.core.payment_rules import PAYMENTS, PaymentRules
 from faregate.core.plans import PlanCredit, PlanPrice
 from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.rates import Rate
@@ -312,7 +315,10 @@ class CatalogView(msgspec.Struct, frozen=True):
     account's, and so are `renewals`; `has_tiers` says that some price has. `clocks` says what time
     it is on each test clock, `rates` what assets cost in currencies. `coupons` are those that can
     be had; `has_reductions` says that fees may come to less than their prices, by discounts or
-    commitments."""
+    commitments. `payments` is how the account takes payments in this mode, `bonuses` what top-ups
+    of assets bring beside them. `low_units` are thresholds of balances by asset, and so long
+    `expiring_before` they expire grants are announced (None: never): as the account's `alerts`
+    say."""
 
     epoch: int
     assets: Mapping[str, Asset]
@@ -326,6 +332,11 @@ class CatalogView(msgspec.Struct, frozen=True):
     rates: Mapping[str, tuple[Rate, ...]] = {}
     coupons: Mapping[str, Coupon] = {}
     has_reductions: bool = False
+    payments: PaymentRules = PAYMENTS
+    bonuses: Mapping[str, tuple[TopUpBonus, ...]] = {}
+    low_units: Mapping[str, int] = {}
+    expiring_before: timedelta | None = ALERTS.expiring_before
+    alerts: Alerts = ALERTS
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

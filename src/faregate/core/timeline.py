@@ -25,15 +25,17 @@ from faregate.core.holds import Hold, HoldPart, HoldStatus, joined, recounted
 
 
 class Step:
-    """What a step does: transfers in their order, and grants and holds in their newest version."""
+    """What a step does: transfers in their order, grants and holds in their newest version, and
+    which grants it has made."""
 
-    __slots__ = ("grants", "holds", "revived", "transfers")
+    __slots__ = ("grants", "holds", "made", "revived", "transfers")
 
     def __init__(self) -> None:
         self.transfers: list[Transfer] = []
         self.grants: dict[str, Grant] = {}
         self.holds: dict[str, Hold] = {}
         self.revived: set[str] = set()
+        self.made: tuple[Grant, ...] = ()
 
 
 class Draft:
@@ -201,13 +203,15 @@ class Draft:
             pending,
             counted,
             self.nested_holds,
+            account.watch,
         )
 
     def moved_to(self, account: Account) -> Movement:
         """Return what the step has come to, given the account after it."""
         step = self.step
         grants, changed = tuple(step.grants.values()), tuple(step.holds.values())
-        return Movement(account, tuple(step.transfers), grants, changed, frozenset(step.revived))
+        revived = frozenset(step.revived)
+        return Movement(account, tuple(step.transfers), grants, changed, revived, step.made)
 
 
 def advance(account: Account, now: datetime) -> Movement:

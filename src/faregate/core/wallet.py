@@ -34,7 +34,12 @@ def credit(account: Account, grant: Grant, source: str, reference: str, at: date
     transfers = tuple([t if t.at >= at else structs.replace(t, at=at) for t in begun.transfers])
     changed = {grant.id: grant} | {g.id: g for g in begun.grants}
     return Movement(
-        begun.account, (added, *transfers), tuple(changed.values()), begun.holds, begun.revived
+        begun.account,
+        (added, *transfers),
+        tuple(changed.values()),
+        begun.holds,
+        begun.revived,
+        (grant,),
     )
 
 
@@ -96,6 +101,7 @@ def debit(
         account.pending_out_units,
         account.counted,
         account.nested_holds,
+        account.watch,
     )
     return Movement(after, tuple(transfers), tuple([grant for grant, _ in uses]))
 
@@ -185,6 +191,7 @@ def set_aside(
         account.pending_out_units + units,
         counted,
         account.nested_holds,
+        account.watch,
     )
     return Movement(after, tuple(transfers), tuple(changed), (hold,))
 

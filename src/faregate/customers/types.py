@@ -303,7 +303,8 @@ class Customer(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class WalletAccount(msgspec.Struct, frozen=True):
-    """An account's balance. `available` is in whole assets; below 0 it is overdraft in use."""
+    """An account's balance. `available` is in whole assets; below 0 it is overdraft in use. It is
+    low below `low_balance_threshold` (none: as its asset says)."""
 
     id: str
     name: str
@@ -312,6 +313,7 @@ class WalletAccount(msgspec.Struct, frozen=True):
     pending_in: Decimal
     pending_out: Decimal
     overdraft: Overdraft
+    low_balance_threshold: Decimal | None = None
 
 
 class LimitInTheWay(msgspec.Struct, omit_defaults=True, frozen=True):

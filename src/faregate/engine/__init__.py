@@ -20,6 +20,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -27,17 +28,20 @@ from faregate.engine.top_ups import TopUpOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
+from faregate.engine.webhooks import WebhookOperations
 from faregate.engine.work import WorkOperations
 
 
 class Engine(
     AccessOperations,
+    WebhookOperations,
     AccountOperations,
     CatalogOperations,
     ClockOperations,
     CouponOperations,
     CustomerOperations,
     CheckoutOperations,
+    ReceiptOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,

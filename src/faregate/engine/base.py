@@ -34,14 +34,19 @@ from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
-from faregate.payments.provider import PaymentProvider
+from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.payments.sandbox import SandboxProvider
+from faregate.payments.sealing import read_secret
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
 from faregate.store.idempotency import first_answer, remember_answer
 from faregate.store.migrate import is_known, newest_version
 from faregate.store.open import open_store
 from faregate.store.protocol import DuplicateKey, Queries, Store, StoreUnavailable
+from faregate.webhooks.addresses import Allowed
+from faregate.webhooks.fanning import Place
+from faregate.webhooks.posting import Poster
+from faregate.webhooks.sending import Sender
 
 Clock = Callable[[], datetime]
 T = TypeVar("T")
@@ -71,6 +76,16 @@ class Key(msgspec.Struct, frozen=True):
     environment_id: int
 
 
+def merchant_of(context: AccountContext) -> Merchant:
+    """Return for whom money is collected that is an account's, in one of its modes."""
+    return Merchant(
+        context.environment_id,
+        context.account_id,
+        context.environment == "live",
+        context.is_platform,
+    )
+
+
 def page_of(items: Sequence[Any], limit: int, offset: int) -> Page:
     """Cut a page out of a list that is in memory whole."""
     return Page(list(items[offset : offset + limit]), len(items), limit, offset)
@@ -85,6 +100,7 @@ class EngineBase:
         clock: Clock,
         mode: Mode,
         payments: Sequence[PaymentProvider] = (),
+        webhook_allow: str = "",
     ) -> None:
         self._store = store
         self._clock = clock
@@ -94,13 +110,25 @@ class EngineBase:
         self._lanes: list[Lane] = []
         self._contexts: dict[tuple[str, Mode], AccountContext] = {}
         self._lane_by_customer: dict[tuple[int, str], int] = {}
+        self._holds_ended_to: dict[int, tuple[int, str]] = {}
         self._serves = False
         self.sandbox = SandboxProvider(store, clock)
         self._providers: dict[str, PaymentProvider] = {
             provider.name: provider for provider in (*payments, self.sandbox)
         }
         self._awaited = WaitingForCredit()
+        self._secret = b""
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._poster = Poster(Allowed.parse(webhook_allow))
+        self._sender = Sender(
+            store,
+            self._lanes,
+            self._places,
+            self._poster.post,
+            lambda: to_us(clock()),
+            IdSource(secrets.randbits),
+            secrets.SystemRandom().random,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -115,6 +143,7 @@ class EngineBase:
         serves: bool = True,
         stands_by: bool = False,
         payments: Sequence[PaymentProvider] = (),
+        webhook_allow: str = "",
     ) -> AsyncIterator[Self]:
         """Open a database and serve it until the block ends.
 
@@ -126,6 +155,9 @@ class EngineBase:
         `payments` collect money, the first that serves an account before the others; the sandbox,
         for the test mode, is always there and comes last.
 
+        `webhook_allow` lists hosts and networks, separated by commas, to which webhooks may go
+        although they are not public.
+
         SQLite is migrated by itself, PostgreSQL only if it is empty or `migrate` is true.
         Raises `FaregateError` (503) if the database cannot be used, with the reason.
         """
@@ -133,12 +165,13 @@ class EngineBase:
             store = await open_store(url)
         except StoreUnavailable as error:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
-        engine = cls(store, clock, mode, payments)
+        engine = cls(store, clock, mode, payments, webhook_allow)
         try:
             await engine._start(migrate, wait_seconds if serves else None, stands_by)
             yield engine
         finally:
             try:
+                await engine._close_webhooks()
                 for lane in engine._lanes:
                     await lane.stop()
             finally:
@@ -161,6 +194,8 @@ class EngineBase:
         for context in await environments.list_contexts(self._store):
             self._contexts[context.account_id, context.environment] = context
         self._context = self.context_of(self._mode)
+        self._secret = await read_secret(self._store)
+        self.sandbox.begin(self._secret)
         await self._catalog.refresh()
         self._serves = wait_seconds is not None
         holder = new_holder()
@@ -176,6 +211,17 @@ class EngineBase:
             self._lanes.append(lane)
             if wait_seconds is not None:
                 await lane.start(wait_seconds, stands_by=stands_by)
+
+    async def _places(self) -> list[Place]:
+        """Return every account in each of its modes, as webhooks know them."""
+        return [
+            Place(c.environment_id, c.account_id, c.is_platform, c.environment == "live")
+            for c in await environments.list_contexts(self._store)
+        ]
+
+    async def _close_webhooks(self) -> None:
+        await self._sender.close()
+        await self._poster.close()
 
     @property
     def _is_sqlite(self) -> bool:
@@ -224,6 +270,11 @@ class EngineBase:
     def catalog_view(self, context: AccountContext | None = None) -> CatalogView:
         """Return the catalog's newest snapshot."""
         return self._catalog.view(self._environment(context))
+
+    def payment_providers(self, context: AccountContext | None = None) -> Sequence[str]:
+        """Return the names of those who can collect money for an account in its mode."""
+        merchant = merchant_of(context or self.context)
+        return [p.name for p in self._providers.values() if p.serves(merchant)]
 
     async def is_ready(self) -> bool:
         """Tell whether the database answers and every lane may write."""

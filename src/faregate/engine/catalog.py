@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from faregate.catalog import assets, products, rates
 from faregate.catalog.products import VersionName
 from faregate.catalog.types import (
@@ -21,10 +23,13 @@ from faregate.catalog.types import (
     VersionCreated,
     VersionDiff,
 )
+from faregate.core.alerts import Alerts, check_alerts
+from faregate.core.bonuses import TopUpBonus, check_bonuses
 from faregate.core.codec import checked
 from faregate.core.differences import Offer, differences
 from faregate.core.limits import check_timezone
-from faregate.core.problems import FaregateError, invalid
+from faregate.core.payment_rules import PaymentRules, check_payments
+from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import RenewalRules, check_renewals
 from faregate.engine.base import EngineBase, Key, Page, page_of
 from faregate.platform import environments
@@ -38,26 +43,68 @@ class CatalogOperations(EngineBase):
         self,
         timezone: str | None = None,
         renewals: RenewalRules | None = None,
+        payments: PaymentRules | None = None,
+        alerts: Alerts | None = None,
         *,
         context: AccountContext | None = None,
     ) -> None:
         """Say in which timezone the account's days begin (an IANA name), for what is set up from
-        now on, and what happens when a balance does not cover a renewal: both, or what is given.
-        Raises 422."""
-        if timezone is None and renewals is None:
-            raise FaregateError(invalid("timezone", "or renewals is missing: say what changes"))
+        now on, what happens when a balance does not cover a renewal, how payments are taken in
+        this mode, and when the account wants to be warned: all, or what is given. Raises 422."""
+        if timezone is None and renewals is None and payments is None and alerts is None:
+            remedy = "or renewals, payments or alerts is missing: say what changes"
+            raise FaregateError(invalid("timezone", remedy))
         problem = None if timezone is None else check_timezone(timezone)
         if renewals is not None:
             renewals = checked(renewals)
             problem = problem or check_renewals(renewals)
+        acts = context or self.context
+        if payments is not None:
+            payments = checked(payments)
+            problem = problem or check_payments(payments, self.catalog_view(acts).assets)
+            problem = problem or self._check_provider(payments.provider, acts)
+        if alerts is not None:
+            alerts = checked(alerts)
+            problem = problem or check_alerts(alerts, self.catalog_view(context).assets)
         if problem is not None:
             raise FaregateError(problem)
-        account_id = (context or self.context).account_id
+        account_id = acts.account_id
         async with self._catalog_change() as change:
             if timezone is not None:
                 await environments.set_timezone(change, account_id, timezone)
             if renewals is not None:
                 await environments.set_renewals(change, account_id, renewals)
+            if alerts is not None:
+                await environments.set_alerts(change, account_id, alerts)
+            if payments is not None:
+                await environments.set_payments(change, acts.environment_id, payments)
+
+    def _check_provider(self, name: str | None, acts: AccountContext) -> Problem | None:
+        """Refuse a payment provider that is not there, or not for this account and mode."""
+        able = self.payment_providers(acts)
+        if name is None or name in able:
+            return None
+        shown = ", ".join(able) or "none yet"
+        return invalid("payments.provider", f"is {name!r}; known here are: {shown}")
+
+    async def set_top_up_bonus(
+        self,
+        code: str,
+        rules: Sequence[TopUpBonus],
+        *,
+        context: AccountContext | None = None,
+    ) -> AssetDetails:
+        """Say what top-ups of an asset bring beside them, from now on, in place of what was said
+        before; nothing, if there are no rules. Payments that have begun keep what was promised.
+        Raises 404, 422."""
+        environment = await self._look(context)
+        asset = rates.find_asset(self._catalog, environment, code)
+        problem = check_bonuses(rules, asset)
+        if problem is not None:
+            raise FaregateError(problem)
+        async with self._catalog_change() as change:
+            await assets.write_bonuses(change, environment, code, rules)
+        return await self.get_asset(code, context=context)
 
     async def create_asset(
         self,

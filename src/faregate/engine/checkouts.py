@@ -76,7 +76,7 @@ class CheckoutOperations(PaymentOperations):
     async def _tell(self, environment_id: int, payment: SandboxPayment) -> None:
         headers, body = self.sandbox.message(payment.payment_id, environment_id)
         try:
-            context = self._context_of(environment_id)
+            context = await self._know(environment_id)
             await self.receive_message("sandbox", headers, body, context=context)
         except FaregateError as error:
             # As with any provider, it is found out later.

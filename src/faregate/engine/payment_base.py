@@ -10,12 +10,16 @@ from typing import Final
 from msgspec import structs
 
 from faregate.core.amounts import power_of_ten, to_decimal
+from faregate.core.bonuses import Bonus, bonus_for
 from faregate.core.problems import (
+    UNAVAILABLE,
     FaregateError,
+    Problem,
     conflict,
 )
 from faregate.customers import directory
-from faregate.engine.base import EngineBase
+from faregate.engine.base import EngineBase, merchant_of
+from faregate.ledger import reading
 from faregate.payments import records
 from faregate.payments.provider import (
     Merchant,
@@ -30,6 +34,7 @@ from faregate.payments.types import (
     ShownDestination,
     TopUp,
 )
+from faregate.platform import environments
 from faregate.platform.environments import AccountContext
 
 TAKEN: Final = frozenset(("pending", "succeeded", "open", "lost"))
@@ -40,12 +45,28 @@ class PaymentBase(EngineBase):
     """What operations on payments stand on."""
 
     def _provider_for(self, acts: AccountContext) -> PaymentProvider:
-        merchant = self._merchant(acts)
-        for provider in self._providers.values():
-            if provider.serves(merchant):
-                return provider
+        wanted = self._catalog.view(acts.environment_id).payments.provider
+        for name in self.payment_providers(acts):
+            if wanted is None or name == wanted:
+                return self._providers[name]
+        if wanted is not None:
+            detail = f"the payment provider {wanted!r} is not set up in this server"
+            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
         detail = "no payment provider is set up for this account: see docs/payments.md"
         raise FaregateError(conflict("customer_id", detail))
+
+    async def _bonus_for(self, record: PaymentRecord) -> Bonus | None:
+        """Return what is given beside a payment that begins now; None if nothing is."""
+        view = self._catalog.view(record.environment_id)
+        code = record.account_id.rpartition(":")[2]
+        rules = view.bonuses.get(code, ())
+        if not rules:
+            return None
+        lane = await self._lane_of(record.environment_id, record.customer_id)
+        state = await reading.read_customer(self._store, lane.number, record.customer_id)
+        return bonus_for(
+            rules, record.units, view.assets[code], state.rules.bonuses, record.created_at
+        )
 
     async def _write(self, record: PaymentRecord) -> PaymentRecord:
         record = structs.replace(record, updated_at=self._clock())
@@ -58,9 +79,15 @@ class PaymentBase(EngineBase):
         return self._payment_locks.setdefault(payment_id, asyncio.Lock())
 
     def _merchant(self, acts: AccountContext) -> Merchant:
-        return Merchant(
-            acts.environment_id, acts.account_id, acts.environment == "live", acts.is_platform
-        )
+        return merchant_of(acts)
+
+    async def _know(self, environment_id: int) -> AccountContext:
+        """Return an account in a mode; one that another process has made is looked up."""
+        if all(c.environment_id != environment_id for c in self._contexts.values()):
+            for context in await environments.list_contexts(self._store):
+                self._contexts[context.account_id, context.environment] = context
+            await self._catalog.refresh()
+        return self._context_of(environment_id)
 
     def _context_of(self, environment_id: int) -> AccountContext:
         return next(c for c in self._contexts.values() if c.environment_id == environment_id)

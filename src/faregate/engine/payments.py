@@ -6,6 +6,7 @@ payment's id.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, cast
 
@@ -17,7 +18,10 @@ from faregate.core.payments import (
     BookedPayment,
     CreditPayment,
     PaymentCredit,
+    PaymentFailed,
+    TellPayment,
     credit_key,
+    failed_key,
     share,
 )
 from faregate.core.problems import (
@@ -37,16 +41,16 @@ from faregate.payments.provider import (
     ProviderRefused,
     Sought,
 )
-from faregate.payments.records import (
-    PaymentRecord,
-)
+from faregate.payments.records import PaidBy, PaymentRecord, PaymentTerms
 from faregate.payments.types import (
     COLLECTED,
     TopUp,
 )
 from faregate.platform.environments import AccountContext
+from faregate.store.protocol import StoreUnavailable
 
 CHECK_AT_ONCE: Final = 100
+ASK_AT_ONCE: Final = 8
 
 log = structlog.get_logger(__name__)
 
@@ -75,14 +79,11 @@ class PaymentOperations(PaymentReturns, SavedCards):
             message = provider.read_message(headers, body, self._merchant(acts), self._clock())
         except BadMessage as error:
             log.warning("a payment message was refused", provider=provider.name, reason=str(error))
-            raise FaregateError(Problem(FORBIDDEN, f"the message was refused: {error}")) from None
-        record: PaymentRecord | None = None
-        if message.payment_id is not None:
-            record = await records.find_payment(
-                self._store, message.payment_id, acts.environment_id
-            )
-        elif message.ref is not None:
-            record = await records.find_by_ref(self._store, provider.name, message.ref)
+            detail = "the message is not genuine, or too old"
+            raise FaregateError(Problem(FORBIDDEN, detail)) from None
+        record = await records.find_told(
+            self._store, provider.name, message.payment_id, message.ref
+        )
         if record is None or record.environment_id != acts.environment_id:
             return None
         await self.settle_payment(record.id)
@@ -93,7 +94,7 @@ class PaymentOperations(PaymentReturns, SavedCards):
         answer."""
         async with self._payment_lock(payment_id):
             record = await records.find_payment(self._store, payment_id, None)
-            acts = self._context_of(record.environment_id)
+            acts = await self._know(record.environment_id)
             provider = self._providers.get(record.provider)
             if provider is None:
                 detail = f"the payment provider {record.provider!r} is not set up"
@@ -106,7 +107,7 @@ class PaymentOperations(PaymentReturns, SavedCards):
                 if state is None and record.kind in COLLECTED and not record.is_final:
                     state = await self._charge(record, provider, acts)
             except (ProviderDown, ProviderRefused) as error:
-                await self._write(records.checked(record, self._clock()))
+                await self._write(records.unanswered(record, self._clock()))
                 detail = f"{record.provider} does not say what has become of {record.id}: {error}"
                 raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
             record = await self._book(record, state or PaymentState("open"))
@@ -114,13 +115,27 @@ class PaymentOperations(PaymentReturns, SavedCards):
 
     async def reconcile_payments(self) -> int:
         """Ask providers about the payments of which nothing was heard for some time; returns of how
-        many. What cannot be said now is asked again later."""
-        due = await records.due_payments(self._store, self._clock(), CHECK_AT_ONCE)
-        for record in due:
-            try:
-                await self.settle_payment(record.id)
-            except FaregateError as error:
-                log.warning("a payment is not settled", payment=record.id, reason=str(error))
+        many. What cannot be said now is asked again later; whoever asks claims it first, so that no
+        two processes ask at once. Nothing is asked where nothing could be booked."""
+        if not all(lane.has_lease for lane in self._lanes):
+            return 0
+        now = self._clock()
+        if not await records.is_payment_due(self._store, now):
+            return 0
+        async with self._store.transaction() as transaction:
+            due = await records.claim_payments(transaction, now, CHECK_AT_ONCE)
+        waiting = asyncio.Semaphore(ASK_AT_ONCE)
+
+        async def ask(payment_id: str) -> None:
+            async with waiting:
+                try:
+                    await self.settle_payment(payment_id)
+                except (FaregateError, StoreUnavailable) as error:
+                    log.warning("a payment is not settled", payment=payment_id, reason=str(error))
+
+        async with asyncio.TaskGroup() as asking:
+            for payment_id in due:
+                asking.create_task(ask(payment_id))
         return len(due)
 
     async def _book(self, record: PaymentRecord, state: PaymentState) -> PaymentRecord:
@@ -137,7 +152,13 @@ class PaymentOperations(PaymentReturns, SavedCards):
             if booked is None:
                 await self._collection_failed(record, "another currency came")
                 return await self._write(structs.replace(record, problem="another currency came"))
-            record = structs.replace(record, status="succeeded", problem=None, check_at=None)
+            record = structs.replace(
+                record,
+                status="succeeded",
+                problem=None,
+                check_at=None,
+                terms=_paid(record, booked, state),
+            )
             await self._return(record, booked, state.returns)
         elif record.status != "succeeded":
             status = record.status
@@ -150,8 +171,23 @@ class PaymentOperations(PaymentReturns, SavedCards):
             problem = state.text or (record.problem if record.is_final else None)
             record = structs.replace(record, status=status, problem=problem)
             if record.kind in COLLECTED and record.is_final:
-                await self._collection_failed(record, state.text or "The charge has expired.")
+                await self._collection_failed(record, problem or "The charge has expired.")
+            if status == "failed" and record.kind != "setup":
+                await self._tell_failure(record)
         return await self._write(record)
+
+    async def _tell_failure(self, record: PaymentRecord) -> None:
+        """Let others be told that a payment has failed; told again, nothing is told."""
+        failed = PaymentFailed(
+            failed_key(record.id),
+            record.id,
+            record.account_id,
+            record.currency,
+            record.amount_units,
+            record.problem,
+        )
+        lane = await self._lane_of(record.environment_id, record.customer_id)
+        await lane.submit(TellPayment(record.customer_id, failed), record.environment_id)
 
     async def _credit(self, record: PaymentRecord, state: PaymentState) -> BookedPayment | None:
         """Book the credit of a payment that has come in; None if what came is no such money."""
@@ -183,3 +219,12 @@ class PaymentOperations(PaymentReturns, SavedCards):
         booked = cast(BookedPayment, await lane.submit(command, record.environment_id))
         self._awaited.wake((record.environment_id, record.customer_id))
         return booked
+
+
+def _paid(record: PaymentRecord, booked: BookedPayment, state: PaymentState) -> PaymentTerms:
+    """Return a payment's terms with what became of them: when and how it was paid, and the bonus
+    that there was in the end."""
+    terms = record.terms
+    card = None if state.card is None else PaidBy(state.card.brand, state.card.last4)
+    bonus = terms.bonus if booked.entry.bonus_units else None
+    return structs.replace(terms, bonus=bonus, card=card or terms.card, paid_at=booked.created_at)

@@ -15,6 +15,7 @@ from faregate.core.assets import Asset
 from faregate.core.codec import checked
 from faregate.core.given import check_free
 from faregate.core.instants import is_in_range
+from faregate.core.payment_rules import check_top_up
 from faregate.core.problems import (
     NOT_FOUND,
     UNAVAILABLE,
@@ -78,6 +79,8 @@ class TopUpOperations(PaymentBase):
 
         async def make() -> PaymentRecord:
             record = self._new_top_up(request, provider, acts)
+            bonus = await self._bonus_for(record)
+            record = structs.replace(record, terms=structs.replace(record.terms, bonus=bonus))
             await records.insert_payment(transaction, record)
             return record
 
@@ -127,6 +130,9 @@ class TopUpOperations(PaymentBase):
             shown = f"{request.currency!r} is no currency"
             raise FaregateError(invalid("currency", f"{shown}: send one of ISO 4217, e.g. 'USD'"))
         units = self._paid_units(request, asset)
+        refused = check_top_up(view.payments, request.amount, asset.code)
+        if refused is not None:
+            raise FaregateError(refused)
         refusal = check_free("metadata", request.metadata)
         if refusal is not None:
             raise FaregateError(refusal)

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from faregate.core.accounts import Account, open_account
-from faregate.core.amounts import AmountError, to_decimal, to_units
+from faregate.core.alerts import check_threshold
+from faregate.core.amounts import AmountError, Number, to_decimal, to_units
 from faregate.core.codec import checked
-from faregate.core.decide import SetOverdraft, Transaction
+from faregate.core.decide import Command, SetLowBalance, SetOverdraft, Transaction
 from faregate.core.events import (
     Fee,
 )
@@ -98,24 +100,44 @@ class WalletOperations(EngineBase):
         *,
         context: AccountContext | None = None,
     ) -> WalletAccount:
-        """Say how far an account may go below zero."""
-        request = checked(request)
+        """Say how far an account may go below zero. Raises 404, 422."""
+        return await self.update_account(customer_id, account, request, context=context)
+
+    async def update_account(
+        self,
+        customer_id: str,
+        account: str,
+        overdraft: Overdraft | UnsetType = UNSET,
+        low_balance_threshold: Number | UnsetType | None = UNSET,
+        *,
+        context: AccountContext | None = None,
+    ) -> WalletAccount:
+        """Say how far an account may go below zero, and below what it is low (0: never, None: as
+        its asset says). What is not given stays. Raises 404, 422."""
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
         scale = self._scale(environment, account)
         if not ACCOUNT_NAME.fullmatch(account.rpartition(":")[0]):
             remedy = "has 1 to 64 letters, digits, '_', '.' or '-': use another name"
             raise FaregateError(invalid("account_id", f"{account[:100]!r}: the name {remedy}"))
-        limit = request.limit
-        if (request.policy == "limit") != (limit is not None):
-            raise FaregateError(invalid("limit", "belongs to the policy 'limit', and only to it"))
-        try:
-            units = 0 if limit is None else to_units(limit, scale)
-        except AmountError as error:
-            raise FaregateError(invalid("limit", f"{limit} {error}")) from None
-        command = SetOverdraft(customer_id, account, request.policy, units)
-        changed = cast(Account, await lane.submit(command, environment))
-        return _show_account(changed, scale)
+        commands: list[Command] = []
+        if not isinstance(overdraft, UnsetType):
+            commands.append(_overdraft(customer_id, account, checked(overdraft), scale))
+        if not isinstance(low_balance_threshold, UnsetType):
+            units = None
+            if low_balance_threshold is not None:
+                field = "low_balance_threshold"
+                problem = check_threshold(field, low_balance_threshold, scale)
+                if problem is not None:
+                    raise FaregateError(problem)
+                units = to_units(low_balance_threshold, scale)
+            commands.append(SetLowBalance(customer_id, account, units))
+        if not commands:
+            detail = "or low_balance_threshold is missing: say what changes"
+            raise FaregateError(invalid("overdraft", detail))
+        # All that can be wrong has been looked at: both happen, and to send them again is harmless.
+        changed = [cast(Account, await lane.submit(command, environment)) for command in commands]
+        return _show_account(changed[-1], scale)
 
     async def get_wallet(
         self, customer_id: str, *, context: AccountContext | None = None
@@ -170,9 +192,21 @@ class WalletOperations(EngineBase):
         return page_of(shown, limit, offset)
 
 
+def _overdraft(customer_id: str, account: str, request: Overdraft, scale: int) -> SetOverdraft:
+    limit = request.limit
+    if (request.policy == "limit") != (limit is not None):
+        raise FaregateError(invalid("limit", "belongs to the policy 'limit', and only to it"))
+    try:
+        units = 0 if limit is None else to_units(limit, scale)
+    except AmountError as error:
+        raise FaregateError(invalid("limit", f"{limit} {error}")) from None
+    return SetOverdraft(customer_id, account, request.policy, units)
+
+
 def _show_account(account: Account, scale: int) -> WalletAccount:
     limit = to_decimal(account.overdraft_limit_units, scale)
     is_limited = account.overdraft_policy == "limit"
+    low = account.watch.low_units
     return WalletAccount(
         account.id,
         account.name,
@@ -185,4 +219,5 @@ def _show_account(account: Account, scale: int) -> WalletAccount:
             Overdraft,
             dec_hook=lambda kind, value: kind(value),
         ),
+        None if low is None else to_decimal(low, scale),
     )

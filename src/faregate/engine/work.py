@@ -1,10 +1,11 @@
-"""Work that is due, done: renewals and what else time brings, without anybody calling."""
+"""Work that is due, done: renewals, credit and holds that expire, and what else time brings,
+without anybody calling."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -44,14 +45,35 @@ class WorkOperations(CollectingOperations):
                     break
                 done += await self._work_on(lane, claimed)
                 progress(done)
+            done += await self._end_holds(lane)
         return done
 
-    async def _keep_up(self) -> None:
-        """Do what is due, and ask about payments of which nothing was heard."""
-        await self.work()
-        if all(lane.has_lease for lane in self._lanes):
-            await self.take_up_collections()
-            await self.reconcile_payments()
+    async def _end_holds(self, lane: Lane) -> int:
+        """Let holds expire that nobody has settled in time; returns for how many customers.
+
+        Each is looked at once: those of customers on a test clock have another time.
+        """
+        done = 0
+        while lane.has_lease:
+            after = self._holds_ended_to.get(lane.number, due.BEFORE_ALL)
+            found = await due.expired_holds(self._store, lane.number, lane.now(), after, AT_ONCE)
+            if not found:
+                break
+            whose = {hold.customer_id: hold.environment_id for hold in found}
+            results = await asyncio.gather(
+                *[lane.submit(CatchUp(name), environment) for name, environment in whose.items()],
+                return_exceptions=True,
+            )
+            for name, result in zip(whose, results, strict=True):
+                if not isinstance(result, BaseException):
+                    continue
+                if not (isinstance(result, FaregateError) and result.problem.kind is INTERNAL):
+                    raise result
+                # Must not keep the others waiting.
+                log.error("a hold could not expire", customer=name, problem=str(result))
+            self._holds_ended_to[lane.number] = found[-1][:2]
+            done += len(whose)
+        return done
 
     async def _work_on(self, lane: Lane, claimed: list[DueWork]) -> int:
         tasks = {asyncio.ensure_future(self._do(lane, one)) for one in claimed}
@@ -65,7 +87,7 @@ class WorkOperations(CollectingOperations):
 
     async def _do(self, lane: Lane, one: DueWork) -> bool:
         try:
-            await lane.submit(CatchUp(one.customer_id), one.environment_id)
+            await lane.submit(CatchUp(one.customer_id, is_due=True), one.environment_id)
         except FaregateError as error:
             is_fault = error.problem.kind is INTERNAL
             async with self._store.transaction() as transaction:
@@ -80,19 +102,26 @@ class WorkOperations(CollectingOperations):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Do what is due as time goes by, until the block ends."""
-        task = asyncio.create_task(self._keep_working(), name="worker")
+        """Do what is due, and send webhooks, as time goes by, until the block ends."""
+        # A payment provider that hangs keeps no renewal waiting.
+        tasks = [
+            asyncio.create_task(self._keep_doing(self.work), name="worker"),
+            asyncio.create_task(self._keep_doing(self.take_up_collections), name="collections"),
+            asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
+            asyncio.create_task(self._sender.run(), name="webhooks"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
-    async def _keep_working(self) -> None:
+    async def _keep_doing(self, what_is_due: Callable[[], Awaitable[int]]) -> None:
         while True:
             try:
-                await self._keep_up()
+                await what_is_due()
             except (FaregateError, StoreUnavailable) as error:
                 log.warning("the worker waits", reason=str(error))
             except Exception:
@@ -117,7 +146,7 @@ class WorkOperations(CollectingOperations):
     async def has_due_work(self) -> bool:
         """Tell whether something is due now and not done yet, in any account."""
         now = self._clock()
-        if await records.due_payments(self._store, now, 1):
+        if await records.is_payment_due(self._store, now):
             return True
         for lane in self._lanes:
             if await collections.is_any_asked(self._store, lane.number):

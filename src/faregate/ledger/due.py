@@ -1,4 +1,6 @@
-"""Work that is due: customers whose subscriptions bring something by themselves. Each has one row,
+"""Work that is due: customers whose subscriptions or grants bring something by themselves, and
+holds that have expired. Holds come and go too fast for a row of their own each time: an index says
+which of them are open although their time is over. Everybody else has one row,
 written by the lane in the commit that knows when it is; whoever works claims some rows for a while,
 so that no two work on the same, and lets the lane do what is due. What was done has moved its row
 on in the same commit; what failed is tried again later, and set aside when it fails too often.
@@ -7,7 +9,7 @@ on in the same commit; what failed is tried again later, and set aside when it f
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -116,6 +118,36 @@ async def let_go(queries: Queries, one: DueWork) -> None:
         one.customer_id,
         one.attempts,
     )
+
+
+class ExpiredHold(NamedTuple):
+    """An open hold whose time is over, and whose it is."""
+
+    expires_us: int
+    hold_id: str
+    customer_id: str
+    environment_id: int
+
+
+BEFORE_ALL: Final = (-1, "")
+
+
+async def expired_holds(
+    queries: Queries, lane: int, now: datetime, after: tuple[int, str], limit: int
+) -> list[ExpiredHold]:
+    """Return a lane's open holds that should have expired by `now`, in the order of their expiry;
+    those after one, of which its expiry and id are named."""
+    rows = await queries.fetch(
+        "SELECT h.expires_at, h.hold_id, h.customer_id, c.environment_id "
+        "FROM holds h JOIN customers c ON c.id = h.customer_id "
+        "WHERE h.lane = $1 AND h.is_open = 1 AND h.expires_at <= $2 AND h.expires_at >= $3 "
+        "AND (h.expires_at > $3 OR h.hold_id > $4) "
+        f"ORDER BY h.expires_at, h.hold_id LIMIT {int(limit)}",
+        lane,
+        to_us(now),
+        *after,
+    )
+    return [ExpiredHold(*row) for row in rows]
 
 
 async def list_due(

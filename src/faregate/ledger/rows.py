@@ -14,13 +14,20 @@ from typing import Any, Final
 
 import msgspec
 
-from faregate.core.accounts import REVENUE, Account, Transfer, restore_account
+from faregate.core.accounts import (
+    NOT_WATCHED,
+    REVENUE,
+    Account,
+    Transfer,
+    Watch,
+    restore_account,
+)
 from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
 from faregate.core.collecting import Collection
 from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
-from faregate.core.customers import CustomerState, first_due
+from faregate.core.customers import CustomerState, first_due, first_of
 from faregate.core.decide import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
 from faregate.core.gate import HoldCaptured, HoldUpdated, SettledHold, Settlement
@@ -37,11 +44,17 @@ from faregate.core.holds import (
     LateCapture,
     Meter,
 )
-from faregate.core.instants import LATEST, from_us, to_us
+from faregate.core.instants import EPOCH, LATEST, from_us, to_us
 from faregate.core.limiting import Counts, Notice
 from faregate.core.limits import Counter
 from faregate.core.outcomes import AskedOutcome, EventOutcome, OutcomeSettled, SettledOutcome
-from faregate.core.payments import BookedPayment, PaymentCredit, PaymentEntry, PaymentReturn
+from faregate.core.payments import (
+    BookedPayment,
+    PaymentCredit,
+    PaymentEntry,
+    PaymentFailed,
+    PaymentReturn,
+)
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
 from faregate.core.rules import NO_RULES, CustomerRules
@@ -53,6 +66,7 @@ from faregate.core.subscriptions import (
     Terms,
     in_force,
 )
+from faregate.core.telling import WELL
 from faregate.core.tiers import TierCount
 from faregate.core.transactions import (
     AdjustmentRequest,
@@ -187,6 +201,7 @@ class BatchRows:
                 is_on_clock = decision.state.rules.clock_id is not None
                 for row in subscriber_rows(customer_id, subscription, now, is_on_clock=is_on_clock):
                     self._subscribers[row[:3]] = row
+        if decision.subscriptions or decision.is_due_moved:
             self._due[customer_id] = _due_row(decision.state, environment_id)
         for plan_fee in decision.plan_fees:
             self.transactions.append(_transaction_row(customer_id, plan_fee))
@@ -438,7 +453,7 @@ def _grant_row(customer_id: str, account_id: str, grant: Grant) -> tuple[Any, ..
 
 def _due_row(state: CustomerState, environment_id: int) -> tuple[Any, ...]:
     """Say when something is due. Who lives by a test clock is moved by that alone."""
-    due_at = state.due_at
+    due_at = first_of(state.due_at, state.credit_due_at)
     if due_at is None or state.rules.clock_id is not None:
         due_at = LATEST
     return (state.customer_id, environment_id, to_us(due_at), 0, 0, None)
@@ -465,6 +480,7 @@ def _account_row(customer_id: str, account: Account) -> tuple[Any, ...]:
         account.overdraft_units,
         account.overdraft_policy,
         account.overdraft_limit_units,
+        None if account.watch == NOT_WATCHED else encode(account.watch).decode(),
     )
 
 
@@ -640,6 +656,13 @@ def read_subscription(row: Row) -> Subscription:
     )
 
 
+_PAYMENTS: Final = {
+    "payment": PaymentCredit,
+    "payment_return": PaymentReturn,
+    "payment_failed": PaymentFailed,
+}
+
+
 def read_transaction(row: Row) -> Transaction:
     """Read a row of `transactions`."""
     _, _, identifier, kind, account_id, units, request, created, answer = row
@@ -661,8 +684,8 @@ def read_transaction(row: Row) -> Transaction:
         return BookedPlanFee(
             identifier, decode(PlanFee, request), account_id, units, from_us(created)
         )
-    if kind in ("payment", "payment_return"):
-        paid: Any = PaymentCredit if kind == "payment" else PaymentReturn
+    if kind in _PAYMENTS:
+        paid: Any = _PAYMENTS[kind]
         return BookedPayment(
             identifier,
             decode(paid, request),
@@ -763,7 +786,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
         holds[row[1], row[4]].append(read_hold(row))
     for row in loaded.grants:
         grants[row[0], row[2]].append(read_grant(row))
-    for customer_id, identifier, overdraft, policy, limit in loaded.accounts:
+    for customer_id, identifier, overdraft, policy, limit, watch in loaded.accounts:
         accounts[customer_id][identifier] = restore_account(
             identifier,
             grants[customer_id, identifier],
@@ -771,6 +794,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             policy,
             limit,
             holds[customer_id, identifier],
+            _read_watch(watch),
         )
     for row in loaded.subscriptions:
         subscriptions[row[0]].append(read_subscription(row))
@@ -787,8 +811,26 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             carries[customer_id],
             rules.get(customer_id, NO_RULES),
             first_due(by_age, rules.get(customer_id, NO_RULES)),
+            EPOCH if any(map(_is_timed, accounts[customer_id].values())) else None,
         )
     return states
+
+
+def _read_watch(text: str | None) -> Watch:
+    if text is None:
+        return NOT_WATCHED
+    watch = decode(Watch, text)
+    return WELL if watch == WELL else watch
+
+
+def _is_timed(account: Account) -> bool:
+    """Tell whether a restored account may have grants that expire or begin later: when, is looked
+    at with the first command."""
+    # Those that have begun count as scheduled too, until somebody looks.
+    return any(
+        grant.expires_at is not None or grant.effective_at > grant.created_at
+        for grant in account.scheduled
+    )
 
 
 def read_heads(customers: list[str], loaded: LaneRows) -> dict[str, Head]:

@@ -14,9 +14,10 @@ from typing import Final
 
 import msgspec
 
+from faregate.core.bonuses import Bonus
 from faregate.core.codec import decode, encode
 from faregate.core.instants import from_us, to_us
-from faregate.core.payments import Bonus, ReturnReason
+from faregate.core.payments import ReturnReason
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem
 from faregate.payments.provider import ReturnStatus
 from faregate.payments.types import FINAL, Kind, Status
@@ -25,8 +26,17 @@ from faregate.store.protocol import Queries, Row
 CHECK_AFTER: Final = (60, 120, 300, 900, 3600, 3 * 3600)
 """Seconds until a provider is asked again what has become of a payment of which it says nothing;
 the last again and again."""
+UNANSWERED_SECONDS: Final = 300
+"""The longest wait until a provider is asked again that did not answer."""
 PATIENCE: Final = timedelta(days=3)
 """How long after its end a payment is still looked up: money may be on its way so long."""
+
+
+class PaidBy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a card may be shown on a receipt."""
+
+    brand: str | None = None
+    last4: str | None = None
 
 
 class PaymentTerms(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,6 +52,8 @@ class PaymentTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     bonus: Bonus | None = None
     method_id: str | None = None
     subscription_id: str | None = None
+    card: PaidBy | None = None
+    paid_at: datetime | None = None
 
 
 class PaymentRecord(msgspec.Struct, frozen=True):
@@ -181,6 +193,19 @@ async def find_payment(
     return _read(rows[0])
 
 
+async def find_told(
+    queries: Queries, provider: str, payment_id: str | None, ref: str | None
+) -> PaymentRecord | None:
+    """Find the payment that a provider's message is about, by our id or by what the provider calls
+    it; None if it is no payment of ours, or another provider's."""
+    if payment_id is None:
+        return None if ref is None else await find_by_ref(queries, provider, ref)
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM payments WHERE id = $1 AND provider = $2", payment_id, provider
+    )
+    return _read(rows[0]) if rows else None
+
+
 async def find_by_ref(queries: Queries, provider: str, ref: str) -> PaymentRecord | None:
     """Find a payment by what its provider calls it, or its page."""
     for column in ("payment_ref", "checkout_ref"):
@@ -210,14 +235,30 @@ async def list_payments(
     return [_read(row) for row in rows], int(total[0][0])
 
 
-async def due_payments(queries: Queries, now: datetime, limit: int) -> list[PaymentRecord]:
-    """Return payments of which the provider is to be asked now, the longest due first."""
+async def claim_payments(queries: Queries, now: datetime, limit: int) -> list[str]:
+    """Return the ids of payments of which the provider is to be asked now, the longest due first.
+    They are claimed: nobody else is told of them for a minute, in which the next check is set."""
     rows = await queries.fetch(
-        f"SELECT {_COLUMNS} FROM payments WHERE check_at <= $1 "
+        "SELECT id, check_at FROM payments WHERE check_at <= $1 "
         f"ORDER BY check_at LIMIT {int(limit)}",
         to_us(now),
     )
-    return [_read(row) for row in rows]
+    until, claimed = to_us(now + timedelta(seconds=CHECK_AFTER[0])), []
+    for payment_id, check_at in rows:
+        mine = await queries.fetch(
+            "UPDATE payments SET check_at = $3 WHERE id = $1 AND check_at = $2 RETURNING id",
+            payment_id,
+            check_at,
+            until,
+        )
+        claimed += [row[0] for row in mine]
+    return claimed
+
+
+async def is_payment_due(queries: Queries, now: datetime) -> bool:
+    """Tell whether some payment's provider is to be asked now."""
+    sql = "SELECT id FROM payments WHERE check_at <= $1 LIMIT 1"
+    return bool(await queries.fetch(sql, to_us(now)))
 
 
 def checked(record: PaymentRecord, now: datetime) -> PaymentRecord:
@@ -228,6 +269,13 @@ def checked(record: PaymentRecord, now: datetime) -> PaymentRecord:
     if record.status == "succeeded" or now > record.expires_at + PATIENCE:
         check_at = None
     return msgspec.structs.replace(record, check_at=check_at, checks=record.checks + 1)
+
+
+def unanswered(record: PaymentRecord, now: datetime) -> PaymentRecord:
+    """Return the payment with when its provider, which did not answer, is asked again: soon, so
+    that what was paid meanwhile counts as soon as the provider is back."""
+    wait = min(CHECK_AFTER[min(record.checks, len(CHECK_AFTER) - 1)], UNANSWERED_SECONDS)
+    return msgspec.structs.replace(record, check_at=now + timedelta(seconds=wait))
 
 
 async def insert_return(queries: Queries, record: ReturnRecord) -> None:

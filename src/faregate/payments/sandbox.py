@@ -80,10 +80,14 @@ class SandboxProvider:
 
     name = "sandbox"
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], secret: bytes = b"") -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self._secret = secret or secrets.token_bytes(32)
+        self._secret = secrets.token_bytes(32)
+
+    def begin(self, secret: bytes) -> None:
+        """Say with what messages are signed: all processes on one database have the same."""
+        self._secret = secret
 
     def serves(self, merchant: Merchant) -> bool:
         """Collect for everybody, in the test mode."""

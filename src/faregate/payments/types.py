@@ -68,6 +68,54 @@ class ShownDestination(msgspec.Struct, omit_defaults=True, frozen=True):
     exchange_rate: Decimal | None = None
 
 
+class ReceiptCustomer(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Who has paid."""
+
+    id: str
+    name: str
+    email: str | None = None
+
+
+class ReceiptCard(msgspec.Struct, omit_defaults=True, frozen=True):
+    """With which card."""
+
+    brand: str | None = None
+    last4: str | None = None
+
+
+class ReceiptReturn(msgspec.Struct, frozen=True):
+    """What of it has gone back."""
+
+    id: str
+    reason: Literal["refund", "dispute"]
+    amount: Decimal
+    status: str
+    created_at: datetime
+
+
+class Receipt(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What a customer has paid: `amount` of a currency at `paid_at`, of which `kept` has not gone
+    back; the credit that it brought, and the `bonus` beside it. `number` never changes. `url` is
+    the page for people. `is_test`: no money was moved."""
+
+    number: str
+    top_up_id: str
+    seller: str
+    customer: ReceiptCustomer
+    amount: Decimal
+    currency: str
+    destination: ShownDestination
+    paid_at: datetime
+    provider: str
+    kept: Decimal
+    url: str
+    is_test: bool
+    bonus: Decimal | None = None
+    description: str | None = None
+    card: ReceiptCard | None = None
+    returns: list[ReceiptReturn] | None = None
+
+
 class TopUp(msgspec.Struct, omit_defaults=True, frozen=True):
     """A top-up as it stands. `problem` says why it failed, or what it waits for; `refunded` and
     `disputed` are what of `amount` has gone back."""

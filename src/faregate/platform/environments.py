@@ -13,9 +13,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from faregate.core.alerts import Alerts
 from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us
+from faregate.core.payment_rules import PaymentRules
 from faregate.core.subscriptions import RenewalRules
 from faregate.store.protocol import Queries, Row, Store
 
@@ -80,6 +82,26 @@ async def set_renewals(queries: Queries, account_id: str, renewals: RenewalRules
         "UPDATE environments SET renewals = $2 WHERE account_id = $1",
         account_id,
         encode(renewals).decode(),
+    )
+
+
+async def set_payments(queries: Queries, environment_id: int, rules: PaymentRules) -> None:
+    """Say how an account takes payments in one of its modes (inside a transaction that also raises
+    the catalog's epoch)."""
+    await queries.fetch(
+        "UPDATE environments SET payments = $2 WHERE id = $1",
+        environment_id,
+        encode(rules).decode(),
+    )
+
+
+async def set_alerts(queries: Queries, account_id: str, alerts: Alerts) -> None:
+    """Say when an account wants to be warned, in both of its modes (inside a transaction that also
+    raises the catalog's epoch)."""
+    await queries.fetch(
+        "UPDATE environments SET alerts = $2 WHERE account_id = $1",
+        account_id,
+        encode(alerts).decode(),
     )
 
 

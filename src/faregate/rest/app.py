@@ -38,6 +38,7 @@ from faregate.rest import (
     usage,
     vendors,
     wallets,
+    webhooks,
     work,
 )
 from faregate.rest.headers import RequestHeaders
@@ -71,6 +72,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *work.OPERATIONS,
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 _HTML: Final = [

@@ -20,6 +20,7 @@ from faregate.catalog.types import (
     ProductItem,
     ProductVersion,
     QuoteAsset,
+    UpdateAsset,
     UpdateVersion,
     VersionCreated,
     VersionDiff,
@@ -133,6 +134,12 @@ async def _list_assets(call: Call) -> Page:
 
 async def _get_asset(call: Call) -> AssetDetails:
     return await call.engine.get_asset(call.path["asset_code"], context=call.context)
+
+
+async def _update_asset(call: Call) -> AssetDetails:
+    return await call.engine.set_top_up_bonus(
+        call.path["asset_code"], call.body.top_up_bonus, context=call.context
+    )
 
 
 async def _add_rate(call: Call) -> None:
@@ -285,6 +292,17 @@ OPERATIONS = (
         "Assets",
         "Get an asset",
         READ,
+        answer=AssetDetails,
+        errors=(404,),
+    ),
+    Operation(
+        "PATCH",
+        "/assets/{asset_code}",
+        _update_asset,
+        "Assets",
+        "Say what top-ups of an asset (or a currency) bring beside them",
+        ADMIN,
+        body=UpdateAsset,
         answer=AssetDetails,
         errors=(404,),
     ),

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from faregate.core.alerts import Alerts
 from faregate.core.limits import Timezone
+from faregate.core.payment_rules import PaymentRules
 from faregate.core.subscriptions import RenewalRules
 from faregate.customers.types import (
     BlockCustomer,
@@ -23,10 +25,13 @@ Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """In which timezone (an IANA name) the account's days, weeks and months begin, for what is set
-    up from now on; and what happens when a balance does not cover a renewal."""
+    up from now on; what happens when a balance does not cover a renewal; how payments are taken in
+    the key's mode; and when the account wants to be warned."""
 
     timezone: Timezone | None = None
     renewals: RenewalRules | None = None
+    payments: PaymentRules | None = None
+    alerts: Alerts | None = None
 
 
 class UnblockCustomer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -72,6 +77,8 @@ class OwnAccount(msgspec.Struct, frozen=True):
     name: str
     timezone: str
     renewals: RenewalRules
+    payments: PaymentRules
+    alerts: Alerts
 
 
 async def _create(call: Call) -> CustomerCreated:
@@ -124,13 +131,21 @@ async def _own_account(call: Call) -> OwnAccount:
     context = call.context
     view = call.engine.catalog_view(context)
     return OwnAccount(
-        context.account_id, context.environment, context.name, view.timezone, view.renewals
+        context.account_id,
+        context.environment,
+        context.name,
+        view.timezone,
+        view.renewals,
+        view.payments,
+        view.alerts,
     )
 
 
 async def _update_account(call: Call) -> None:
     body: UpdateAccount = call.body
-    await call.engine.change_settings(body.timezone, body.renewals, context=call.context)
+    await call.engine.change_settings(
+        body.timezone, body.renewals, body.payments, body.alerts, context=call.context
+    )
 
 
 OPERATIONS = (
@@ -213,7 +228,8 @@ OPERATIONS = (
         "/accounts/self",
         _update_account,
         "Accounts",
-        "Say in which timezone the account's days begin, and what happens to unpaid renewals",
+        "Set the account's timezone, what happens to unpaid renewals, how payments are taken, and "
+        "when to warn you",
         ADMIN,
         204,
         body=UpdateAccount,

@@ -13,7 +13,7 @@ from typing import Final, cast
 from starlette.types import Receive, Scope, Send
 
 from faregate.core.codec import encode
-from faregate.core.problems import NOT_FOUND, TOO_LARGE, FaregateError, Problem
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem
 from faregate.platform.environments import MODES, Mode
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.server import Server, read_body
@@ -48,10 +48,8 @@ class PaymentMessages:
             raise FaregateError(Problem(NOT_FOUND, detail))
         provider, account_id, mode = parts
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        body = await read_body(receive, headers.get("content-length", "").encode() or None)
-        if len(body) > MAX_MESSAGE_BYTES:
-            detail = f"the message has {len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken"
-            raise FaregateError(Problem(TOO_LARGE, detail))
+        length = headers.get("content-length", "").encode() or None
+        body = await read_body(receive, length, MAX_MESSAGE_BYTES)
         engine = self._server.engine
         context = await engine.acting_for(account_id, cast(Mode, mode))
         return await engine.receive_message(provider, headers, body, context=context)

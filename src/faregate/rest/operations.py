@@ -31,6 +31,7 @@ Tag = Literal[
     "Statistics",
     "Coupons",
     "Accounts",
+    "Webhooks",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=10_000_000)]

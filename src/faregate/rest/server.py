@@ -239,10 +239,10 @@ async def read_json(kind: type[T], headers: RequestHeaders, receive: Receive) ->
     return decode_request(kind, body)
 
 
-async def read_body(receive: Receive, length: bytes | None) -> bytes:
-    """Read a bounded body. Raises `FaregateError` (413)."""
-    if length is not None and length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
-        raise _too_large()
+async def read_body(receive: Receive, length: bytes | None, most: int = MAX_BODY_BYTES) -> bytes:
+    """Read a body of `most` bytes at most. Raises `FaregateError` (413)."""
+    if length is not None and length.isdigit() and int(length[:20]) > most:
+        raise _too_large(most)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -251,16 +251,16 @@ async def read_body(receive: Receive, length: bytes | None) -> bytes:
             raise FaregateError(Problem(INVALID, "the connection ended before the body did"))
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _too_large() -> FaregateError:
-    limit = MAX_BODY_BYTES // (1024 * 1024)
-    return FaregateError(Problem(TOO_LARGE, f"the body is larger than {limit} MiB: send less"))
+def _too_large(most: int) -> FaregateError:
+    limit = f"{most // (1024 * 1024)} MiB" if most >= 1024 * 1024 else f"{most // 1024} KiB"
+    return FaregateError(Problem(TOO_LARGE, f"the body is larger than {limit}: send less"))
 
 
 def _query(kind: Any, raw: bytes) -> Any:

@@ -6,7 +6,7 @@ import msgspec
 
 from faregate.core.given import Id
 from faregate.engine import Page
-from faregate.payments.types import InitiateTopUp, TopUp, TopUpInitiated
+from faregate.payments.types import InitiateTopUp, Receipt, TopUp, TopUpInitiated
 from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 
 
@@ -47,6 +47,12 @@ async def _list(call: Call) -> Page:
     )
 
 
+async def _receipt(call: Call) -> Receipt:
+    return await call.engine.get_receipt(
+        call.path["top_up_id"], base_url=call.base_url, context=call.context
+    )
+
+
 OPERATIONS = (
     Operation(
         "POST",
@@ -79,5 +85,15 @@ OPERATIONS = (
         READ_ALL,
         answer=TopUp,
         errors=(404,),
+    ),
+    Operation(
+        "GET",
+        "/top-ups/{top_up_id}/receipt",
+        _receipt,
+        "Top-ups",
+        "Get the receipt of a top-up that has succeeded",
+        READ_ALL,
+        answer=Receipt,
+        errors=(404, 409),
     ),
 )

@@ -8,14 +8,15 @@ from decimal import Decimal
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from faregate.core.amounts import to_decimal
+from faregate.core.amounts import Number, to_decimal
 from faregate.core.assets import Asset
 from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
 from faregate.core.grants import Grant
 from faregate.core.outcomes import SettledOutcome
-from faregate.core.payments import BookedPayment, PaymentCredit
+from faregate.core.payments import BookedPayment, PaymentCredit, PaymentFailed, PaymentReturn
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.subscribing import show_plan_fee
@@ -82,9 +83,11 @@ class Transaction(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What can be set of an account."""
+    """What can be set of an account. It is low below `low_balance_threshold` (0: never, null: as
+    its asset says)."""
 
-    overdraft: Overdraft
+    overdraft: Overdraft | UnsetType = UNSET
+    low_balance_threshold: Number | UnsetType | None = UNSET
 
 
 async def _wallet(call: Call) -> Wallet:
@@ -98,10 +101,12 @@ async def _account(call: Call) -> WalletAccount:
 
 
 async def _update_account(call: Call) -> WalletAccount:
-    return await call.engine.set_overdraft(
+    body: UpdateAccount = call.body
+    return await call.engine.update_account(
         call.path["customer_id"],
         call.path["account_id"],
-        call.body.overdraft,
+        body.overdraft,
+        body.low_balance_threshold,
         context=call.context,
     )
 
@@ -223,10 +228,16 @@ def _shown_payment(booked: BookedPayment, assets: Mapping[str, Asset]) -> Transa
         to_decimal(booked.units, assets[asset].scale),
         booked.created_at,
         booked.created_at,
-        request.description if isinstance(request, PaymentCredit) else request.reason,
+        _said_of(request),
         request.metadata if isinstance(request, PaymentCredit) else None,
         payment_id=request.payment_id,
     )
+
+
+def _said_of(request: PaymentCredit | PaymentReturn | PaymentFailed) -> str | None:
+    if isinstance(request, PaymentCredit):
+        return request.description
+    return request.reason if isinstance(request, PaymentReturn) else request.problem
 
 
 WALLET = "/customers/{customer_id}/wallet"
@@ -305,7 +316,7 @@ OPERATIONS = (
         f"{WALLET}/{{account_id}}",
         _update_account,
         "Wallets",
-        "Set how far an account may go below zero",
+        "Set how far an account may go below zero, and below what it is low",
         ADMIN,
         body=UpdateAccount,
         answer=WalletAccount,

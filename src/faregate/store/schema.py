@@ -204,9 +204,10 @@ ACCOUNTS: Final = HotTable(
         ("overdraft_units", "bigint"),
         ("overdraft_policy", "text"),
         ("overdraft_limit_units", "bigint"),
+        ("watch", "text"),
     ),
     key=("customer_id", "account_id"),
-    update=("overdraft_units", "overdraft_policy", "overdraft_limit_units"),
+    update=("overdraft_units", "overdraft_policy", "overdraft_limit_units", "watch"),
 )
 CARRIES: Final = HotTable(
     "carries",
@@ -259,7 +260,8 @@ PRODUCT_SUBSCRIBERS: Final = HotTable(
     update=("version", "next_version", "ends_at"),
 )
 DUE_WORK: Final = HotTable(
-    # When a customer's subscriptions bring something next; what else it says is the workers'.
+    # When a customer's subscriptions, or grants that expire or begin later, bring something next;
+    # what else it says is the workers'.
     "due_work",
     (
         ("customer_id", "text"),

@@ -24,6 +24,7 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
 from faregate.web.rate import Rate
+from faregate.web.receipts import ReceiptPages
 from faregate.web.signin import SignIn, read_token
 from faregate.web.view import LiveViews
 
@@ -76,6 +77,7 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         Route("/live", page.show_live),
         Route("/sign-in", page.sign_in, methods=["POST"]),
         Route("/pay/{customer_id}/{subscription_id}", page.show_payment),
+        Route("/receipts/{top_up_id}", page.receipts.show),
         Route("/checkout/{payment_id}", page.checkout.show),
         Route("/checkout/{payment_id}", page.checkout.pay, methods=["POST"]),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
@@ -106,6 +108,7 @@ class _LivePage:
             lstrip_blocks=True,
         )
         self.checkout = CheckoutPages(engine, self._render)
+        self.receipts = ReceiptPages(engine, self._render)
 
     async def show(self, request: Request) -> Response:
         """Show the page, or the form to sign in with."""

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 
 
 def upgrade() -> None:
@@ -75,5 +75,18 @@ def upgrade() -> None:
         sa.Column("state", text, nullable=False),
         sa.Column("created_at", number, nullable=False),
         sa.Column("updated_at", number, nullable=False),
+    )
+    op.create_table(
+        # What top-ups of an asset bring beside them: a list of rules.
+        "top_up_bonuses",
+        sa.Column("environment_id", number, primary_key=True),
+        sa.Column("asset", text, primary_key=True),
+        sa.Column("terms", text, nullable=False),
+    )
+    op.create_table(
+        # With what our own pages and the sandbox's messages are sealed: one row.
+        "payment_key",
+        sa.Column("id", number, primary_key=True),
+        sa.Column("secret", text, nullable=False),
     )
     op.add_column("environments", sa.Column("payments", text, nullable=True))

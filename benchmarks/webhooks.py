@@ -1,0 +1,155 @@
+"""Webhooks to many destinations of which some hang: how long after it happened the others are told,
+and how many are told per second. Each event goes to every destination. The receiver is a process
+of its own, which never answers for a tenth of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from benchmarks.embedded import Plan, Say
+from benchmarks.measuring import at
+from benchmarks.shop import open_shop, usage, verify
+from faregate import Engine
+from faregate.core.amounts import Number
+from faregate.core.limits import LimitRequest
+from faregate.store.open import open_store
+from faregate.webhooks.types import CreateDestination, UpdateDestination
+
+DESTINATIONS: Final = 1_000
+HANGING: Final = 100
+SPACED: Final = 10
+SPACE_SECONDS: Final = 3.0
+AT_ONCE: Final = 10
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Seconds from when something happened to its arrival at destinations that answer, spaced out
+    and all at once; per second at once; and what `verify` found."""
+
+    kind: str
+    hanging: int
+    p50: float
+    p99: float
+    longest: float
+    deliveries: int
+    per_second: float
+    charges: int
+
+
+class _Receiver:
+    """The process that receives."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self._process = process
+        self.url = f"http://127.0.0.1:{port}"
+
+    def report(self) -> list[tuple[str, str, float]]:
+        """End it; returns (path, event id, seconds since 1970) of all that came."""
+        out, _ = self._process.communicate()
+        return [tuple(one) for one in json.loads(out)]
+
+
+@contextmanager
+def _receiver() -> Iterator[_Receiver]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.receiver"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield _Receiver(process, int(process.stdout.readline()))
+        finally:
+            process.kill()
+
+
+async def measure_webhooks(url: str, kind: str, hanging: int, plan: Plan, say: Say) -> Told:
+    """Register, charge, and see when the others were told."""
+    spaced = 3 if plan.rounds == 1 else SPACED
+    with _receiver() as receiver:
+        async with Engine.open(url, webhook_allow="127.0.0.0/8") as engine:
+            await engine.create_limit(LimitRequest(Number(1), "lifetime", "soft", "events"))
+            wallets = await open_shop(engine, spaced + AT_ONCE)
+            say(f"{DESTINATIONS:,} destinations, of which {hanging} hang")
+            for number in range(DESTINATIONS):
+                path = f"{'hang' if number < hanging else 'good'}/{number}"
+                request = CreateDestination(f"{receiver.url}/{path}", ["limit.reached"])
+                await engine.create_webhook_destination(request)
+            async with engine.working():
+                for number, wallet in enumerate(wallets[:spaced]):
+                    await engine.record_events(wallet, [usage("spaced", number)])
+                    await asyncio.sleep(SPACE_SECONDS)
+                await _until_told(engine, spaced * (DESTINATIONS - hanging))
+                say(f"{AT_ONCE} events at once")
+                await asyncio.gather(
+                    *[
+                        engine.record_events(wallet, [usage("burst", number)])
+                        for number, wallet in enumerate(wallets[spaced:])
+                    ]
+                )
+                await _until_told(engine, (spaced + AT_ONCE) * (DESTINATIONS - hanging))
+                times = await _happened(url)
+                for one in await engine.list_webhook_destinations():
+                    if "/hang/" in one.url:
+                        off = UpdateDestination(enabled=False)
+                        await engine.update_webhook_destination(one.id, off)
+        arrived = [one for one in receiver.report() if one[0].startswith("/good/")]
+    return _sum_up(kind, hanging, spaced, arrived, times, await verify(url))
+
+
+async def _until_told(engine: Engine, count: int) -> None:
+    async with asyncio.timeout(300):
+        while await _delivered(engine) < count:  # noqa: ASYNC110 - it is another process's work
+            await asyncio.sleep(0.2)
+
+
+async def _delivered(engine: Engine) -> int:
+    rows: Any = await engine._store.fetch(
+        "SELECT count(*) FROM webhook_deliveries WHERE state = 'delivered'"
+    )
+    return int(rows[0][0])
+
+
+async def _happened(url: str) -> dict[str, float]:
+    store = await open_store(url)
+    try:
+        rows = await store.fetch(
+            "SELECT DISTINCT event_id, happened_at FROM webhook_deliveries ORDER BY happened_at"
+        )
+    finally:
+        await store.close()
+    return {row[0]: row[1] / 1e6 for row in rows}
+
+
+def _sum_up(
+    kind: str,
+    hanging: int,
+    spaced: int,
+    arrived: list[tuple[str, str, float]],
+    times: dict[str, float],
+    charges: int,
+) -> Told:
+    early, late = list(times)[:spaced], set(list(times)[spaced:])
+    delays = sorted(when - times[name] for _, name, when in arrived if name in early)
+    burst = sorted(when for _, name, when in arrived if name in late)
+    seconds = burst[-1] - min(times[name] for name in late)
+    return Told(
+        kind,
+        hanging,
+        at(delays, 0.5),
+        at(delays, 0.99),
+        delays[-1],
+        len(arrived),
+        len(burst) / seconds,
+        charges,
+    )
