@@ -5,7 +5,7 @@ sentence that names it, exit code 2, no traceback.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -15,6 +15,8 @@ import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
+from faregate.payments.external import ExternalSecrets
+from faregate.payments.provider import PaymentProvider
 from faregate.webhooks.addresses import Allowed
 
 EXIT_CONFIGURATION: Final = 2
@@ -62,11 +64,14 @@ async def open_database(
     serves: bool,
     stands_by: bool = False,
     migrate: bool | None = None,
+    payments: Sequence[PaymentProvider] = (),
+    external: ExternalSecrets | None = None,
     webhook_allow: str = "",
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
-    Without `serves` it works beside a running server.
+    Without `serves` it works beside a running server. `payments` and `external` are who collects
+    money (`providers`).
     """
     check_allowed(webhook_allow)
     is_open = False
@@ -76,6 +81,8 @@ async def open_database(
             serves=serves,
             stands_by=stands_by,
             migrate=migrate,
+            payments=payments,
+            external=external,
             webhook_allow=webhook_allow,
         )
         async with opened as engine:

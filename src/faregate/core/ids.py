@@ -19,6 +19,7 @@ from faregate.core.instants import EPOCH
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
+_LETTERS: Final = 26
 _TAIL_BITS: Final = 60
 _LAST_LETTERS: Final = (1 << 20) - 1
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -47,6 +48,20 @@ def derived_id(prefix: str, at: datetime, *parts: str) -> str:
     millisecond = max(0, (at - EPOCH) // _MILLISECOND)
     head, tail = digest >> 62 & 0xFFF, digest & (1 << 62) - 1
     return f"{prefix}_{encode_base32(millisecond << 80 | 7 << 76 | head << 64 | 2 << 62 | tail)}"
+
+
+def instant_of(identifier: str) -> datetime | None:
+    """Return when a public id was made, to the millisecond; None: it is none of ours.
+
+    >>> instant_of(derived_id("fee", EPOCH, "sub_1")) == EPOCH
+    True
+    """
+    if _PUBLIC_ID.fullmatch(identifier) is None:
+        return None
+    number = 0
+    for letter in identifier[-_LETTERS:]:
+        number = number << 5 | _ALPHABET.index(letter)
+    return EPOCH + (number >> 80) * _MILLISECOND
 
 
 class IdSource:

@@ -82,10 +82,18 @@ class PaymentOperations(PaymentReturns):
         record = await records.find_told(
             self._store, provider.name, message.payment_id, message.ref
         )
-        if record is None or record.environment_id != acts.environment_id:
+        if record is None or not await self._may_tell(acts, record):
             return None
         await self.settle_payment(record.id)
         return record.id
+
+    async def _may_tell(self, acts: AccountContext, record: PaymentRecord) -> bool:
+        """Tell whether a message at an account's door may be about a payment. At the platform's, a
+        provider tells of all accounts that are connected to the platform there."""
+        if record.environment_id == acts.environment_id:
+            return True
+        mode = (await self._know(record.environment_id)).environment
+        return acts.is_platform and mode == acts.environment
 
     async def settle_payment(self, payment_id: str) -> TopUp:
         """Ask the provider what has become of a payment, and book that. Raises 503 if it does not

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, cast
 
+import structlog
 from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
@@ -51,6 +52,8 @@ from faregate.platform.environments import AccountContext
 CHECKOUT_LIFE: Final = timedelta(hours=24)
 """How long a customer has to pay."""
 
+log = structlog.get_logger(__name__)
+
 
 class TopUpOperations(PaymentBase):
     """Top-ups."""
@@ -78,6 +81,10 @@ class TopUpOperations(PaymentBase):
 
         async def make() -> PaymentRecord:
             record = self._new_top_up(request, provider, acts)
+            rules = self._catalog.view(environment).payments
+            refused = check_top_up(rules, request.amount, record.currency)
+            if refused is not None:
+                raise FaregateError(refused)
             bonus = await self._bonus_for(record)
             record = structs.replace(record, terms=structs.replace(record.terms, bonus=bonus))
             await records.insert_payment(transaction, record)
@@ -127,9 +134,6 @@ class TopUpOperations(PaymentBase):
             shown = f"{request.currency!r} is no currency"
             raise FaregateError(invalid("currency", f"{shown}: send one of ISO 4217, e.g. 'USD'"))
         units = self._paid_units(request, asset)
-        refused = check_top_up(view.payments, request.amount, asset.code)
-        if refused is not None:
-            raise FaregateError(refused)
         refusal = check_free("metadata", request.metadata)
         if refusal is not None:
             raise FaregateError(refusal)
@@ -245,6 +249,11 @@ class TopUpOperations(PaymentBase):
             detail = f"{provider.name} does not answer: send the same request again ({error})"
             raise FaregateError(Problem(UNAVAILABLE, detail, {}, 5)) from error
         except ProviderRefused as error:
+            if error.code == "misconfigured":
+                # The customer cannot change it; once it is set right, a repeat goes on.
+                log.error("not set up right", provider=provider.name, why=str(error))
+                detail = f"{provider.name} cannot collect as it is set up: {error}"
+                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from None
             await self._write(structs.replace(record, status="failed", problem=str(error)))
             raise FaregateError(
                 invalid("amount", f"is refused by {provider.name}: {error}")
