@@ -110,6 +110,7 @@ async def _do(
             ) as progress:
                 task = progress.add_task("", total=None)
                 done = await engine.work(lambda done: progress.update(task, completed=done))
+                await engine.take_up_collections()
                 await engine.reconcile_payments()
                 return done, await engine.deliver_webhooks()
     except FaregateError as error:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from faregate.core.collecting import Collecting
 from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
 from faregate.core.problems import NOT_FOUND, Problem, conflict
 
@@ -24,8 +25,9 @@ class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
     the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
     lives by, `bonuses` has the rules of bonuses on payments that count once, and did,
-    `disputed` the payments whose disputes block the customer;
-    `margin_told_on` is the day on which it was last told that an event costs more than it earns."""
+    `disputed` the payments whose disputes block the customer; `margin_told_on` is the day on which
+    it was last told that an event costs more than it earns, `collecting` says where accounts stand
+    that a saved card tops up."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
@@ -34,6 +36,7 @@ class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_id: str | None = None
     bonuses: tuple[str, ...] = ()
     disputed: tuple[str, ...] = ()
+    collecting: dict[str, Collecting] = {}
     margin_told_on: date | None = None
 
 

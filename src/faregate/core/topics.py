@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from faregate.core.codec import encode
+from faregate.core.collecting import CollectingNotice
 from faregate.core.limiting import LimitReached
 from faregate.core.payments import ReturnNotice, TopUpNotice
 from faregate.core.renewing import SubscriptionNotice
@@ -264,6 +265,21 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(
         "payment.dispute_lost", "A dispute is lost: the credit stays taken", _return(_DISPUTE, None)
+    ),
+    Topic(
+        "auto_top_up.failed",
+        "A saved card did not pay an auto top-up; it is tried again, unless it is the third time",
+        CollectingNotice(*_ACCOUNT[:2], _AT, "The card was declined.", 1),
+    ),
+    Topic(
+        "auto_top_up.disabled",
+        "An auto top-up has stopped after three failures in a row",
+        CollectingNotice(*_ACCOUNT[:2], _AT, "The card was declined.", 3),
+    ),
+    Topic(
+        "auto_top_up.limited",
+        "An auto top-up waits for the next month, or until an hour has passed",
+        CollectingNotice(*_ACCOUNT[:2], _AT, "the monthly cap is reached"),
     ),
     Topic(
         "price.changed",

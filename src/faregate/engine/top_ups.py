@@ -18,6 +18,7 @@ from faregate.core.given import check_free
 from faregate.core.instants import is_in_range
 from faregate.core.payment_rules import check_top_up
 from faregate.core.problems import (
+    NOT_FOUND,
     UNAVAILABLE,
     FaregateError,
     Problem,
@@ -107,6 +108,8 @@ class TopUpOperations(PaymentBase):
         """Return a top-up as it stands. Raises 404."""
         environment = await self._look(context)
         record = await records.find_payment(self._store, top_up_id, environment)
+        if record.kind == "setup":
+            raise FaregateError(Problem(NOT_FOUND, f"there is no payment {top_up_id[:100]!r}"))
         return await self._show(record)
 
     async def list_top_ups(

@@ -221,7 +221,7 @@ async def list_payments(
     queries: Queries, environment_id: int, customer_id: str | None, limit: int, offset: int
 ) -> tuple[list[PaymentRecord], int]:
     """Return a page of payments, the newest first, and how many there are in all."""
-    where = "environment_id = $1"
+    where = "environment_id = $1 AND kind <> 'setup'"
     given: list[int | str] = [environment_id]
     if customer_id is not None:
         where += " AND customer_id = $2"
