@@ -70,6 +70,7 @@ from faregate.core.payments import (
     check_transaction_id,
     decide_payment,
     notice_of,
+    seeing_expired,
 )
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import Problem, invalid
@@ -225,6 +226,8 @@ def decide(
         catch_up(changes, catalog, now)
         if is_credit_due:
             changes.advanced_accounts(now)
+        if isinstance(command, PaymentCommand):
+            command = seeing_expired(command, changes.transfers)
         decision = _decide(changes.new_state(), known, command, catalog, now, ids)
         decision = _after(_decision(changes, None), decision)
     if _brings_credit(decision):

@@ -10,7 +10,7 @@ What does not live here: who collects the money, and where a payment stands (`pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -313,6 +313,28 @@ def share(units: int, part: int, whole: int) -> int:
     (33, 66, 100)
     """
     return units * part // whole
+
+
+def seeing_expired(command: PaymentCommand, transfers: Sequence[Transfer]) -> PaymentCommand:
+    """Return the command with what has expired of the payment's grants just before it."""
+    if not isinstance(command, ReturnPayment):
+        return command
+    request = command.request
+    own = (request.grant_id, *request.again)
+    bonus = (request.bonus_grant_id, *request.bonus_again)
+    broken = [t for t in transfers if t.to_account == BREAKAGE]
+    request = structs.replace(
+        request,
+        expired_units=request.expired_units + _units_of(broken, own),
+        bonus_expired_units=request.bonus_expired_units + _units_of(broken, bonus),
+    )
+    return ReturnPayment(command.customer_id, request)
+
+
+def _units_of(transfers: Sequence[Transfer], grant_ids: Sequence[str | None]) -> int:
+    return sum(
+        t.units for t in transfers if t.from_account in grant_ids or t.reference in grant_ids
+    )
 
 
 def decide_payment(

@@ -100,8 +100,11 @@ class Telling:
                 account_id, grant = grants[source]
                 if grant.expires_at is None or grant.expires_at > transfer.at:
                     because = "rollover_cap"
-            else:
+            elif source in holds:
                 account_id, hold_id, because = holds[source].account_id, source, "returned_late"
+            else:
+                # A won dispute has given the seller again what had expired, and was told of then.
+                continue
             told = GrantExpired(
                 self._before.customer_id,
                 account_id,

@@ -49,7 +49,7 @@ class RefundOperations(PaymentOperations):
             if first is None:
                 # Money may have gone back at the provider of which nothing was heard yet.
                 record = await self._ask(record)
-                first = await self._write_refund(record, request, key)
+                first = await self._write_asked_refund(record, request, key)
             found = await records.find_return(self._store, first.id)
             found = await self._bring_up(record, await self._booked(record), found)
         if found.status == "failed" and found.ref is None:
@@ -80,7 +80,7 @@ class RefundOperations(PaymentOperations):
             raise FaregateError(conflict("top_up_id", detail))
         return booked
 
-    async def _write_refund(
+    async def _write_asked_refund(
         self, record: PaymentRecord, request: CreateRefund, key: Key
     ) -> ReturnRecord:
         """Write down that money shall go back. Raises 409, 422."""
