@@ -41,7 +41,7 @@ class RunningServer(NamedTuple):
 
 @contextmanager
 def running_server(
-    database_url: str, clock: Clock = system_clock, *, has_pages: bool = False
+    database_url: str, clock: Clock = system_clock, *, has_pages: bool = False, **options: Any
 ) -> Iterator[RunningServer]:
     """Serve a database on a free loopback port until the block ends, at the time of this clock;
     with the web pages behind the API if it `has_pages`."""
@@ -50,7 +50,7 @@ def running_server(
     ready = threading.Event()
 
     async def serve() -> None:
-        async with Engine.open(database_url, clock=clock) as engine:
+        async with Engine.open(database_url, clock=clock, **options) as engine:
             if not await engine.list_keys():
                 await engine.create_key("test", "admin", "tests", TEST_KEY)
                 await engine.create_key("live", "admin", "tests", LIVE_KEY)

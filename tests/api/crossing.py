@@ -137,6 +137,7 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     }
     names["top_up_id"] = me.made("top-ups", wanted)["id"]
     pay(server, names["top_up_id"])
+    me.made(f"top-ups/{names['top_up_id']}/refunds", {"amount": 1})
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD, "limit.reached")]
     marks = [*ours, hook["secret"], own_limit, account_id, mark, *(s["id"] for s in shown)]
@@ -303,6 +304,8 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("GET", "/top-ups"): [*empty, Try("empty", query=f"?customer_id={customer}")],
         ("GET", "/top-ups/{top_up_id}"): refused,
+        ("POST", "/top-ups/{top_up_id}/refunds"): [Try("refused", {"amount": 1})],
+        ("GET", "/top-ups/{top_up_id}/refunds"): refused,
         ("POST", "/webhooks"): [Try("own", {"url": "https://example.com/mine"})],
         ("GET", "/webhooks"): [Try("own")],
         ("GET", "/webhooks/events"): [

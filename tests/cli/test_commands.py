@@ -6,7 +6,9 @@ import pytest
 from tests.cli.running import run
 
 from faregate import Engine
+from faregate.cli import providers
 from faregate.platform.accounts import CreateAccount
+from faregate.platform.environments import MODES
 
 
 @pytest.fixture
@@ -115,3 +117,46 @@ def test_the_demo_leaves_nothing_behind(tmp_path: Path):
     done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+SECRET = "a-secret-of-32-letters-at-the-least"
+
+
+@pytest.mark.slow
+def test_the_secret_of_ones_own_system_is_printed_and_is_another_in_each_mode(database: str):
+    def printed(mode: str, **more: str) -> str:
+        return run("keys", "external", "--mode", mode, "--database", database, **more).stdout
+
+    shown = {printed(mode, FAREGATE_EXTERNAL_SECRET=SECRET) for mode in MODES}
+    assert len(shown) == 2
+    assert all(one.startswith("whsec_") for one in shown)
+    none = run("keys", "external", "--database", database)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "docs/external-payments.md" in none.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FAREGATE_EXTERNAL_SECRET", "too-short-to-be-one"),
+        ("FAREGATE_MOLLIE_TEST_API_KEY", "live_abcdefgh12345678"),
+        ("FAREGATE_MOLLIE_LIVE_API_KEY", "live_x"),
+    ],
+)
+def test_a_setting_of_payments_that_cannot_work_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        (providers.external_secrets if "EXTERNAL" in name else providers.collectors)()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert name in said
+    assert value not in said
+
+
+def test_mollies_keys_make_it_collect(monkeypatch: pytest.MonkeyPatch):
+    assert providers.collectors() == []
+    monkeypatch.setenv("FAREGATE_MOLLIE_TEST_API_KEY", "test_abcdefgh12345678")
+    monkeypatch.setenv("FAREGATE_PUBLIC_URL", "https://billing.example")
+    assert [one.name for one in providers.collectors()] == ["mollie"]

@@ -11,5 +11,7 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE sandbox_payments",
     "DROP TABLE top_up_bonuses",
     "DROP TABLE payment_key",
+    "DROP TABLE external_payments",
+    "DROP TABLE external_refunds",
     "ALTER TABLE environments DROP COLUMN payments",
 )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from faregate.cli.providers import collectors
 from faregate.cli.settings import refuse
 from faregate.engine import Engine, system_clock
 from faregate.payments.provider import Merchant, PaymentProvider
@@ -27,7 +28,7 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 def payment_providers(given: Mapping[str, str] = os.environ) -> list[PaymentProvider]:
     """Return who collects money, as the environment says. Refuses settings that cannot work."""
-    return [*_stripe(given)]
+    return [*_stripe(given), *collectors()]
 
 
 def doors(providers: Sequence[PaymentProvider], engine: Engine, address: str) -> list[str]:

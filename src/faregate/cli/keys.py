@@ -12,6 +12,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from faregate.cli.providers import external_secrets
 from faregate.cli.settings import Database, Mode, Role, fail, open_database
 from faregate.core.problems import FaregateError
 
@@ -90,5 +91,29 @@ def revoke(
             except FaregateError as error:
                 fail(error)
         print(f"{key_id} is revoked.")
+
+    uvloop.run(run())
+
+
+@app.command("external")
+def show_external(
+    database: Database,
+    mode: Annotated[Mode, typer.Option(help="Which mode's messages it signs.")] = "test",
+    account: Annotated[
+        str | None, typer.Option(help="The connected account whose it is (default: your own).")
+    ] = None,
+) -> None:
+    """Print the secret by which your own system signs what it tells of payments."""
+
+    async def run() -> None:
+        opened = open_database(database, serves=False, external=external_secrets())
+        async with opened as engine:
+            try:
+                context = engine.context_of(mode)
+                if account is not None:
+                    context = await engine.acting_for(account, mode)
+                print(engine.external_secret(context=context))
+            except FaregateError as error:
+                fail(error)
 
     uvloop.run(run())

@@ -11,6 +11,7 @@ import uvloop
 
 from faregate.cli.collecting import doors, payment_providers
 from faregate.cli.logs import configure_logs
+from faregate.cli.providers import external_secrets
 from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
@@ -81,6 +82,7 @@ async def _serve(
         stands_by=standby,
         webhook_allow=webhook_allow,
         payments=providers,
+        external=external_secrets(),
     )
     async with opened as engine:
         await _first_key(engine, bootstrap_key)

@@ -15,6 +15,7 @@ import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine import Engine
+from faregate.payments.external import ExternalSecrets
 from faregate.payments.provider import PaymentProvider
 from faregate.webhooks.addresses import Allowed
 
@@ -64,11 +65,13 @@ async def open_database(
     stands_by: bool = False,
     migrate: bool | None = None,
     payments: Sequence[PaymentProvider] = (),
+    external: ExternalSecrets | None = None,
     webhook_allow: str = "",
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
-    Without `serves` it works beside a running server.
+    Without `serves` it works beside a running server. `payments` and `external` are who collects
+    money (`providers`).
     """
     check_allowed(webhook_allow)
     is_open = False
@@ -78,8 +81,9 @@ async def open_database(
             serves=serves,
             stands_by=stands_by,
             migrate=migrate,
-            webhook_allow=webhook_allow,
             payments=payments,
+            external=external,
+            webhook_allow=webhook_allow,
         )
         async with opened as engine:
             is_open = True

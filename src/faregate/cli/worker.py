@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from faregate.cli.collecting import payment_providers
+from faregate.cli.providers import external_secrets
 from faregate.cli.settings import Database, WebhookAllow, check_allowed, open_database
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
@@ -92,7 +93,11 @@ async def _do(
     console = Console(stderr=True)
     try:
         opened = Engine.open(
-            database, wait_seconds=0, webhook_allow=webhook_allow, payments=providers
+            database,
+            wait_seconds=0,
+            webhook_allow=webhook_allow,
+            payments=providers,
+            external=external_secrets(),
         )
         async with opened as engine:
             with Progress(

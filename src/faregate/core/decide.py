@@ -374,7 +374,8 @@ def _pay(
     now: datetime,
     ids: IdSource,
 ) -> Decision:
-    paid = decide_payment(state, known.transactions, command, now, ids)
+    blocks = catalog.payments.blocks_on_dispute
+    paid = decide_payment(state, known.transactions, command, now, ids, blocks_on_dispute=blocks)
     if isinstance(paid, Problem):
         return Decision(state, paid)
     if not paid.is_new:

@@ -16,15 +16,16 @@ from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
+from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.receipts import ReceiptOperations
+from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
-from faregate.engine.top_ups import TopUpOperations
 from faregate.engine.usage import UsageOperations
 from faregate.engine.vendors import VendorOperations
 from faregate.engine.wallets import BookedFee, WalletOperations
@@ -40,12 +41,13 @@ class Engine(
     ClockOperations,
     CouponOperations,
     CustomerOperations,
+    ExternalOperations,
     CheckoutOperations,
     ReceiptOperations,
+    RefundOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
-    TopUpOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,

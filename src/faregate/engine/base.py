@@ -33,6 +33,7 @@ from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
 from faregate.ledger.reading import Present
+from faregate.payments.external import ExternalProvider, ExternalSecrets
 from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.payments.sandbox import SandboxProvider
 from faregate.payments.sealing import read_secret
@@ -100,6 +101,7 @@ class EngineBase:
         mode: Mode,
         payments: Sequence[PaymentProvider] = (),
         webhook_allow: str = "",
+        external: ExternalSecrets | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -112,8 +114,9 @@ class EngineBase:
         self._holds_ended_to: dict[int, tuple[int, str]] = {}
         self._serves = False
         self.sandbox = SandboxProvider(store, clock)
+        self.external = ExternalProvider(store, external or ExternalSecrets())
         self._providers: dict[str, PaymentProvider] = {
-            provider.name: provider for provider in (*payments, self.sandbox)
+            provider.name: provider for provider in (*payments, self.sandbox, self.external)
         }
         self._secret = b""
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -142,6 +145,7 @@ class EngineBase:
         stands_by: bool = False,
         payments: Sequence[PaymentProvider] = (),
         webhook_allow: str = "",
+        external: ExternalSecrets | None = None,
     ) -> AsyncIterator[Self]:
         """Open a database and serve it until the block ends.
 
@@ -151,7 +155,8 @@ class EngineBase:
         process serves the database; what changes a wallet is refused.
 
         `payments` collect money, the first that serves an account before the others; the sandbox,
-        for the test mode, is always there and comes last.
+        for the test mode, is always there and comes last. `external` are the secrets by which
+        sellers' own systems sign what they tell of payments (None: nothing is told).
 
         `webhook_allow` lists hosts and networks, separated by commas, to which webhooks may go
         although they are not public.
@@ -163,7 +168,7 @@ class EngineBase:
             store = await open_store(url)
         except StoreUnavailable as error:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
-        engine = cls(store, clock, mode, payments, webhook_allow)
+        engine = cls(store, clock, mode, payments, webhook_allow, external)
         try:
             await engine._start(migrate, wait_seconds if serves else None, stands_by)
             yield engine

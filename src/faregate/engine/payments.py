@@ -99,23 +99,22 @@ class PaymentOperations(PaymentReturns):
         """Ask the provider what has become of a payment, and book that. Raises 503 if it does not
         answer."""
         async with self._payment_lock(payment_id):
-            record = await records.find_payment(self._store, payment_id, None)
-            acts = await self._know(record.environment_id)
-            provider = self._providers.get(record.provider)
-            if provider is None:
-                detail = f"the payment provider {record.provider!r} is not set up"
-                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
-            sought = Sought(
-                self._merchant(acts), record.id, record.checkout_ref, record.payment_ref
-            )
-            try:
-                state = await provider.look_up(sought)
-            except (ProviderDown, ProviderRefused) as error:
-                await self._write(records.unanswered(record, self._clock()))
-                detail = f"{record.provider} does not say what has become of {record.id}: {error}"
-                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
-            record = await self._book(record, state or PaymentState("open"))
+            record = await self._ask(await records.find_payment(self._store, payment_id, None))
         return await self._show(record)
+
+    async def _ask(self, record: PaymentRecord) -> PaymentRecord:
+        """Ask the provider about a payment, and book what it says. Under the payment's lock.
+        Raises 503."""
+        acts = await self._know(record.environment_id)
+        provider = self._provider_of(record)
+        sought = Sought(self._merchant(acts), record.id, record.checkout_ref, record.payment_ref)
+        try:
+            state = await provider.look_up(sought)
+        except (ProviderDown, ProviderRefused) as error:
+            await self._write(records.unanswered(record, self._clock()))
+            detail = f"{record.provider} does not say what has become of {record.id}: {error}"
+            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
+        return await self._book(record, state or PaymentState("open"))
 
     async def reconcile_payments(self) -> int:
         """Ask providers about the payments of which nothing was heard for some time; returns of how
@@ -151,14 +150,14 @@ class PaymentOperations(PaymentReturns):
             booked = await self._credit(record, state)
             if booked is None:
                 return await self._write(structs.replace(record, problem="another currency came"))
+            waits = await self._return(record, booked, state.returns)
             record = structs.replace(
                 record,
                 status="succeeded",
                 problem=None,
-                check_at=None,
+                check_at=records.next_check(record, now) if waits else None,
                 terms=_paid(record, booked, state),
             )
-            await self._return(record, booked, state.returns)
         elif record.status != "succeeded":
             status = record.status
             if state.status == "processing":

@@ -81,6 +81,10 @@ class TopUpOperations(PaymentBase):
 
         async def make() -> PaymentRecord:
             record = self._new_top_up(request, provider, acts)
+            rules = self._catalog.view(environment).payments
+            refused = check_top_up(rules, request.amount, record.currency)
+            if refused is not None:
+                raise FaregateError(refused)
             bonus = await self._bonus_for(record)
             record = structs.replace(record, terms=structs.replace(record.terms, bonus=bonus))
             await records.insert_payment(transaction, record)
@@ -130,9 +134,6 @@ class TopUpOperations(PaymentBase):
             shown = f"{request.currency!r} is no currency"
             raise FaregateError(invalid("currency", f"{shown}: send one of ISO 4217, e.g. 'USD'"))
         units = self._paid_units(request, asset)
-        refused = check_top_up(view.payments, request.amount, asset.code)
-        if refused is not None:
-            raise FaregateError(refused)
         refusal = check_free("metadata", request.metadata)
         if refusal is not None:
             raise FaregateError(refusal)

@@ -52,6 +52,7 @@ from faregate.core.payments import (
     PaymentEntry,
     PaymentFailed,
     PaymentReturn,
+    ReturnSettled,
 )
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
@@ -636,6 +637,7 @@ _PAYMENTS: Final = {
     "payment": PaymentCredit,
     "payment_return": PaymentReturn,
     "payment_failed": PaymentFailed,
+    "return_settled": ReturnSettled,
 }
 
 

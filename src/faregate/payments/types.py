@@ -135,3 +135,30 @@ class TopUp(msgspec.Struct, omit_defaults=True, frozen=True):
     problem: str | None = None
     refunded: Decimal | None = None
     disputed: Decimal | None = None
+
+
+class CreateRefund(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """Money back of a top-up: `amount` of its currency; left out: all that is left."""
+
+    amount: Number | None = None
+    description: ShortText | None = None
+
+
+class Refund(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Money that goes back of a top-up: a refund, or what a dispute takes. `credit` is what that
+    takes of the account that was topped up, `bonus` what it takes of what came beside. `problem`
+    says why a refund failed; then the customer has the credit again."""
+
+    id: str
+    top_up_id: str
+    customer_id: str
+    reason: Literal["refund", "dispute"]
+    status: Literal["pending", "succeeded", "failed", "open", "won", "lost"]
+    amount: Decimal
+    currency: str
+    credit: Decimal
+    created_at: datetime
+    updated_at: datetime
+    bonus: Decimal | None = None
+    description: str | None = None
+    problem: str | None = None

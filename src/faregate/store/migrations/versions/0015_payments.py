@@ -76,6 +76,25 @@ def upgrade() -> None:
         sa.Column("created_at", number, nullable=False),
         sa.Column("updated_at", number, nullable=False),
     )
+    # What sellers' own systems have told, under their own ids.
+    op.create_table(
+        "external_payments",
+        sa.Column("environment_id", number, primary_key=True, autoincrement=False),
+        sa.Column("ref", text, primary_key=True),
+        sa.Column("payment_id", text, nullable=False, unique=True),
+        sa.Column("minor", number, nullable=False),
+        sa.Column("currency", text, nullable=False),
+        sa.Column("created_at", number, nullable=False),
+    )
+    op.create_table(
+        "external_refunds",
+        sa.Column("environment_id", number, primary_key=True, autoincrement=False),
+        sa.Column("ref", text, primary_key=True),
+        sa.Column("refund_ref", text, primary_key=True),
+        sa.Column("minor", number, nullable=False),
+        sa.Column("currency", text, nullable=False),
+        sa.Column("created_at", number, nullable=False),
+    )
     op.create_table(
         # What top-ups of an asset bring beside them: a list of rules.
         "top_up_bonuses",
