@@ -110,7 +110,7 @@ def test_a_charge_whose_key_stripe_has_forgotten_is_found(sqlite: str) -> None:
             customer = world.double.kept["payment_intents"][first.payment_ref]["customer"]
             world.double.make("payment_intents", "pi", "", customer=customer, status="canceled")
             made = list(world.double.kept["payment_intents"].values())[-1]
-            made.update(currency="usd", metadata={})
+            made.update(currency="usd", metadata={}, amount_received=0)
         world.clock.move(days=2)
         again = await world.stripe.charge(asked)
         assert (again.status, again.payment_ref) == ("succeeded", first.payment_ref)
@@ -214,14 +214,29 @@ def test_what_the_sdk_itself_signs_is_genuine(sqlite: str) -> None:
         body = world.double.message(payment_id)
         at = int(world.clock().timestamp())
         header = stripe.WebhookSignature.generate_signature_header(body.decode(), SECRET, at)
-        assert await world.told(({"stripe-signature": header}, body)) == payment_id
+        for sent in (header, header.replace(",", "=x,", 1), f"{header},t=1"):
+            assert await world.told(({"stripe-signature": sent}, body)) == payment_id
+        world.clock.move(minutes=6)
+        late = f"{header},t={at + 360}"
+        error = await refusal(world.told(({"stripe-signature": late}, body)))
+        assert error.problem.kind is FORBIDDEN
 
     told(sqlite, story)
 
 
-def test_an_answer_that_does_not_say_what_came_in_is_no_answer() -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"id": "pi_1", "status": "succeeded", "currency": "usd"}, Intent)
+def test_an_answer_that_does_not_say_what_came_in_is_no_answer(sqlite: str) -> None:
+    async def story(world: StripeWorld) -> None:
+        ada = await world.customer()
+        payment_id = await world.top_up(ada)
+        await world.pay(payment_id)
+        amount = world.double.charged[0].pop("amount_received")
+        error = await refusal(world.told(world.message(payment_id)))
+        assert error.problem.kind is UNAVAILABLE
+        world.double.charged[0]["amount_received"] = amount
+        await world.told(world.message(payment_id))
+        assert await available(world.engine, ada) == 20
+
+    told(sqlite, story)
 
 
 def test_an_event_about_something_else_is_taken_and_does_nothing(sqlite: str) -> None:

@@ -11,13 +11,11 @@ payment.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 import httpx
-import msgspec
 import stripe
 from stripe import StripeClient
 
@@ -39,18 +37,17 @@ from faregate.payments.provider import (
     Sought,
 )
 from faregate.payments.stripe_amounts import to_stripe
+from faregate.payments.stripe_errors import AskedOtherwise, declined_state, speaking_plainly
+from faregate.payments.stripe_events import SIGNATURE, check_signature, read_event
 from faregate.payments.stripe_objects import (
     ENVIRONMENT,
-    MAX_TEXT,
     PAYMENT,
     REFUND,
     Dispute,
-    Event,
     Intent,
     Method,
     Refund,
     Session,
-    code_of,
     read,
     returned_dispute,
     returned_refund,
@@ -59,8 +56,6 @@ from faregate.payments.stripe_objects import (
 )
 
 API_VERSION: Final = "2026-10-28.endive"
-SIGNATURE: Final = "stripe-signature"
-TOLERANCE_SECONDS: Final = 300
 TIMEOUT_SECONDS: Final = 20.0
 CONNECT_SECONDS: Final = 5.0
 RETRIES: Final = 1
@@ -72,13 +67,9 @@ LONGEST_PAGE: Final = timedelta(hours=23, minutes=50)
 PAGE: Final = 100
 MAX_PAGES: Final = 10
 MAX_NAME: Final = 250
-_NOT_FOUND: Final = 404
 
 # It would write a file into the user's configuration and tell Stripe about this machine.
 stripe.enable_telemetry = False
-
-_SECRETS: Final = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+[\w*]*")
-_PERMISSION: Final = re.compile(r"\brak_\w+")
 
 
 class StripeKeys:
@@ -222,9 +213,9 @@ class StripeProvider:
         sessions = self._client(merchant).v1.checkout.sessions
         options = self._options(merchant, f"page:{key}")
         try:
-            with _speaking_plainly():
+            with speaking_plainly():
                 return read(Session, await sessions.create_async(params, options))
-        except _AskedOtherwise:
+        except AskedOtherwise:
             # The customer has another name or address by now: the page is there all the same.
             found = await self._find_session(merchant, params["client_reference_id"])
             if found is None:
@@ -237,7 +228,7 @@ class StripeProvider:
         params: dict[str, Any] = {"limit": PAGE, "created": created}
         sessions = self._client(merchant).v1.checkout.sessions
         for _ in range(MAX_PAGES):
-            with _speaking_plainly():
+            with speaking_plainly():
                 page = await sessions.list_async(cast(Any, params), self._options(merchant))
             for one in page.data:
                 session = read(Session, one)
@@ -254,13 +245,15 @@ class StripeProvider:
         """Charge a saved card with nobody there. One that is refused, or that its bank wants the
         customer to confirm, is a payment that failed."""
         merchant, client = asked.merchant, self._client(asked.merchant)
-        with _speaking_plainly():
+        with speaking_plainly():
             found = await client.v1.payment_methods.retrieve_async(
                 asked.method_ref, options=self._options(merchant)
             )
         customer = read(Method, found).customer or asked.payer.provider_ref
         if customer is None:
-            raise ProviderRefused("card_declined", "The card is no longer saved with its customer.")
+            raise ProviderRefused(
+                "carddeclined_state", "The card is no longer saved with its customer."
+            )
         begun = instant_of(asked.payment_id)
         if begun is not None and self._clock() - begun > KEY_LIFE:
             known = await self._find_charge(merchant, customer, asked.payment_id, begun)
@@ -278,11 +271,11 @@ class StripeProvider:
             "metadata": _metadata(merchant, asked.payment_id),
         }
         options = self._options(merchant, f"charge:{asked.payment_id}")
-        with _speaking_plainly():
+        with speaking_plainly():
             try:
                 made = await client.v1.payment_intents.create_async(cast(Any, params), options)
             except stripe.CardError as error:
-                return _declined(error)
+                return declined_state(error)
         return await self._state(merchant, read(Intent, made))
 
     async def _find_charge(
@@ -295,7 +288,7 @@ class StripeProvider:
         params["expand"] = ["data.latest_charge", "data.payment_method"]
         intents = self._client(merchant).v1.payment_intents
         for _ in range(MAX_PAGES):
-            with _speaking_plainly():
+            with speaking_plainly():
                 page = await intents.list_async(cast(Any, params), self._options(merchant))
             for one in page.data:
                 intent = read(Intent, one)
@@ -319,7 +312,7 @@ class StripeProvider:
         }
         options = self._options(merchant, f"refund:{asked.refund_id}")
         refunds = self._client(merchant).v1.refunds
-        with _speaking_plainly("not_refundable"):
+        with speaking_plainly("not_refundable"):
             made = await refunds.create_async(cast(Any, params), options)
         return returned_refund(read(Refund, made), asked.money.currency)
 
@@ -350,7 +343,7 @@ class StripeProvider:
         intent = ("payment_intent.latest_charge", "payment_intent.payment_method")
         params: Any = {"expand": [*intent, "setup_intent.payment_method"]}
         sessions = self._client(merchant).v1.checkout.sessions
-        with _speaking_plainly():
+        with speaking_plainly():
             found = await sessions.retrieve_async(ref, params, self._options(merchant))
         session = read(Session, found)
         returns: tuple[Returned, ...] = ()
@@ -361,7 +354,7 @@ class StripeProvider:
     async def _intent(self, merchant: Merchant, ref: str) -> Intent:
         params: Any = {"expand": ["latest_charge", "payment_method"]}
         intents = self._client(merchant).v1.payment_intents
-        with _speaking_plainly():
+        with speaking_plainly():
             found = await intents.retrieve_async(ref, params, self._options(merchant))
         return read(Intent, found)
 
@@ -374,7 +367,7 @@ class StripeProvider:
             "limit": PAGE,
         }
         intents = self._client(merchant).v1.payment_intents
-        with _speaking_plainly():
+        with speaking_plainly():
             page = await intents.search_async(params, self._options(merchant))
         environment = str(merchant.environment_id)
         found = [read(Intent, one) for one in page.data]
@@ -396,7 +389,7 @@ class StripeProvider:
         if intent.is_disputed:
             params: Any = {"payment_intent": intent.id, "limit": PAGE}
             disputes = self._client(merchant).v1.disputes
-            with _speaking_plainly():
+            with speaking_plainly():
                 page = await disputes.list_async(params, self._options(merchant))
             found = [returned_dispute(read(Dispute, one), currency) for one in page.data]
             returns += [one for one in found if one is not None]
@@ -406,7 +399,7 @@ class StripeProvider:
         params: dict[str, Any] = {"payment_intent": ref, "limit": PAGE}
         refunds, found = self._client(merchant).v1.refunds, list[Refund]()
         for _ in range(MAX_PAGES):
-            with _speaking_plainly():
+            with speaking_plainly():
                 page = await refunds.list_async(cast(Any, params), self._options(merchant))
             found += [read(Refund, one) for one in page.data]
             if not page.has_more:
@@ -423,31 +416,8 @@ class StripeProvider:
         keys = self._keys.get(merchant.is_live)
         if keys is None:
             raise BadMessage("it is of a mode that there are no keys for")
-        _check_signature(headers.get(SIGNATURE, ""), body, keys.webhook_secrets, now)
-        try:
-            event = msgspec.json.decode(body, type=Event)
-        except msgspec.MsgspecError:
-            # It is Stripe's, of a kind that no endpoint of ours should be sent.
-            return Message("")
-        if event.livemode != merchant.is_live:
-            raise BadMessage(f"it is of the {'live' if event.livemode else 'test'} mode")
-        is_connected = event.account is not None and event.account in self._accounts.values()
-        expected = None if merchant.is_platform else self._accounts.get(merchant.account_id)
-        if event.account != expected and not (merchant.is_platform and is_connected):
-            raise BadMessage("it is of another Stripe account")
-        told = event.data.object
-        metadata = told.metadata or {}
-        environment = metadata.get(ENVIRONMENT, str(merchant.environment_id))
-        # One endpoint of the platform's is told of all accounts that are connected to it.
-        is_told_here = merchant.is_platform and is_connected
-        if environment != str(merchant.environment_id) and not is_told_here:
-            raise BadMessage("it is of another environment")
-        if PAYMENT in metadata:
-            return Message(event.id, metadata[PAYMENT])
-        if told.object in ("payment_intent", "checkout.session"):
-            return Message(event.id, ref=told.id)
-        ref = told.payment_intent
-        return Message(event.id, ref=ref if isinstance(ref, str) else None)
+        check_signature(headers.get(SIGNATURE, ""), body, keys.webhook_secrets, now)
+        return read_event(body, merchant, self._accounts)
 
     # -- how it is asked -------------------------------------------------------------------------
 
@@ -473,10 +443,6 @@ class StripeProvider:
         return options
 
 
-class _AskedOtherwise(ProviderDown):
-    """The same idempotency key was used with other parameters: what came of those is not told."""
-
-
 def _metadata(merchant: Merchant, our_id: str) -> dict[str, str]:
     return {PAYMENT: our_id, ENVIRONMENT: str(merchant.environment_id)}
 
@@ -487,63 +453,3 @@ def _end_of_page(our_id: str, wanted: datetime) -> datetime:
     if begun is None:
         return wanted - timedelta(minutes=10)
     return min(max(wanted, begun + SHORTEST_PAGE), begun + LONGEST_PAGE)
-
-
-def _declined(error: stripe.CardError) -> PaymentState:
-    body = error.json_body if isinstance(error.json_body, dict) else {}
-    told = body.get("error", {})
-    intent = told.get("payment_intent")
-    code = code_of(error.code, told.get("decline_code"))
-    text = _plain(error, "The card was declined.")
-    ref = intent.get("id") if isinstance(intent, dict) else None
-    return PaymentState("failed", ref, code=code, text=text)
-
-
-def _check_signature(header: str, body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    if not header.isascii() or not secrets:
-        raise BadMessage("the signature is not Stripe's")
-    for secret in secrets:
-        try:
-            stripe.WebhookSignature.verify_header(body, header, secret)
-            break
-        except (stripe.SignatureVerificationError, UnicodeDecodeError):
-            continue
-    else:
-        raise BadMessage("the signature is not Stripe's")
-    sent = next(int(part[2:]) for part in header.split(",") if part.startswith("t="))
-    if abs(int(now.timestamp()) - sent) > TOLERANCE_SECONDS:
-        raise BadMessage(f"it is older than {TOLERANCE_SECONDS} seconds")
-
-
-@contextmanager
-def _speaking_plainly(otherwise: str = "misconfigured") -> Iterator[None]:
-    """Turn the SDK's errors into ours, which hold no answer and no key of Stripe's."""
-    try:
-        yield
-    except stripe.IdempotencyError:
-        raise _AskedOtherwise("it was asked before, in other words") from None
-    except stripe.CardError as error:
-        code = code_of(error.code, None)
-        raise ProviderRefused(code, _plain(error, "The card was declined.")) from None
-    except stripe.InvalidRequestError as error:
-        is_missing = error.http_status == _NOT_FOUND
-        code = "no_such_payment" if is_missing else code_of(error.code, None, otherwise)
-        raise ProviderRefused(code, _plain(error, "Stripe refuses it.")) from None
-    except stripe.AuthenticationError:
-        text = "Stripe does not take the secret key: set the one of your Stripe account."
-        raise ProviderRefused("misconfigured", text) from None
-    except stripe.PermissionError as error:
-        missing = _PERMISSION.search(str(error))
-        shown = f": it lacks {missing[0]}" if missing else ""
-        text = f"Stripe does not allow this to the key{shown} (see docs/stripe.md)."
-        raise ProviderRefused("misconfigured", text) from None
-    except stripe.APIConnectionError:
-        raise ProviderDown("Stripe did not answer") from None
-    except stripe.StripeError as error:
-        raise ProviderDown(f"Stripe answered {error.http_status}") from None
-    except msgspec.ValidationError as error:
-        raise ProviderDown(f"Stripe's answer is not readable: {error}") from None
-
-
-def _plain(error: stripe.StripeError, otherwise: str) -> str:
-    return _SECRETS.sub("…", error.user_message or otherwise)[:MAX_TEXT]

@@ -13,6 +13,7 @@ import msgspec
 from faregate.payments.provider import (
     PaymentState,
     PaymentStatus,
+    ProviderDown,
     Returned,
     ReturnStatus,
     SavedCard,
@@ -158,8 +159,12 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def read(kind: type[T], told: Any) -> T:
-    """Read an object of the SDK."""
-    return msgspec.convert(told.to_dict(), kind)
+    """Read an object of the SDK. Raises `ProviderDown` if it is not what it should be: nothing is
+    guessed where money is counted."""
+    try:
+        return msgspec.convert(told.to_dict(), kind)
+    except msgspec.ValidationError as error:
+        raise ProviderDown(f"Stripe's answer is not readable: {error}") from None
 
 
 _CODES: Final = {
