@@ -27,7 +27,20 @@ OWN_LIMITS = "/v1/customers/{customer_id}/limits"
 CARDS = "/v1/customers/{customer_id}/payment-methods"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
+WEBHOOK = "/v1/webhooks/{webhook_id}"
 OPERATIONS = {
+    ("POST", "/v1/webhooks"): ADMIN,
+    ("GET", "/v1/webhooks"): READ_ALL,
+    ("GET", "/v1/webhooks/events"): READ_ALL,
+    ("POST", "/v1/webhooks/test/{topic}"): ADMIN,
+    ("POST", "/v1/webhooks/test/{topic}/{connected_account_id}"): ADMIN,
+    ("GET", WEBHOOK): READ_ALL,
+    ("PATCH", WEBHOOK): ADMIN,
+    ("DELETE", WEBHOOK): ADMIN,
+    ("POST", f"{WEBHOOK}/test/{{topic}}"): ADMIN,
+    ("POST", f"{WEBHOOK}/test/{{topic}}/{{connected_account_id}}"): ADMIN,
+    ("POST", f"{WEBHOOK}/rotate-secret"): ADMIN,
+    ("POST", f"{WEBHOOK}/redeliver"): ADMIN,
     ("POST", "/v1/top-ups"): ADMIN,
     ("GET", "/v1/top-ups"): READ_ALL,
     ("GET", "/v1/top-ups/{top_up_id}"): READ_ALL,
@@ -267,6 +280,8 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     shared_server.wait(shared_server.engine.settle_payment(setup))
     cards = me.get(f"customers/{ada}/payment-methods").body["items"]
     names["payment_method_id"] = cards[0]["id"]
+    names["webhook_id"] = me.made("webhooks", {"url": "https://shop.example/hook"})["id"]
+    names["topic"] = "limit.reached"
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -293,6 +308,11 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
         "discounts": {"coupon": names["coupon_code"]},
         "advance": {"to": "2026-02-01T00:00:00Z"},
         "refunds": {},
+        "{webhook_id}": {"enabled": False},
+        "{topic}": {},
+        "{connected_account_id}": {},
+        "rotate-secret": {"overlap_seconds": 60},
+        "redeliver": {"time_gte": "2026-01-01T00:00:00Z"},
         "block": {},
         "unblock": {},
         "limits": limit,
@@ -307,11 +327,13 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     before = world(me, ada)
     with calling(shared_server, key, account) as live:
         for method, path in OPERATIONS:
-            if "{" not in path:
+            if "{" not in path or path.startswith("/v1/webhooks/test/"):
+                # What names nothing finds nothing of another account.
                 continue
             if "connected_account_id" in path and stranger != "live key":
                 # What is connected has no accounts to look at.
-                assert is_problem(live.get(path.format(**names)), 403)
+                sent = None if method == "GET" else {}
+                assert is_problem(live.send(method, path.format(**names), sent), 403)
                 continue
             body = None if method in ("GET", "DELETE") else bodies[path.rpartition("/")[2]]
             if body == bodies["{product_id}"]:
