@@ -109,7 +109,7 @@ async def measure_webhooks(url: str, kind: str, hanging: int, plan: Plan, say: S
 
 async def _until_told(engine: Engine, count: int) -> None:
     async with asyncio.timeout(300):
-        while await _delivered(engine) < count:  # noqa: ASYNC110 - it is another process's work
+        while await _delivered(engine) < count:  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.2)
 
 

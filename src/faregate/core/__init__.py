@@ -21,7 +21,7 @@ what makes it visible when somebody edits transfers afterwards. Where less is pa
 takes both off the fees for uses; `conversion` is for what another asset pays. What would be is in
 `imagined`, `simulating` and `monthly`; what two versions have not in common, in words, in
 `differences`, `price_differences`, `commitment_differences` and `wording`; what is earned in
-`margins`.
+`margins`. What others are told of is in `topics`.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

@@ -184,9 +184,12 @@ class Poster:
         """Close what has not been used for longest."""
         if len(self._pools) <= MAX_KEPT:
             return
-        for key in list(self._pools)[: len(self._pools) - MAX_KEPT]:
-            if not self._in_use.get(key):
-                pool = self._pools.pop(key)
-                self._in_use.pop(key, None)
-                with contextlib.suppress(Exception):
-                    await pool.aclose()
+        spare = len(self._pools) - MAX_KEPT
+        idle = [key for key in list(self._pools)[:spare] if not self._in_use.get(key)]
+        # Taken out before anything is waited for: others tidy up at the same time.
+        closing = [self._pools.pop(key) for key in idle]
+        for key in idle:
+            self._in_use.pop(key, None)
+        for pool in closing:
+            with contextlib.suppress(Exception):
+                await pool.aclose()
