@@ -22,6 +22,8 @@ PERIOD = "?period_from=2026-03-01&period_to=2026-04-11"
 """The days of the story: whoever asks does so on the last of them."""
 WEBHOOK = "/webhooks/{webhook_id}"
 OWN_LIMITS = f"{CUSTOMER}/limits"
+CARDS = f"{CUSTOMER}/payment-methods"
+AUTO_TOP_UP = {"enabled": True, "threshold": 1, "amount": 5}
 
 
 WAYS_BACK = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
@@ -136,7 +138,16 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "failure_url": f"https://{mark.lower()}.example/sorry",
     }
     names["top_up_id"] = me.made("top-ups", wanted)["id"]
+    page = {"return_url": wanted["return_url"], "failure_url": wanted["failure_url"]}
+    setup = me.made(f"customers/{customer}/payment-methods", page)["id"]
+    server.wait(server.engine.sandbox.pay(setup, "4242424242424242"))
+    server.wait(server.engine.settle_payment(setup))
+    card = me.get(f"customers/{customer}/payment-methods").body["items"][0]
+    names["payment_method_id"] = card["id"]
+    auto = f"customers/{customer}/wallet/{USD}/auto-top-up"
+    assert me.send("PUT", auto, AUTO_TOP_UP).status == 200
     pay(server, names["top_up_id"])
+    me.made(f"top-ups/{names['top_up_id']}/refunds", {"amount": 1})
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD, "limit.reached")]
     marks = [*ours, hook["secret"], own_limit, account_id, mark, *(s["id"] for s in shown)]
@@ -303,6 +314,19 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ],
         ("GET", "/top-ups"): [*empty, Try("empty", query=f"?customer_id={customer}")],
         ("GET", "/top-ups/{top_up_id}"): refused,
+        ("POST", "/top-ups/{top_up_id}/refunds"): [Try("refused", {"amount": 1})],
+        ("GET", "/top-ups/{top_up_id}/refunds"): refused,
+        ("POST", CARDS): [
+            Try(
+                "refused",
+                {"return_url": "https://eve.example", "failure_url": "https://eve.example"},
+            )
+        ],
+        ("GET", CARDS): refused,
+        ("PATCH", f"{CARDS}/{{payment_method_id}}"): [Try("refused", {"is_default": True})],
+        ("DELETE", f"{CARDS}/{{payment_method_id}}"): refused,
+        ("GET", f"{WALLET}/{{account_id}}/auto-top-up"): refused,
+        ("PUT", f"{WALLET}/{{account_id}}/auto-top-up"): [Try("refused", AUTO_TOP_UP)],
         ("POST", "/webhooks"): [Try("own", {"url": "https://example.com/mine"})],
         ("GET", "/webhooks"): [Try("own")],
         ("GET", "/webhooks/events"): [

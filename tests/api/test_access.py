@@ -24,12 +24,21 @@ WALLET = "/v1/customers/{customer_id}/wallet"
 SUBSCRIPTION = "/v1/customers/{customer_id}/subscriptions/{subscription_id}"
 HOLDS = f"{WALLET}/holds"
 OWN_LIMITS = "/v1/customers/{customer_id}/limits"
+CARDS = "/v1/customers/{customer_id}/payment-methods"
 ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "read"}
 READ_ALL = {"admin", "read"}
 OPERATIONS = {
     ("POST", "/v1/top-ups"): ADMIN,
     ("GET", "/v1/top-ups"): READ_ALL,
     ("GET", "/v1/top-ups/{top_up_id}"): READ_ALL,
+    ("GET", "/v1/top-ups/{top_up_id}/refunds"): READ_ALL,
+    ("POST", "/v1/top-ups/{top_up_id}/refunds"): ADMIN,
+    ("POST", CARDS): ADMIN,
+    ("GET", CARDS): EVERYBODY,
+    ("PATCH", f"{CARDS}/{{payment_method_id}}"): ADMIN,
+    ("DELETE", f"{CARDS}/{{payment_method_id}}"): ADMIN,
+    ("GET", f"{WALLET}/{{account_id}}/auto-top-up"): EVERYBODY,
+    ("PUT", f"{WALLET}/{{account_id}}/auto-top-up"): ADMIN,
     ("GET", "/v1/top-ups/{top_up_id}/receipt"): READ_ALL,
     ("PATCH", "/v1/assets/{asset_code}"): ADMIN,
     ("POST", "/v1/assets"): ADMIN,
@@ -253,6 +262,11 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     urls = {"return_url": "https://shop.example", "failure_url": "https://shop.example"}
     pays = {"customer_id": ada, "amount": 1, "currency": "USD", **urls}
     names["top_up_id"] = me.made("top-ups", pays)["id"]
+    setup = me.made(f"customers/{ada}/payment-methods", urls)["id"]
+    shared_server.wait(shared_server.engine.sandbox.pay(setup, "4242424242424242"))
+    shared_server.wait(shared_server.engine.settle_payment(setup))
+    cards = me.get(f"customers/{ada}/payment-methods").body["items"]
+    names["payment_method_id"] = cards[0]["id"]
     ask = {"transaction_id": "x", "max_amount": 1, "asset": "USD"}
     bodies = {
         "adjustments": adjustment("1"),
@@ -278,9 +292,13 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
         "reactivate": {},
         "discounts": {"coupon": names["coupon_code"]},
         "advance": {"to": "2026-02-01T00:00:00Z"},
+        "refunds": {},
         "block": {},
         "unblock": {},
         "limits": limit,
+        "payment-methods": {"return_url": "https://a.example", "failure_url": "https://b.example"},
+        "{payment_method_id}": {"is_default": True},
+        "auto-top-up": {"enabled": True, "threshold": 1, "amount": 5},
         "{limit_id}": {"name": "Eve's"},
         "rates": {"source": "USD", "rate": 1},
         "quote": {"source": "USD", "amount": 1},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faregate.core.ids import IdSource, encode_base32, is_public_id
+from faregate.core.ids import IdSource, derived_id, encode_base32, instant_of, is_public_id
 from faregate.core.instants import EPOCH
 
 from .builders import MINUTE, T0, id_source
@@ -128,3 +128,11 @@ def test_letters_sort_as_their_numbers_do(a: int, b: int) -> None:
 def test_other_texts_are_not_ids_of_a_customer(text: str) -> None:
     assert is_public_id("cust_01k8zq4w2h7p8v3c5d6e7f8g9h", "cust")
     assert not is_public_id(text, "cust")
+    assert instant_of(text) is None or text.startswith("prp_")
+
+
+def test_an_id_tells_when_it_was_made() -> None:
+    source = id_source()
+    source.tick(T0)
+    assert instant_of(source.next("tup")) == T0
+    assert instant_of(derived_id("fee", T0 + MINUTE, "a")) == T0 + MINUTE

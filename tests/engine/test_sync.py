@@ -18,13 +18,18 @@ from faregate.core.outcomes import OutcomeRequest
 
 INSIDE = {
     "charged_since",
+    "confirm_checkout",
     "context_of_customer",
     "external_ids",
     "find_key",
+    "find_receipt",
+    "get_checkout",
     "has_due_work",
+    "has_webhooks_due",
     "is_ready",
     "latest_events",
     "listed_event_stats",
+    "pay_checkout",
 }
 """What only the faces of this package call."""
 

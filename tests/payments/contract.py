@@ -92,8 +92,8 @@ class World(ABC):
     async def times_charged(self) -> int:
         """How many payments the provider has taken money for."""
 
-    def breaks(self, *faults: Fault) -> None:
-        """Say what goes wrong with the next requests, one after the other."""
+    def breaks(self, *faults: Fault | None) -> None:
+        """Say what goes wrong with the next requests, one after the other; None: nothing."""
         raise NotImplementedError
 
     def goes_down(self, *, is_down: bool = True) -> None:
@@ -421,7 +421,7 @@ class ContractWhenThingsGoWrong(_Told):
             # A charge may take several requests: each of them loses its answer in turn.
             lost = 0
             while True:
-                world.breaks(*[None] * lost, "times out after it was done")  # type: ignore[list-item]
+                world.breaks(*[None] * lost, "times out after it was done")
                 try:
                     state = await world.provider.charge(world.charge(f"tup_{lost}"))
                 except ProviderDown:

@@ -9,6 +9,7 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE payment_returns",
     "DROP TABLE payment_methods",
     "DROP TABLE sandbox_payments",
+    "DROP TABLE collections",
     "DROP TABLE top_up_bonuses",
     "DROP TABLE payment_key",
     "DROP TABLE external_payments",

@@ -9,8 +9,9 @@ import structlog
 import typer
 import uvloop
 
+from faregate.cli.collecting import doors, payment_providers
 from faregate.cli.logs import configure_logs
-from faregate.cli.providers import collectors, external_secrets
+from faregate.cli.providers import external_secrets
 from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
@@ -72,6 +73,7 @@ async def _serve(
     if page_token is not None and len(page_token) < MIN_TOKEN:
         reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
         refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
+    providers = payment_providers()
     listener = listen(host, port)
     token = page_token or secrets.token_urlsafe(24)
     opened = open_database(
@@ -79,7 +81,7 @@ async def _serve(
         serves=True,
         stands_by=standby,
         webhook_allow=webhook_allow,
-        payments=collectors(),
+        payments=providers,
         external=external_secrets(),
     )
     async with opened as engine:
@@ -90,6 +92,8 @@ async def _serve(
             link = f"{address}/" if page_token else f"{address}/?token={token}"
             print(f"API        {address}/v1   (reference: {address}/docs)", flush=True)
             print(f"Live page  {link}", flush=True)
+            for line in doors(providers, engine, address):
+                print(line, flush=True)
             log.info("serving", address=address)
             await server.wait()
     log.info("stopped")

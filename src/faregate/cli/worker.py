@@ -5,6 +5,7 @@ runs. A server does it itself: then this one watches, and works while there is n
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -13,10 +14,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from faregate.cli.providers import collectors
+from faregate.cli.collecting import payment_providers
+from faregate.cli.providers import external_secrets
 from faregate.cli.settings import Database, WebhookAllow, check_allowed, open_database
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
+from faregate.payments.provider import PaymentProvider
 
 WATCH_SECONDS: Final = 5.0
 
@@ -69,11 +72,12 @@ async def _retry(database: str) -> None:
 
 
 async def _work(database: str, webhook_allow: str, *, once: bool) -> None:
+    providers = payment_providers()
     async with open_database(database, serves=False) as watcher:
         while True:
             done = sent = 0
             if await watcher.has_due_work() or await watcher.has_webhooks_due():
-                done, sent = await _do(database, webhook_allow)
+                done, sent = await _do(database, webhook_allow, providers)
             if once:
                 print(f"Done for {done} customers." if done else "Nothing was done.")
                 if sent:
@@ -82,12 +86,18 @@ async def _work(database: str, webhook_allow: str, *, once: bool) -> None:
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def _do(database: str, webhook_allow: str) -> tuple[int, int]:
+async def _do(
+    database: str, webhook_allow: str, providers: Sequence[PaymentProvider]
+) -> tuple[int, int]:
     """Work while nobody else serves the database; a server that does has a worker of its own."""
     console = Console(stderr=True)
     try:
         opened = Engine.open(
-            database, wait_seconds=0, webhook_allow=webhook_allow, payments=collectors()
+            database,
+            wait_seconds=0,
+            webhook_allow=webhook_allow,
+            payments=providers,
+            external=external_secrets(),
         )
         async with opened as engine:
             with Progress(
@@ -100,6 +110,7 @@ async def _do(database: str, webhook_allow: str) -> tuple[int, int]:
             ) as progress:
                 task = progress.add_task("", total=None)
                 done = await engine.work(lambda done: progress.update(task, completed=done))
+                await engine.take_up_collections()
                 await engine.reconcile_payments()
                 return done, await engine.deliver_webhooks()
     except FaregateError as error:

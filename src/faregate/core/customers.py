@@ -13,6 +13,7 @@ import msgspec
 
 from faregate.core.accounts import Account, Movement, Transfer, open_account
 from faregate.core.amounts import scaled, to_decimal
+from faregate.core.collecting import next_try
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
@@ -45,7 +46,8 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
 
     `carries` has what rounding left over, per price and asset: a numerator over the price's
     denominator (`pricing.PricedAsset.denominator`), absent where it is zero. `due_at` is when the
-    subscriptions bring something next by themselves, `credit_due_at` when grants do (None: never).
+    subscriptions, or collections that wait, bring something next by themselves, `credit_due_at`
+    when grants do (None: never).
     """
 
     customer_id: str
@@ -68,9 +70,15 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
         return None
 
 
-def first_due(subscriptions: tuple[Subscription, ...]) -> datetime | None:
-    """Return the first instant at which one of them brings something by itself; None: never."""
-    return min([s.due_at for s in subscriptions if s.due_at is not None], default=None)
+def first_due(
+    subscriptions: tuple[Subscription, ...], rules: CustomerRules = NO_RULES
+) -> datetime | None:
+    """Return the first instant at which one of them, or an account that its card tops up, brings
+    something by itself; None: never."""
+    instants = [s.due_at for s in subscriptions if s.due_at is not None]
+    if rules.collecting and (tries_at := next_try(rules.collecting)) is not None:
+        instants.append(tries_at)
+    return min(instants, default=None)
 
 
 def first_of(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -269,7 +277,7 @@ class Changes:
         subscriptions, due_at = state.subscriptions, state.due_at
         if self.subscriptions:
             subscriptions = self.all_subscriptions()
-            due_at = first_due(subscriptions)
+            due_at = first_due(subscriptions, state.rules)
         carries = state.carries
         if self.carries:
             carries = {k: v for k, v in {**carries, **self.carries}.items() if v}

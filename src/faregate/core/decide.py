@@ -17,12 +17,25 @@ from faregate.core.accounts import BREAKAGE, Account, Movement, OverdraftPolicy,
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
+from faregate.core.collecting import (
+    AwaitsTopUp,
+    Collecting,
+    CollectingCommand,
+    CollectingNotice,
+    Collection,
+    InFlight,
+    Told,
+    change_collecting,
+    collect,
+    collected,
+)
 from faregate.core.customers import (
     NO_TIER_COUNTS,
     CarryKey,
     Changes,
     CustomerState,
     TierRowKey,
+    first_due,
     first_of,
 )
 from faregate.core.events import BookedEvent, EventsBooked, Fee, RecordEvents, decide_events
@@ -53,6 +66,7 @@ from faregate.core.outcomes import (
 from faregate.core.payments import (
     BookedPayment,
     PaymentCommand,
+    PaymentCredit,
     check_transaction_id,
     decide_payment,
     notice_of,
@@ -75,6 +89,7 @@ from faregate.core.subscribing import (
 from faregate.core.subscriptions import CatalogView, Subscription
 from faregate.core.telling import Telling, credit_due_at, has_new_level
 from faregate.core.tiers import Counted, TierCounts, TierKey
+from faregate.core.timeline import advance
 from faregate.core.transactions import (
     Adjust,
     BookedTransaction,
@@ -120,6 +135,7 @@ Command = (
     | SetOverdraft
     | SetLowBalance
     | RulesCommand
+    | CollectingCommand
 )
 Answer = (
     EventsBooked
@@ -130,6 +146,9 @@ Answer = (
     | SubscriptionsChanged
     | Account
     | RulesAnswer
+    | Collecting
+    | InFlight
+    | AwaitsTopUp
     | None
 )
 Transaction = BookedTransaction | BookedPayment | SettledHold | BookedPlanFee | SettledOutcome
@@ -156,6 +175,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """What a command does: the customer's new state, the rows to write, and the answer. `outcomes`
     has where events stand now, by their ids, `fees` what they were charged by that; `made` has the
     new grants as they were granted. `is_due_moved`: something is due at another time than before.
+    `collections` are asked of the customer's card.
 
     A refused command's answer is a `Problem`; it and a repeat have no rows, and leave the state
     as it was.
@@ -183,6 +203,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     fees: list[tuple[str, Fee]] = []
     made: list[tuple[str, Grant]] = []
     is_due_moved: bool = False
+    collections: list[Collection] = []
 
 
 def decide(
@@ -208,6 +229,10 @@ def decide(
         decision = _after(_decision(changes, None), decision)
     if _brings_credit(decision):
         decision = _with_credit(decision, catalog, now)
+    if decision.state.rules.collecting:
+        decision = _collect(decision, catalog, now, ids)
+        if isinstance(decision.answer, AwaitsTopUp) and isinstance(command, Authorize):
+            decision = _or_decline(decision, known, command, catalog, now, ids)
     if decision.state is state:
         return decision
     if is_credit_due or _has_news(state, decision, catalog):
@@ -299,6 +324,24 @@ def _tells_margin(telling: Telling, decision: Decision, known: Known, now: datet
     return False
 
 
+def _or_decline(
+    decision: Decision,
+    known: Known,
+    command: Authorize,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> Decision:
+    """Decline a hold that would wait where nothing is to come: a bound was in the way."""
+    state, answer = decision.state, decision.answer
+    if isinstance(answer, AwaitsTopUp):
+        collecting = state.rules.collecting[answer.account_id]
+        if collecting.in_flight is not None:
+            return decision
+    final = msgspec.structs.replace(command, may_wait=False)
+    return _after(decision, _decide(state, known, final, catalog, now, ids))
+
+
 def _brings_credit(decision: Decision) -> bool:
     answer = decision.answer
     if decision.plan_fees and any(fee.units > 0 for fee in decision.plan_fees):
@@ -328,6 +371,9 @@ def _decide(
         gated = _at_the_gate(state, known, command, catalog, now, ids)
         if isinstance(gated, Problem):
             return Decision(state, gated)
+        waits = _awaits(state, command, gated)
+        if waits is not None:
+            return Decision(state, waits)
         if not (gated.changes.holds or gated.settled):
             return Decision(state, gated.answer)
         return _decision(gated.changes, gated.answer, gated.events, gated.settled, gated.new_holds)
@@ -359,6 +405,8 @@ def _decide(
         if is_same and not command.is_due:
             return Decision(state, None)
         return msgspec.structs.replace(_decision(changes, None), is_due_moved=command.is_due)
+    if isinstance(command, CollectingCommand):
+        return _change_collecting(state, command, now)
     if isinstance(command, SetOverdraft):
         return _set_overdraft(state, command, now)
     if isinstance(command, SetLowBalance):
@@ -374,7 +422,8 @@ def _pay(
     now: datetime,
     ids: IdSource,
 ) -> Decision:
-    paid = decide_payment(state, known.transactions, command, now, ids)
+    blocks = catalog.payments.blocks_on_dispute
+    paid = decide_payment(state, known.transactions, command, now, ids, blocks_on_dispute=blocks)
     if isinstance(paid, Problem):
         return Decision(state, paid)
     if not paid.is_new:
@@ -384,10 +433,80 @@ def _pay(
     if notice is not None:
         notices = [*decision.notices, notice]
         decision = msgspec.structs.replace(decision, notices=notices)
-    if paid.rules is None:
+    rules = paid.rules or state.rules
+    if isinstance(paid.booked.request, PaymentCredit) and rules.collecting:
+        after = collected(rules.collecting, paid.booked.request.payment_id)
+        if after is not rules.collecting:
+            rules = msgspec.structs.replace(rules, collecting=dict(after))
+    return decision if rules is state.rules else _with_rules(decision, rules)
+
+
+def _with_rules(decision: Decision, rules: CustomerRules) -> Decision:
+    state = decision.state
+    due_at = first_due(state.subscriptions, rules)
+    after = msgspec.structs.replace(state, rules=rules, due_at=due_at)
+    return msgspec.structs.replace(decision, state=after, rules=rules)
+
+
+def _collect(decision: Decision, catalog: CatalogView, now: datetime, ids: IdSource) -> Decision:
+    """Ask the customer's card for what accounts lack after a command, whatever became of it."""
+    state = decision.state
+
+    def available_units(identifier: str) -> int:
+        account = state.account(identifier)
+        if account.next_change_at is not None and account.next_change_at <= now:
+            account = advance(account, now).account
+        return account.available_units
+
+    rules = state.rules
+    answer = decision.answer
+    needed = answer.account_id if isinstance(answer, AwaitsTopUp) else None
+    after, asked, told = collect(
+        rules.collecting, available_units, now, catalog.timezone, ids, needed
+    )
+    if after is rules.collecting:
         return decision
-    after = msgspec.structs.replace(decision.state, rules=paid.rules)
-    return msgspec.structs.replace(decision, state=after, rules=paid.rules)
+    rules = msgspec.structs.replace(rules, collecting=dict(after))
+    decision = msgspec.structs.replace(
+        decision,
+        collections=asked,
+        notices=decision.notices + _tell(state.customer_id, told, now),
+    )
+    return _with_rules(decision, rules)
+
+
+def _awaits(state: CustomerState, command: GateCommand, gated: Gated) -> AwaitsTopUp | None:
+    """Tell whether a hold that is about to be declined waits for its account's auto top-up."""
+    if not (isinstance(command, Authorize) and command.may_wait and state.rules.collecting):
+        return None
+    for hold in gated.changes.holds.values():
+        decline = hold.decline
+        # What a parent hold lacks no payment brings.
+        if decline is not None and decline.top_up_units is not None:
+            collecting = state.rules.collecting.get(hold.account_id)
+            if collecting is not None and collecting.is_on:
+                return AwaitsTopUp(hold.account_id)
+    return None
+
+
+def _tell(customer_id: str, told: list[Told], now: datetime) -> list[Notice]:
+    return [
+        Notice(
+            f"auto_top_up.{one.topic}",
+            CollectingNotice(customer_id, one.account_id, now, one.reason, one.failures),
+        )
+        for one in told
+    ]
+
+
+def _change_collecting(state: CustomerState, command: CollectingCommand, now: datetime) -> Decision:
+    before = state.rules.collecting
+    after, answer, told = change_collecting(before, command, now)
+    if after is before:
+        return Decision(state, answer)
+    rules = msgspec.structs.replace(state.rules, collecting=dict(after))
+    decision = Decision(state, answer, notices=_tell(state.customer_id, told, now))
+    return _with_rules(decision, rules)
 
 
 def _settle(
@@ -455,6 +574,7 @@ def _after(first: Decision, second: Decision) -> Decision:
         first.fees + second.fees,
         first.made + second.made,
         first.is_due_moved or second.is_due_moved,
+        first.collections + second.collections,
     )
 
 

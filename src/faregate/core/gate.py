@@ -33,11 +33,13 @@ from faregate.core.wallet import credit_line, fundable, set_aside
 
 class Authorize(msgspec.Struct, frozen=True, gc=False):
     """Ask for holds, each for itself, in order. What is wrong with one of a batch is named by its
-    place in it."""
+    place in it. One that `may_wait` is answered `AwaitsTopUp` rather than declined, where an auto
+    top-up is on its way."""
 
     customer_id: str
     requests: tuple[HoldRequest, ...]
     is_batch: bool = False
+    may_wait: bool = False
 
 
 class Capture(msgspec.Struct, frozen=True, gc=False):

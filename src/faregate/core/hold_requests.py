@@ -16,6 +16,8 @@ from faregate.core.transactions import AccountName, Metadata
 
 MAX_HOLDS: Final = 100
 """Holds that one request may ask for."""
+MAX_WAIT_SECONDS: Final = 30
+"""How long a hold waits for a top-up at most."""
 
 Subject = Annotated[str, Meta(max_length=200)]
 Events = Annotated[list[UsageEvent], Meta(min_length=1, max_length=MAX_EVENTS)]
@@ -27,7 +29,9 @@ class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     prices, or of `max_amount` whole assets.
 
     With `estimate` `upper_bound` a volume `x` that `data` does not have yet is read from its
-    `max_x`. `allow_partial` grants what there is, from `min_amount` on.
+    `max_x`. `allow_partial` grants what there is, from `min_amount` on. One that would be declined
+    for want of funds waits for the account's auto top-up, for so long as
+    `wait_for_top_up_seconds` says.
     """
 
     transaction_id: Id
@@ -45,6 +49,7 @@ class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     late_capture: Literal["charge", "reject"] = "charge"
     final_action: FinalAction = "terminate"
     metadata: Metadata | None = None
+    wait_for_top_up_seconds: Annotated[int, Meta(ge=0, le=MAX_WAIT_SECONDS)] = 0
 
 
 class CaptureRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):

@@ -2,9 +2,8 @@
 promises more for it, a second one beside it), and what goes back of it is taken back.
 
 A payment is booked under a key of its own (`credit_key`), a refund or a dispute under theirs, so
-each counts once, however often and in whatever order payment providers tell of it. What goes back
-is taken from what the payment's own grant has left, then from what of it has expired, then as any
-debit is, and at last below zero, whatever the account's overdraft policy says: the money is gone.
+each counts once, however often and in whatever order payment providers tell of it. Where what goes
+back is taken from is in `returning`.
 
 What does not live here: who collects the money, and where a payment stands (`payments`).
 """
@@ -19,17 +18,18 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import structs
 
-from faregate.core.accounts import BREAKAGE, Account, Movement, Transfer
-from faregate.core.amounts import MAX_UNITS, to_decimal
+from faregate.core.accounts import BREAKAGE, Transfer
+from faregate.core.amounts import to_decimal
 from faregate.core.assets import Asset
 from faregate.core.bonuses import Bonus
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.grants import DEFAULT_PRIORITY, Grant, Use, burn, with_remaining
+from faregate.core.grants import DEFAULT_PRIORITY, Grant
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Notice
 from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.refunds import GRANTED_ANEW_FOR
-from faregate.core.rules import CustomerRules
+from faregate.core.returning import BONUS_SOURCE, Part, Taking
+from faregate.core.rules import CustomerRules, with_dispute, without_dispute
 from faregate.core.wallet import check_credit, credit
 
 MAX_HAD: Final = 500
@@ -56,8 +56,9 @@ def restored_key(return_id: str) -> str:
 
 class PaymentCredit(msgspec.Struct, frozen=True, omit_defaults=True):
     """Credit for money that has come in: `units` (> 0) of an account for `paid_units` of a
-    currency, out of the ledger account `source`. `is_restored`: a dispute that was won gives again
-    what it took."""
+    currency, out of the ledger account `source`. `is_restored`: a dispute that was won, or a refund
+    that came to nothing (`restores` says which), gives again what it took: to the customer, and to
+    the seller what had expired (`broken_units`, `bonus_broken_units`). Then `units` may be 0."""
 
     transaction_id: str
     payment_id: str
@@ -71,12 +72,18 @@ class PaymentCredit(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str | None = None
     metadata: dict[str, str] | None = None
     is_restored: bool = False
+    return_id: str | None = None
+    restores: ReturnReason | None = None
+    broken_units: int = 0
+    bonus_broken_units: int = 0
 
 
 class PaymentReturn(msgspec.Struct, frozen=True, omit_defaults=True):
     """Money that has gone back: `units` (> 0) of what the payment brought, and `bonus_units` of
     what came beside it. `grant_id` and `bonus_grant_id` name the payment's grants; `expired_units`
-    and `bonus_expired_units` are what of those has expired and was not taken back yet."""
+    and `bonus_expired_units` are what of those has expired and was not taken back yet. `again` and
+    `bonus_again` are grants that came in place of those, once a dispute was won. `paid_units` of
+    `paid_asset` are the money."""
 
     transaction_id: str
     payment_id: str
@@ -89,6 +96,24 @@ class PaymentReturn(msgspec.Struct, frozen=True, omit_defaults=True):
     bonus_units: int = 0
     bonus_grant_id: str | None = None
     bonus_expired_units: int = 0
+    again: tuple[str, ...] = ()
+    bonus_again: tuple[str, ...] = ()
+    return_id: str = ""
+    paid_asset: str = ""
+    paid_units: int = 0
+
+
+class ReturnSettled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A refund has reached the customer, or a dispute is lost: what was taken for it stays taken.
+    It moves nothing."""
+
+    transaction_id: str
+    payment_id: str
+    account_id: str
+    return_id: str
+    reason: ReturnReason
+    paid_asset: str
+    paid_units: int
 
 
 class CreditPayment(msgspec.Struct, frozen=True):
@@ -117,10 +142,11 @@ class PaymentFailed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TellPayment(msgspec.Struct, frozen=True):
-    """Let others be told, once, that a payment has failed. It moves nothing."""
+    """Let others be told, once, that a payment has failed, or that what was taken of it stays
+    taken. It moves nothing."""
 
     customer_id: str
-    request: PaymentFailed
+    request: PaymentFailed | ReturnSettled
 
 
 PaymentCommand = CreditPayment | ReturnPayment | TellPayment
@@ -145,7 +171,7 @@ class BookedPayment(msgspec.Struct, frozen=True):
     account gained."""
 
     id: str
-    request: PaymentCredit | PaymentReturn | PaymentFailed
+    request: PaymentCredit | PaymentReturn | PaymentFailed | ReturnSettled
     account_id: str
     units: int
     created_at: datetime
@@ -153,10 +179,16 @@ class BookedPayment(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Return `payment`, `payment_return` or `payment_failed`."""
-        if isinstance(self.request, PaymentFailed):
-            return "payment_failed"
-        return "payment" if isinstance(self.request, PaymentCredit) else "payment_return"
+        """Return `payment`, `payment_return`, `payment_failed` or `return_settled`."""
+        return _KINDS[type(self.request)]
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    PaymentCredit: "payment",
+    PaymentReturn: "payment_return",
+    PaymentFailed: "payment_failed",
+    ReturnSettled: "return_settled",
+}
 
 
 class TopUpNotice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -174,15 +206,29 @@ class TopUpNotice(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: str | None = None
 
 
+class ReturnNotice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told of money that goes back: so much of a currency, and the credit that the customer
+    lost by that, or has again. Amounts as in the API."""
+
+    customer_id: str
+    top_up_id: str
+    return_id: str
+    account_id: str
+    amount: Decimal
+    currency: str
+    at: datetime
+    credit: Decimal | None = None
+
+
 def notice_of(
     customer_id: str, booked: BookedPayment, assets: Mapping[str, Asset]
 ) -> Notice | None:
     """Return what is told of a payment that was booked just now; None: nothing."""
     request = booked.request
-    if isinstance(request, PaymentReturn) or (
+    if isinstance(request, (PaymentReturn, ReturnSettled)) or (
         isinstance(request, PaymentCredit) and request.is_restored
     ):
-        return None
+        return _notice_of_return(customer_id, booked, assets)
     told = TopUpNotice(
         customer_id,
         request.payment_id,
@@ -202,6 +248,35 @@ def notice_of(
     return Notice("top_up.succeeded", told)
 
 
+def _notice_of_return(
+    customer_id: str, booked: BookedPayment, assets: Mapping[str, Asset]
+) -> Notice | None:
+    request = booked.request
+    if isinstance(request, PaymentReturn):
+        if request.reason == "refund":
+            # That is told when the money has gone.
+            return None
+        topic = "payment.disputed"
+    elif isinstance(request, ReturnSettled):
+        topic = "payment.refunded" if request.reason == "refund" else "payment.dispute_lost"
+    elif isinstance(request, PaymentCredit) and request.restores == "dispute":
+        topic = "payment.dispute_won"
+    else:
+        topic = "payment.refund_failed"
+    scale = assets[booked.account_id.rpartition(":")[2]].scale
+    told = ReturnNotice(
+        customer_id,
+        request.payment_id,
+        getattr(request, "return_id", None) or "",
+        booked.account_id,
+        to_decimal(request.paid_units, assets[request.paid_asset].scale),
+        request.paid_asset,
+        booked.created_at,
+        to_decimal(abs(booked.units), scale) if booked.units else None,
+    )
+    return Notice(topic, told)
+
+
 class PaymentDecided(msgspec.Struct, frozen=True):
     """What a command on a payment comes to. `is_new` False: it is a repeat, with no changes;
     `rules` are the customer's, where they have changed."""
@@ -215,6 +290,11 @@ class PaymentDecided(msgspec.Struct, frozen=True):
 def failed_key(payment_id: str) -> str:
     """Return the key under which it is told that a payment has failed."""
     return f"{RESERVED}{payment_id}:failed"
+
+
+def settled_key(return_id: str) -> str:
+    """Return the key under which it is told that a refund has arrived, or a dispute is lost."""
+    return f"{RESERVED}{return_id}:done"
 
 
 def check_transaction_id(transaction_id: str) -> Problem | None:
@@ -241,8 +321,11 @@ def decide_payment(
     command: PaymentCommand,
     now: datetime,
     ids: IdSource,
+    *,
+    blocks_on_dispute: bool = False,
 ) -> PaymentDecided | Problem:
-    """Decide a command on a payment."""
+    """Decide a command on a payment; `blocks_on_dispute`: one that is disputed blocks its
+    customer."""
     changes = Changes(state)
     prior = known.get(command.request.transaction_id)
     if prior is not None:
@@ -250,10 +333,10 @@ def decide_payment(
     if isinstance(command, CreditPayment):
         return _credit(changes, command.request, now, ids)
     if isinstance(command, TellPayment):
-        failed = command.request
-        booked = BookedPayment(ids.next("pmt"), failed, failed.account_id, 0, now, PaymentEntry())
+        told = command.request
+        booked = BookedPayment(ids.next("pmt"), told, told.account_id, 0, now, PaymentEntry())
         return PaymentDecided(changes, booked, is_new=True)
-    return _return(changes, command.request, now, ids)
+    return _return(changes, command.request, now, ids, blocks_on_dispute=blocks_on_dispute)
 
 
 def _repeated(changes: Changes, prior: Any, command: PaymentCommand) -> PaymentDecided | Problem:
@@ -278,20 +361,31 @@ def _credit(
     if refusal is not None:
         return refusal
     booked_id = ids.next("pmt")
-    paid = _grant(ids, "paid", request.units, request.expires_at, now)
-    changes.put(credit(account, paid, request.source, booked_id, now))
-    entry = PaymentEntry(paid.id)
+    entry = PaymentEntry()
+    if request.units:
+        paid = _grant(ids, "paid", request.units, request.expires_at, now)
+        changes.put(credit(account, paid, request.source, booked_id, now))
+        entry = PaymentEntry(paid.id)
     if bonus is not None:
         given = _grant(ids, "promotion", bonus.units, bonus.expires_at, now)
         account = changes.advanced(request.account_id, now)
-        changes.put(credit(account, given, "adjustments:bonus", booked_id, now))
-        entry = PaymentEntry(paid.id, given.id, bonus.units)
+        changes.put(credit(account, given, BONUS_SOURCE, booked_id, now))
+        entry = PaymentEntry(entry.grant_id, given.id, bonus.units)
+    for broken, source in (
+        (request.broken_units, request.source),
+        (request.bonus_broken_units, BONUS_SOURCE),
+    ):
+        if broken:
+            moved = Transfer(account.asset, source, BREAKAGE, broken, booked_id, now)
+            changes.transfers.append(moved)
     booked = BookedPayment(booked_id, request, account.id, request.units + extra, now, entry)
-    if bonus is None or not bonus.is_once:
-        return PaymentDecided(changes, booked, is_new=True)
-    had = (*rules.bonuses, bonus.rule)[-MAX_HAD:]
-    rules = structs.replace(rules, bonuses=had)
-    return PaymentDecided(changes, booked, is_new=True, rules=rules)
+    if request.restores == "dispute":
+        rules = without_dispute(rules, request.payment_id)
+    elif bonus is not None and bonus.is_once:
+        had = (*rules.bonuses, bonus.rule)[-MAX_HAD:]
+        rules = structs.replace(rules, bonuses=had)
+    changed = None if rules == changes.state.rules else rules
+    return PaymentDecided(changes, booked, is_new=True, rules=changed)
 
 
 def _grant(
@@ -304,111 +398,37 @@ def _grant(
 
 
 def _return(
-    changes: Changes, request: PaymentReturn, now: datetime, ids: IdSource
+    changes: Changes,
+    request: PaymentReturn,
+    now: datetime,
+    ids: IdSource,
+    *,
+    blocks_on_dispute: bool,
 ) -> PaymentDecided | Problem:
     changes.advanced_accounts(now)
     booked_id = ids.next("pmt")
-    taking = _Taking(changes, request.account_id, booked_id, now)
-    left = taking.from_grant(request.grant_id, request.units, request.source)
-    left = taking.from_broken(request.grant_id, request.expired_units, left, request.source)
-    broken, taking.broken = taking.broken, 0
-    bonus_left = 0
+    taking = Taking(changes, request.account_id, booked_id, now)
+    own = (request.grant_id, *request.again)
+    paid = Part(request.units, request.source, own, request.expired_units)
+    left, broken = taking.own(paid)
+    bonus_left = bonus_broken = 0
     if request.bonus_grant_id is not None and request.bonus_units:
-        bonus = request.bonus_grant_id
-        bonus_left = taking.from_grant(bonus, request.bonus_units, "adjustments:bonus")
-        bonus_left = taking.from_broken(
-            bonus, request.bonus_expired_units, bonus_left, "adjustments:bonus"
-        )
-    for units, target in ((left, request.source), (bonus_left, "adjustments:bonus")):
-        refusal = taking.from_anywhere(units, target)
+        own = (request.bonus_grant_id, *request.bonus_again)
+        bonus = Part(request.bonus_units, BONUS_SOURCE, own, request.bonus_expired_units)
+        bonus_left, bonus_broken = taking.own(bonus)
+    for units, target in ((left, request.source), (bonus_left, BONUS_SOURCE)):
+        refusal = taking.anywhere(units, target)
         if refusal is not None:
             return refusal
     entry = PaymentEntry(
-        taken_units=taking.taken,
+        taken_units=taking.taken_units,
         broken_units=broken,
-        bonus_broken_units=taking.broken,
-        owed_units=taking.owed,
+        bonus_broken_units=bonus_broken,
+        owed_units=taking.owed_units,
     )
-    units = -(taking.taken + taking.owed)
+    units = -(taking.taken_units + taking.owed_units)
     booked = BookedPayment(booked_id, request, request.account_id, units, now, entry)
-    return PaymentDecided(changes, booked, is_new=True)
-
-
-class _Taking:
-    """Takes back what a payment brought, and keeps count of where it was."""
-
-    def __init__(self, changes: Changes, account_id: str, reference: str, now: datetime) -> None:
-        self._changes = changes
-        self._account_id = account_id
-        self._reference = reference
-        self._now = now
-        self.taken = 0
-        self.broken = 0
-        self.owed = 0
-
-    @property
-    def _account(self) -> Account:
-        return self._changes.advanced(self._account_id, self._now)
-
-    def from_grant(self, grant_id: str, units: int, target: str) -> int:
-        """Take what one grant has left; returns the units that it does not have."""
-        account = self._account
-        found = next((g for g in account.grants if g.id == grant_id), None)
-        if found is None or not units:
-            return units
-        taken = min(units, found.remaining_units)
-        after = with_remaining(found, found.remaining_units - taken)
-        kept = [after if g is found else g for g in account.grants]
-        grants = tuple([g for g in kept if g.remaining_units])
-        self._move(account, grants, [(after, taken)], 0, target)
-        self.taken += taken
-        return units - taken
-
-    def from_broken(self, grant_id: str, expired_units: int, units: int, target: str) -> int:
-        """Take what has expired of a grant, which is the seller's now; returns what is missing."""
-        for transfer in self._changes.transfers:
-            if transfer.from_account == grant_id and transfer.to_account == BREAKAGE:
-                # It has expired just now.
-                expired_units += transfer.units
-        broken = min(units, expired_units)
-        if broken:
-            asset = self._account.asset
-            self._changes.transfers.append(
-                Transfer(asset, BREAKAGE, target, broken, self._reference, self._now)
-            )
-            self.broken += broken
-        return units - broken
-
-    def from_anywhere(self, units: int, target: str) -> Problem | None:
-        """Take units as any debit does, and what is missing below zero, whatever the policy."""
-        if not units:
-            return None
-        account = self._account
-        grants, uses, missing = burn(account.grants, units)
-        if account.overdraft_units + missing > MAX_UNITS:
-            return invalid("amount", "would take the balance below what the ledger can hold")
-        self._move(account, grants, uses, missing, target)
-        self.owed += units
-        return None
-
-    def _move(
-        self,
-        account: Account,
-        grants: tuple[Grant, ...],
-        uses: list[Use],
-        missing: int,
-        target: str,
-    ) -> None:
-        def move(source: str, units: int) -> Transfer:
-            return Transfer(account.asset, source, target, units, self._reference, self._now)
-
-        transfers = [move(grant.id, taken) for grant, taken in uses]
-        if missing:
-            transfers.append(move(account.overdraft_account, missing))
-        after = structs.replace(
-            account,
-            grants=grants,
-            overdraft_units=account.overdraft_units + missing,
-            available_units=account.available_units - sum(t.units for t in transfers),
-        )
-        self._changes.put(Movement(after, tuple(transfers), tuple([g for g, _ in uses])))
+    rules = None
+    if blocks_on_dispute and request.reason == "dispute":
+        rules = with_dispute(changes.state.rules, request.payment_id)
+    return PaymentDecided(changes, booked, is_new=True, rules=rules)

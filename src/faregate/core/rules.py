@@ -10,9 +10,12 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from faregate.core.collecting import Collecting
 from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
 from faregate.core.problems import NOT_FOUND, Problem, conflict
 
+MAX_DISPUTED: Final = 100
+"""Disputed payments of a customer that are remembered: the last ones."""
 MAX_REMOVED: Final = 100
 """Limits of which it is remembered that they were taken away: a late repeat of their making must
 not bring them back."""
@@ -21,8 +24,10 @@ not bring them back."""
 class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """A customer's own rules; `blocked_because` is None for one who is not blocked, `removed` has
     the ids of the limits that were taken away last, `clock_id` is the test clock that the customer
-    lives by, `bonuses` has the rules of bonuses on payments that count once, and did;
-    `margin_told_on` is the day on which it was last told that an event costs more than it earns."""
+    lives by, `bonuses` has the rules of bonuses on payments that count once, and did,
+    `disputed` the payments whose disputes block the customer; `margin_told_on` is the day on which
+    it was last told that an event costs more than it earns, `collecting` says where accounts stand
+    that a saved card tops up."""
 
     limits: tuple[Limit, ...] = ()
     metadata: dict[str, str] = {}
@@ -30,6 +35,8 @@ class CustomerRules(msgspec.Struct, frozen=True, omit_defaults=True):
     removed: tuple[str, ...] = ()
     clock_id: str | None = None
     bonuses: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
+    collecting: dict[str, Collecting] = {}
     margin_told_on: date | None = None
 
 
@@ -83,7 +90,8 @@ def change_rules(
 ) -> tuple[CustomerRules, RulesAnswer] | Problem:
     """Decide a change of a customer's rules; returns them as they are then, and the answer."""
     if isinstance(command, BlockCustomer):
-        rules = structs.replace(rules, blocked_because=command.reason)
+        disputed = () if command.reason is None else rules.disputed
+        rules = structs.replace(rules, blocked_because=command.reason, disputed=disputed)
         return rules, rules
     if isinstance(command, DescribeCustomer):
         rules = structs.replace(
@@ -106,6 +114,32 @@ def change_rules(
         return changed
     limits = [changed if limit is found else limit for limit in rules.limits]
     return _with_limits(rules, limits), changed
+
+
+def with_dispute(rules: CustomerRules, payment_id: str) -> CustomerRules:
+    """Block a customer because a payment is disputed; whoever is blocked for another reason stays
+    so for that one."""
+    disputed = (*rules.disputed, payment_id)[-MAX_DISPUTED:]
+    reason = rules.blocked_because
+    if reason is None:
+        reason = _disputed(payment_id)
+    return structs.replace(rules, disputed=disputed, blocked_because=reason)
+
+
+def without_dispute(rules: CustomerRules, payment_id: str) -> CustomerRules:
+    """Block a customer no longer because of a payment whose dispute is won, unless another one is
+    disputed."""
+    if payment_id not in rules.disputed:
+        return rules
+    others = tuple([other for other in rules.disputed if other != payment_id])
+    reason = rules.blocked_because
+    if reason is not None and reason in map(_disputed, rules.disputed):
+        reason = _disputed(others[0]) if others else None
+    return structs.replace(rules, disputed=others, blocked_because=reason)
+
+
+def _disputed(payment_id: str) -> str:
+    return f"the payment {payment_id} is disputed"
 
 
 def _set(rules: CustomerRules, limit: Limit) -> tuple[CustomerRules, RulesAnswer] | Problem:

@@ -14,7 +14,9 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from faregate.core.codec import encode
+from faregate.core.collecting import CollectingNotice
 from faregate.core.limiting import LimitReached
+from faregate.core.payments import ReturnNotice, TopUpNotice
 from faregate.core.renewing import SubscriptionNotice
 
 Because = Literal["expired", "returned_late", "rollover_cap"]
@@ -147,6 +149,19 @@ def _subscription(detail: str | None = None) -> SubscriptionNotice:
     return SubscriptionNotice(_CUSTOMER, _SUBSCRIPTION, _AT, detail)
 
 
+_TOP_UP: Final = "tup_01kfq8r2v5m3c7x9d1e4g6h8j6"
+_PAID: Final = (_CUSTOMER, _TOP_UP, "default:USD", Decimal(20), "USD", _AT)
+
+
+def _return(identifier: str, credit: str | None) -> ReturnNotice:
+    gone = None if credit is None else Decimal(credit)
+    return ReturnNotice(
+        _CUSTOMER, _TOP_UP, identifier, "default:USD", Decimal(20), "USD", _AT, gone
+    )
+
+
+_REFUND: Final = "rfd_01kfq8r2v5m3c7x9d1e4g6h8j7"
+_DISPUTE: Final = "dsp_01kfq8r2v5m3c7x9d1e4g6h8j8"
 _SHORT: Final = "20 is needed and default:USD has 3: top up at least 17"
 
 TOPICS: Final[tuple[Topic, ...]] = (
@@ -221,6 +236,50 @@ TOPICS: Final[tuple[Topic, ...]] = (
         "subscription.payment_failed",
         "A renewal could not be paid; it is tried again",
         _subscription(_SHORT),
+    ),
+    Topic(
+        "top_up.succeeded",
+        "A payment has come in, and its credit is there",
+        TopUpNotice(*_PAID, credit=Decimal(20), bonus=Decimal(2)),
+    ),
+    Topic(
+        "top_up.failed",
+        "A payment came to nothing",
+        TopUpNotice(*_PAID, problem="The card was declined."),
+    ),
+    Topic(
+        "payment.refunded",
+        "Money of a payment was given back; its credit was taken when that was asked for",
+        _return(_REFUND, None),
+    ),
+    Topic(
+        "payment.refund_failed",
+        "A refund came to nothing, and its credit is there again",
+        _return(_REFUND, "20"),
+    ),
+    Topic("payment.disputed", "A dispute has taken credit", _return(_DISPUTE, "20")),
+    Topic(
+        "payment.dispute_won",
+        "A dispute is won: the credit is there again",
+        _return(_DISPUTE, "20"),
+    ),
+    Topic(
+        "payment.dispute_lost", "A dispute is lost: the credit stays taken", _return(_DISPUTE, None)
+    ),
+    Topic(
+        "auto_top_up.failed",
+        "A saved card did not pay an auto top-up; it is tried again, unless it is the third time",
+        CollectingNotice(*_ACCOUNT[:2], _AT, "The card was declined.", 1),
+    ),
+    Topic(
+        "auto_top_up.disabled",
+        "An auto top-up has stopped after three failures in a row",
+        CollectingNotice(*_ACCOUNT[:2], _AT, "The card was declined.", 3),
+    ),
+    Topic(
+        "auto_top_up.limited",
+        "An auto top-up waits for the next month, or until an hour has passed",
+        CollectingNotice(*_ACCOUNT[:2], _AT, "the monthly cap is reached"),
     ),
     Topic(
         "price.changed",

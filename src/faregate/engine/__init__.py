@@ -22,6 +22,7 @@ from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.receipts import ReceiptOperations
+from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
 from faregate.engine.subscribers import ProductSubscriber, SubscriberOperations
 from faregate.engine.subscriptions import SubscriptionOperations
@@ -43,6 +44,7 @@ class Engine(
     ExternalOperations,
     CheckoutOperations,
     ReceiptOperations,
+    RefundOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,

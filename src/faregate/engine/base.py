@@ -29,6 +29,7 @@ from faregate.core.problems import (
 )
 from faregate.core.subscriptions import CatalogView
 from faregate.customers import directory
+from faregate.engine.waiting import WaitingForCredit
 from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
@@ -118,6 +119,7 @@ class EngineBase:
         self._providers: dict[str, PaymentProvider] = {
             provider.name: provider for provider in (*payments, self.sandbox, self.external)
         }
+        self._awaited = WaitingForCredit()
         self._secret = b""
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._poster = Poster(Allowed.parse(webhook_allow))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
+
+from msgspec import structs
 
 from faregate.core.accounts import Account, open_account
 from faregate.core.codec import checked
@@ -48,9 +51,40 @@ class HoldOperations(EngineBase):
         context: AccountContext | None = None,
     ) -> HoldView:
         """Ask for a hold. A decline is an answer: look at its `status`."""
-        command = Authorize(customer_id, (request if is_checked else checked(request),))
-        answer = cast(Authorized, await self._at_the_gate(command, max(weight, 1), context))
+        request = request if is_checked else checked(request)
+        weight = max(weight, 1)
+        seconds = request.wait_for_top_up_seconds
+        if seconds:
+            # How long somebody is ready to wait is no part of what is asked for.
+            request = structs.replace(request, wait_for_top_up_seconds=0)
+            command = Authorize(customer_id, (request,), may_wait=True)
+            hold = await self._wait_for_top_up(command, seconds, weight, context)
+            if hold is not None:
+                return hold
+        command = Authorize(customer_id, (request,))
+        answer = cast(Authorized, await self._at_the_gate(command, weight, context))
         return answer.holds[0]
+
+    async def _wait_for_top_up(
+        self, command: Authorize, seconds: int, weight: int, context: AccountContext | None
+    ) -> HoldView | None:
+        """Ask for a hold, again and again as credit comes; None if it is to be decided for good."""
+        customer = (self._environment(context), command.customer_id)
+        with self._awaited.waiting(customer) as something_came:
+            if something_came is None:
+                return None
+            try:
+                async with asyncio.timeout(seconds):
+                    while True:
+                        something_came.clear()
+                        # What the lane was asked is answered, whatever the time.
+                        asked = self._at_the_gate(command, weight, context)
+                        answer = await asyncio.shield(asyncio.ensure_future(asked))
+                        if isinstance(answer, Authorized):
+                            return answer.holds[0]
+                        await something_came.wait()
+            except TimeoutError:
+                return None
 
     async def authorize_batch(
         self,
@@ -65,6 +99,11 @@ class HoldOperations(EngineBase):
         wrong, none is made."""
         if not 1 <= len(requests) <= MAX_HOLDS:
             raise FaregateError(invalid("holds", f"has {len(requests)}: send 1 to {MAX_HOLDS}"))
+        for index, request in enumerate(requests):
+            if request.wait_for_top_up_seconds:
+                detail = "has no meaning among others: ask for the hold by itself"
+                field = f"holds[{index}].wait_for_top_up_seconds"
+                raise FaregateError(invalid(field, detail))
         if not is_checked:
             requests = [checked(request) for request in requests]
         command = Authorize(customer_id, tuple(requests), is_batch=True)

@@ -45,15 +45,20 @@ class PaymentBase(EngineBase):
     """What operations on payments stand on."""
 
     def _provider_for(self, acts: AccountContext) -> PaymentProvider:
-        wanted = self._catalog.view(acts.environment_id).payments.provider
-        for name in self.payment_providers(acts):
-            if wanted is None or name == wanted:
-                return self._providers[name]
-        if wanted is not None:
-            detail = f"the payment provider {wanted!r} is not set up in this server"
-            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
+        merchant = self._merchant(acts)
+        for provider in self._providers.values():
+            if provider.serves(merchant):
+                return provider
         detail = "no payment provider is set up for this account: see docs/payments.md"
         raise FaregateError(conflict("customer_id", detail))
+
+    def _provider_of(self, record: PaymentRecord) -> PaymentProvider:
+        """Return who collects a payment. Raises 503 if they are no longer set up."""
+        provider = self._providers.get(record.provider)
+        if provider is None:
+            detail = f"the payment provider {record.provider!r} is not set up"
+            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
+        return provider
 
     async def _bonus_for(self, record: PaymentRecord) -> Bonus | None:
         """Return what is given beside a payment that begins now; None if nothing is."""

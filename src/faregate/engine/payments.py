@@ -32,6 +32,7 @@ from faregate.core.problems import (
     Problem,
 )
 from faregate.engine.payment_returns import PaymentReturns
+from faregate.engine.saved_cards import SavedCards
 from faregate.payments import records
 from faregate.payments.provider import (
     BadMessage,
@@ -42,6 +43,7 @@ from faregate.payments.provider import (
 )
 from faregate.payments.records import PaidBy, PaymentRecord, PaymentTerms
 from faregate.payments.types import (
+    COLLECTED,
     TopUp,
 )
 from faregate.platform.environments import AccountContext
@@ -53,7 +55,7 @@ ASK_AT_ONCE: Final = 8
 log = structlog.get_logger(__name__)
 
 
-class PaymentOperations(PaymentReturns):
+class PaymentOperations(PaymentReturns, SavedCards):
     """Payments."""
 
     async def receive_message(
@@ -82,32 +84,41 @@ class PaymentOperations(PaymentReturns):
         record = await records.find_told(
             self._store, provider.name, message.payment_id, message.ref
         )
-        if record is None or record.environment_id != acts.environment_id:
+        if record is None or not await self._may_tell(acts, record):
             return None
         await self.settle_payment(record.id)
         return record.id
+
+    async def _may_tell(self, acts: AccountContext, record: PaymentRecord) -> bool:
+        """Tell whether a message at an account's door may be about a payment. At the platform's, a
+        provider tells of all accounts that are connected to the platform there."""
+        if record.environment_id == acts.environment_id:
+            return True
+        mode = (await self._know(record.environment_id)).environment
+        return acts.is_platform and mode == acts.environment
 
     async def settle_payment(self, payment_id: str) -> TopUp:
         """Ask the provider what has become of a payment, and book that. Raises 503 if it does not
         answer."""
         async with self._payment_lock(payment_id):
-            record = await records.find_payment(self._store, payment_id, None)
-            acts = await self._know(record.environment_id)
-            provider = self._providers.get(record.provider)
-            if provider is None:
-                detail = f"the payment provider {record.provider!r} is not set up"
-                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60))
-            sought = Sought(
-                self._merchant(acts), record.id, record.checkout_ref, record.payment_ref
-            )
-            try:
-                state = await provider.look_up(sought)
-            except (ProviderDown, ProviderRefused) as error:
-                await self._write(records.unanswered(record, self._clock()))
-                detail = f"{record.provider} does not say what has become of {record.id}: {error}"
-                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
-            record = await self._book(record, state or PaymentState("open"))
+            record = await self._ask(await records.find_payment(self._store, payment_id, None))
         return await self._show(record)
+
+    async def _ask(self, record: PaymentRecord) -> PaymentRecord:
+        """Ask the provider about a payment, and book what it says. Under the payment's lock.
+        Raises 503."""
+        acts = await self._know(record.environment_id)
+        provider = self._provider_of(record)
+        sought = Sought(self._merchant(acts), record.id, record.checkout_ref, record.payment_ref)
+        try:
+            state = await provider.look_up(sought)
+            if state is None and record.kind in COLLECTED and not record.is_final:
+                state = await self._charge(record, provider, acts)
+        except (ProviderDown, ProviderRefused) as error:
+            await self._write(records.unanswered(record, self._clock()))
+            detail = f"{record.provider} does not say what has become of {record.id}: {error}"
+            raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
+        return await self._book(record, state or PaymentState("open"))
 
     async def reconcile_payments(self) -> int:
         """Ask providers about the payments of which nothing was heard for some time; returns of how
@@ -140,17 +151,22 @@ class PaymentOperations(PaymentReturns):
         record = records.checked(record, now)
         record = structs.replace(record, payment_ref=state.payment_ref or record.payment_ref)
         if state.status == "succeeded":
+            await self._keep_card(record, state.card)
+        if state.status == "succeeded" and record.kind == "setup":
+            record = structs.replace(record, status="succeeded", problem=None, check_at=None)
+        elif state.status == "succeeded":
             booked = await self._credit(record, state)
             if booked is None:
+                await self._collection_failed(record, "another currency came")
                 return await self._write(structs.replace(record, problem="another currency came"))
+            waits = await self._return(record, booked, state.returns)
             record = structs.replace(
                 record,
                 status="succeeded",
                 problem=None,
-                check_at=None,
+                check_at=records.next_check(record, now) if waits else None,
                 terms=_paid(record, booked, state),
             )
-            await self._return(record, booked, state.returns)
         elif record.status != "succeeded":
             status = record.status
             if state.status == "processing":
@@ -159,8 +175,11 @@ class PaymentOperations(PaymentReturns):
                 status = state.status
             elif now > record.expires_at + records.PATIENCE:
                 status = "expired"
-            record = structs.replace(record, status=status, problem=state.text)
-            if status == "failed":
+            problem = state.text or (record.problem if record.is_final else None)
+            record = structs.replace(record, status=status, problem=problem)
+            if record.kind in COLLECTED and record.is_final:
+                await self._collection_failed(record, problem or "The charge has expired.")
+            if status == "failed" and record.kind != "setup":
                 await self._tell_failure(record)
         return await self._write(record)
 
@@ -204,7 +223,9 @@ class PaymentOperations(PaymentReturns):
         )
         lane = await self._lane_of(record.environment_id, record.customer_id)
         command = CreditPayment(record.customer_id, credit)
-        return cast(BookedPayment, await lane.submit(command, record.environment_id))
+        booked = cast(BookedPayment, await lane.submit(command, record.environment_id))
+        self._awaited.wake((record.environment_id, record.customer_id))
+        return booked
 
 
 def _paid(record: PaymentRecord, booked: BookedPayment, state: PaymentState) -> PaymentTerms:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, cast
 
+import structlog
 from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
@@ -17,6 +18,7 @@ from faregate.core.given import check_free
 from faregate.core.instants import is_in_range
 from faregate.core.payment_rules import check_top_up
 from faregate.core.problems import (
+    NOT_FOUND,
     UNAVAILABLE,
     FaregateError,
     Problem,
@@ -50,6 +52,8 @@ from faregate.platform.environments import AccountContext
 
 CHECKOUT_LIFE: Final = timedelta(hours=24)
 """How long a customer has to pay."""
+
+log = structlog.get_logger(__name__)
 
 
 class TopUpOperations(PaymentBase):
@@ -104,6 +108,8 @@ class TopUpOperations(PaymentBase):
         """Return a top-up as it stands. Raises 404."""
         environment = await self._look(context)
         record = await records.find_payment(self._store, top_up_id, environment)
+        if record.kind == "setup":
+            raise FaregateError(Problem(NOT_FOUND, f"there is no payment {top_up_id[:100]!r}"))
         return await self._show(record)
 
     async def list_top_ups(
@@ -246,6 +252,11 @@ class TopUpOperations(PaymentBase):
             detail = f"{provider.name} does not answer: send the same request again ({error})"
             raise FaregateError(Problem(UNAVAILABLE, detail, {}, 5)) from error
         except ProviderRefused as error:
+            if error.code == "misconfigured":
+                # The customer cannot change it; once it is set right, a repeat goes on.
+                log.error("not set up right", provider=provider.name, why=str(error))
+                detail = f"{provider.name} cannot collect as it is set up: {error}"
+                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from None
             await self._write(structs.replace(record, status="failed", problem=str(error)))
             raise FaregateError(
                 invalid("amount", f"is refused by {provider.name}: {error}")

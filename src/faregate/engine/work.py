@@ -14,8 +14,8 @@ import structlog
 from faregate.core.decide import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
 from faregate.engine.base import Page
-from faregate.engine.payments import PaymentOperations
-from faregate.ledger import due
+from faregate.engine.collecting import CollectingOperations
+from faregate.ledger import collections, due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
 from faregate.payments import records
@@ -31,7 +31,7 @@ POLL_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(PaymentOperations):
+class WorkOperations(CollectingOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -106,6 +106,7 @@ class WorkOperations(PaymentOperations):
         # A payment provider that hangs keeps no renewal waiting.
         tasks = [
             asyncio.create_task(self._keep_doing(self.work), name="worker"),
+            asyncio.create_task(self._keep_doing(self.take_up_collections), name="collections"),
             asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
             asyncio.create_task(self._sender.run(), name="webhooks"),
         ]
@@ -147,6 +148,9 @@ class WorkOperations(PaymentOperations):
         now = self._clock()
         if await records.is_payment_due(self._store, now):
             return True
+        for lane in self._lanes:
+            if await collections.is_any_asked(self._store, lane.number):
+                return True
         return any([await due.is_any_due(self._store, lane.number, now) for lane in self._lanes])
 
     async def retry_due_work(self) -> int:

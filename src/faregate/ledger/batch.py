@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from faregate.core.chain import Head
+from faregate.core.collecting import AwaitsTopUp
 from faregate.core.customers import CustomerState
 from faregate.core.decide import (
     NOTHING_KNOWN,
@@ -110,7 +111,8 @@ def _is_refusal(command: Command, answer: Answer | Problem) -> bool:
         # Only a lenient batch has refused events beside others; this runs for every charge.
         is_lenient = type(command) is RecordEvents and command.is_lenient
         return is_lenient and any(result.problem is not None for result in answer.results)
-    return isinstance(answer, Problem)
+    # One that waits may be a repeat of one that was granted.
+    return isinstance(answer, (Problem, AwaitsTopUp))
 
 
 class Booked(msgspec.Struct):

@@ -349,10 +349,11 @@ def read_listed(row: Row) -> ListedEvent:
 
 
 async def read_broken_units(store: Store, lane: int, customer_id: str, grant_id: str) -> int:
-    """Return how many units of a grant have expired. For refunds, which are rare."""
+    """Return how many units of a grant have expired, also in holds that have let go of them. For
+    refunds, which are rare."""
     rows = await store.fetch(
         "SELECT sum(units) FROM transfers WHERE lane = $1 AND customer_id = $2 "
-        "AND from_account = $3 AND to_account = 'breakage'",
+        "AND (from_account = $3 OR reference = $3) AND to_account = 'breakage'",
         lane,
         customer_id,
         grant_id,

@@ -5,7 +5,8 @@ made here: what `decide` returned is written as it is, and what was written is r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection as Some
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -24,6 +25,7 @@ from faregate.core.accounts import (
 from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
+from faregate.core.collecting import Collection
 from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.customers import CustomerState, first_due, first_of
 from faregate.core.decide import Decision, Transaction
@@ -52,6 +54,7 @@ from faregate.core.payments import (
     PaymentEntry,
     PaymentFailed,
     PaymentReturn,
+    ReturnSettled,
 )
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.reducing import Reduced
@@ -117,6 +120,7 @@ class BatchRows:
     __slots__ = (
         "_accounts",
         "_carries",
+        "_collections",
         "_counters",
         "_due",
         "_grants",
@@ -155,6 +159,7 @@ class BatchRows:
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._tiers: dict[tuple[str, str, int, str, int], int] = {}
         self._due: dict[str, tuple[Any, ...]] = {}
+        self._collections: list[tuple[Any, ...]] = []
         self._subscribers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._outcomes: dict[tuple[str, str], tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
@@ -207,6 +212,11 @@ class BatchRows:
             self.transactions.append(_transaction_row(customer_id, decision.transaction))
         if decision.rules is not None:
             self._rules[customer_id] = decision.rules
+            if decision.rules.collecting:
+                self._due[customer_id] = _due_row(decision.state, environment_id)
+                for collection in decision.collections:
+                    row = _collection_row(customer_id, collection, environment_id)
+                    self._collections.append(row)
         for (limit_id, subject), counter in decision.counters.items():
             self._counters[customer_id, limit_id, subject] = counter
         for row_key, quantity in decision.tier_changes.items():
@@ -304,13 +314,13 @@ class BatchRows:
         if event.costs:
             self.costs += cost_rows(self.events[-1], event.costs)
 
-    def payments_of(self, fee_ids: Collection[str]) -> Iterator[tuple[int, str, str, int]]:
+    def payments_of(self, fee_ids: Some[str]) -> Iterator[tuple[int, str, str, int]]:
         """Walk what has paid these fees: the transfer's number, the fee, from where, and units."""
         for row in self.transfers:
             if row[6] in fee_ids and row[4] == REVENUE:
                 yield row[0], row[6], row[3], row[5]
 
-    def grants_named(self, names: Collection[str]) -> dict[str, Grant]:
+    def grants_named(self, names: Some[str]) -> dict[str, Grant]:
         """Return those of these grants that the batch has made or changed, by id."""
         kept = (self._uses, self._grants)
         return {name: rows[name][2] for rows in kept for name in names if name in rows}
@@ -350,6 +360,7 @@ class BatchRows:
             ],
             "product_subscribers": list(self._subscribers.values()),
             "due_work": list(self._due.values()),
+            "collections": self._collections,
             "outbox": self.outbox,
         }
 
@@ -447,6 +458,20 @@ def _due_row(state: CustomerState, environment_id: int) -> tuple[Any, ...]:
     if due_at is None or state.rules.clock_id is not None:
         due_at = LATEST
     return (state.customer_id, environment_id, to_us(due_at), 0, 0, None)
+
+
+def _collection_row(
+    customer_id: str, collection: Collection, environment_id: int
+) -> tuple[Any, ...]:
+    return (
+        collection.payment_id,
+        customer_id,
+        environment_id,
+        collection.account_id,
+        collection.currency,
+        collection.units,
+        to_us(collection.asked_at),
+    )
 
 
 def _account_row(customer_id: str, account: Account) -> tuple[Any, ...]:
@@ -636,6 +661,7 @@ _PAYMENTS: Final = {
     "payment": PaymentCredit,
     "payment_return": PaymentReturn,
     "payment_failed": PaymentFailed,
+    "return_settled": ReturnSettled,
 }
 
 
@@ -786,7 +812,7 @@ def read_customers(customers: list[str], loaded: LaneRows) -> dict[str, Customer
             accounts[customer_id],
             carries[customer_id],
             rules.get(customer_id, NO_RULES),
-            first_due(by_age),
+            first_due(by_age, rules.get(customer_id, NO_RULES)),
             EPOCH if any(map(_is_timed, accounts[customer_id].values())) else None,
         )
     return states

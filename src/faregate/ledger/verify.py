@@ -2,9 +2,9 @@
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
 each fee and transaction moved and in which account (in another asset: also at which rate; a fee
 that was given back: nothing), what each event says that it cost and what it costs by its outcome,
-what tiers have counted, and whom a product lists as its subscribers. Rows of costs are compared
-with the events that they are of. That the transfers themselves were not edited is proved by their
-chains (`chains`), and by heads that were kept elsewhere (`heads`).
+what tiers have counted, whom a product lists as its subscribers, and where payments stand. Rows of
+costs are compared with the events that they are of. That the transfers themselves were not edited
+is proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
 
 It reads one snapshot, so it may run while the server works.
 """
@@ -36,6 +36,7 @@ from faregate.ledger.chains import (
 )
 from faregate.ledger.heads import HeadSum, KeptHead, LedgerHead
 from faregate.ledger.paid_fees import PaidFee, Scales, read_carried, read_rate, read_scales
+from faregate.ledger.payment_check import wrong_payments
 from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
 from faregate.ledger.subscriber_check import wrong_subscribers
 from faregate.store import schema
@@ -183,6 +184,8 @@ class _LaneCheck:
         await self._check_tiers()
         await self._check_transactions()
         async for wrong in wrong_subscribers(self._queries, self._lane):
+            self._report.differ(*wrong)
+        async for wrong in wrong_payments(self._queries, self._lane):
             self._report.differ(*wrong)
         for (customer_id, reference, _), units in self._moved.items():
             self._report.differ("transfers without a cause", customer_id, reference, 0, units)

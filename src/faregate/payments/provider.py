@@ -30,7 +30,8 @@ class ProviderDown(Exception):
 class ProviderRefused(Exception):
     """The provider says no, and nothing has happened. `code` is its reason in one of our words
     (`card_declined`, `insufficient_funds`, `expired_card`, `authentication_required`,
-    `no_such_payment`, `not_refundable`, `misconfigured`), the text is for people."""
+    `no_such_payment`, `not_refundable`, `invalid_amount`, `misconfigured`), the text is for
+    people."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

@@ -221,7 +221,7 @@ async def list_payments(
     queries: Queries, environment_id: int, customer_id: str | None, limit: int, offset: int
 ) -> tuple[list[PaymentRecord], int]:
     """Return a page of payments, the newest first, and how many there are in all."""
-    where = "environment_id = $1"
+    where = "environment_id = $1 AND kind <> 'setup'"
     given: list[int | str] = [environment_id]
     if customer_id is not None:
         where += " AND customer_id = $2"
@@ -261,12 +261,18 @@ async def is_payment_due(queries: Queries, now: datetime) -> bool:
     return bool(await queries.fetch(sql, to_us(now)))
 
 
+def next_check(record: PaymentRecord, now: datetime) -> datetime:
+    """Return when a provider is asked again about a payment of which it says nothing new."""
+    return now + timedelta(seconds=CHECK_AFTER[min(record.checks, len(CHECK_AFTER) - 1)])
+
+
 def checked(record: PaymentRecord, now: datetime) -> PaymentRecord:
-    """Return the payment with when its provider is asked next; no more, once it is final or its
-    end is so long ago that no money can come."""
-    wait = CHECK_AFTER[min(record.checks, len(CHECK_AFTER) - 1)]
-    check_at: datetime | None = now + timedelta(seconds=wait)
-    if record.status == "succeeded" or now > record.expires_at + PATIENCE:
+    """Return the payment with when its provider is asked next; no more, once its end is so long ago
+    that no money can come, or it has come and nobody waits for what goes back of it."""
+    check_at: datetime | None = next_check(record, now)
+    if record.status == "succeeded":
+        check_at = None if record.check_at is None else check_at
+    elif now > record.expires_at + PATIENCE:
         check_at = None
     return msgspec.structs.replace(record, check_at=check_at, checks=record.checks + 1)
 
@@ -308,6 +314,26 @@ async def update_return(queries: Queries, record: ReturnRecord) -> None:
         encode(record.terms).decode(),
         to_us(record.updated_at),
     )
+
+
+async def ask_again(queries: Queries, payment_id: str, at: datetime) -> None:
+    """Let the provider be asked about a payment at an instant, if not before: whoever dies before
+    what goes back is booked is followed by somebody else. Two who do this to one payment in their
+    transactions do so one after the other."""
+    await queries.fetch(
+        "UPDATE payments SET check_at = CASE WHEN check_at < $2 THEN check_at ELSE $2 END "
+        "WHERE id = $1",
+        payment_id,
+        to_us(at),
+    )
+
+
+async def find_return(queries: Queries, return_id: str) -> ReturnRecord:
+    """Find a refund or a dispute of ours."""
+    rows = await queries.fetch(
+        f"SELECT {_RETURN_COLUMNS} FROM payment_returns WHERE id = $1", return_id
+    )
+    return _read_return(rows[0])
 
 
 async def list_returns(queries: Queries, payment_id: str) -> Sequence[ReturnRecord]:

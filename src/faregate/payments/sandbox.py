@@ -151,7 +151,7 @@ class SandboxProvider:
             if any(r.refund_id == asked.refund_id for r in payment.returns):
                 return payment
             left = 0 if payment.money is None else payment.money.minor
-            left -= sum(r.minor for r in payment.returns if r.status in ("succeeded", "open"))
+            left -= sum(r.minor for r in payment.returns if r.status not in ("failed", "won"))
             if payment.stage != "succeeded" or asked.money.minor > left:
                 text = f"Only {max(0, left)} of the payment can still be given back."
                 raise ProviderRefused("not_refundable", text)

@@ -10,12 +10,16 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import Number
+from faregate.core.collecting import DEFAULT_PER_HOUR, MOST_PER_HOUR
 from faregate.core.given import Id, Instant, ShortText
 from faregate.core.prices import Key
 from faregate.core.transactions import AccountName, Metadata
 
-Kind = Literal["top_up", "auto", "subscription"]
-"""Who wants the money: the customer, or we, to keep them going or for what is due."""
+Kind = Literal["top_up", "auto", "subscription", "setup"]
+"""Who wants the money: the customer, or we, to keep them going or for what is due. With `setup` no
+money is wanted, only a card."""
+COLLECTED: frozenset[str] = frozenset(("auto", "subscription"))
+"""What is charged to a saved card, with nobody there."""
 Status = Literal["initiated", "pending", "succeeded", "failed", "expired"]
 FINAL: frozenset[str] = frozenset(("succeeded", "failed", "expired"))
 Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"^https?://[^\s]+\Z")]
@@ -135,3 +139,99 @@ class TopUp(msgspec.Struct, omit_defaults=True, frozen=True):
     problem: str | None = None
     refunded: Decimal | None = None
     disputed: Decimal | None = None
+
+
+class CreateRefund(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """Money back of a top-up: `amount` of its currency; left out: all that is left."""
+
+    amount: Number | None = None
+    description: ShortText | None = None
+
+
+class Refund(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Money that goes back of a top-up: a refund, or what a dispute takes. `credit` is what that
+    takes of the account that was topped up, `bonus` what it takes of what came beside. `problem`
+    says why a refund failed; then the customer has the credit again."""
+
+    id: str
+    top_up_id: str
+    customer_id: str
+    reason: Literal["refund", "dispute"]
+    status: Literal["pending", "succeeded", "failed", "open", "won", "lost"]
+    amount: Decimal
+    currency: str
+    credit: Decimal
+    created_at: datetime
+    updated_at: datetime
+    bonus: Decimal | None = None
+    description: str | None = None
+    problem: str | None = None
+
+
+class BeginSetup(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """A customer leaves a card. Afterwards they are led to `return_url`, or to `failure_url`."""
+
+    return_url: Url
+    failure_url: Url
+
+
+class SetupBegun(msgspec.Struct, frozen=True):
+    """Where the customer leaves the card, and until when."""
+
+    id: str
+    redirect_url: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class AutoTopUpTerms(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """When less than `threshold` of the account is available, the default card pays `amount` of
+    `currency` (the account's own, unless it is no currency), in a calendar month at most
+    `monthly_cap`, and at most `per_hour` times in any hour."""
+
+    enabled: bool
+    threshold: Number
+    amount: Number
+    currency: Key | None = None
+    monthly_cap: Number | None = None
+    per_hour: Annotated[int, Meta(ge=1, le=MOST_PER_HOUR)] = DEFAULT_PER_HOUR
+
+
+class AutoTopUpState(msgspec.Struct, omit_defaults=True, frozen=True):
+    """An auto top-up and where it stands. `month_amount` was asked, and not refused, since
+    `month_from`; `in_flight` is the top-up of which is not known yet what becomes of it. After
+    `failures` in a row nothing is asked before `next_try_at`; after three, `disabled_because` says
+    why it stopped."""
+
+    enabled: bool
+    threshold: Decimal
+    amount: Decimal
+    currency: str
+    per_hour: int
+    has_card: bool
+    failures: int
+    month_amount: Decimal
+    monthly_cap: Decimal | None = None
+    month_from: datetime | None = None
+    in_flight: str | None = None
+    next_try_at: datetime | None = None
+    disabled_because: str | None = None
+
+
+class ShownCard(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A saved card: what may be shown of it."""
+
+    id: str
+    provider: str
+    is_default: bool
+    created_at: datetime
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+class ChangeMethod(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Let a saved card pay what is collected from now on, instead of the one that did."""
+
+    is_default: Literal[True]

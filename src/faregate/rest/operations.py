@@ -83,7 +83,7 @@ class Operation(msgspec.Struct, frozen=True):
     """One operation of the API. `other` has further statuses and the types of their bodies;
     `lenient_body` is how the body is read where the caller prefers `handling=lenient`."""
 
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     handler: Handler
     tag: Tag

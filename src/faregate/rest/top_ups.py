@@ -6,8 +6,15 @@ import msgspec
 
 from faregate.core.given import Id
 from faregate.engine import Page
-from faregate.payments.types import InitiateTopUp, Receipt, TopUp, TopUpInitiated
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
+from faregate.payments.types import (
+    CreateRefund,
+    InitiateTopUp,
+    Receipt,
+    Refund,
+    TopUp,
+    TopUpInitiated,
+)
+from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation, PageQuery
 
 
 class TopUpsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -22,6 +29,15 @@ class TopUpPage(msgspec.Struct, frozen=True):
     """A page of top-ups, the newest first."""
 
     items: list[TopUp]
+    total_count: int
+    limit: int
+    offset: int
+
+
+class RefundPage(msgspec.Struct, frozen=True):
+    """A page of what has gone back of a top-up, the oldest first."""
+
+    items: list[Refund]
     total_count: int
     limit: int
     offset: int
@@ -44,6 +60,22 @@ async def _list(call: Call) -> Page:
     query: TopUpsQuery = call.query
     return await call.engine.list_top_ups(
         query.customer_id, query.limit, query.offset, context=call.context
+    )
+
+
+async def _refund(call: Call) -> Refund:
+    return await call.engine.refund_top_up(
+        call.path["top_up_id"],
+        call.body,
+        idempotency_key=call.idempotency_key,
+        context=call.context,
+    )
+
+
+async def _refunds(call: Call) -> Page:
+    query: PageQuery = call.query
+    return await call.engine.list_refunds(
+        call.path["top_up_id"], query.limit, query.offset, context=call.context
     )
 
 
@@ -84,6 +116,29 @@ OPERATIONS = (
         "Get a top-up as it stands",
         READ_ALL,
         answer=TopUp,
+        errors=(404,),
+    ),
+    Operation(
+        "POST",
+        "/top-ups/{top_up_id}/refunds",
+        _refund,
+        "Top-ups",
+        "Give money of a top-up back: all that is left, or an amount. Its credit is taken at once",
+        ADMIN,
+        201,
+        body=CreateRefund,
+        answer=Refund,
+        errors=(404, 409),
+    ),
+    Operation(
+        "GET",
+        "/top-ups/{top_up_id}/refunds",
+        _refunds,
+        "Top-ups",
+        "List what has gone back of a top-up or is about to: refunds, and what disputes take",
+        READ_ALL,
+        query=PageQuery,
+        answer=RefundPage,
         errors=(404,),
     ),
     Operation(

@@ -16,7 +16,13 @@ from faregate.core.gate import SettledHold
 from faregate.core.given import Instant
 from faregate.core.grants import Grant
 from faregate.core.outcomes import SettledOutcome
-from faregate.core.payments import BookedPayment, PaymentCredit, PaymentFailed, PaymentReturn
+from faregate.core.payments import (
+    BookedPayment,
+    PaymentCredit,
+    PaymentFailed,
+    PaymentReturn,
+    ReturnSettled,
+)
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.transactions import AdjustmentRequest, ChargeRequest
 from faregate.customers.subscribing import show_plan_fee
@@ -234,10 +240,12 @@ def _shown_payment(booked: BookedPayment, assets: Mapping[str, Asset]) -> Transa
     )
 
 
-def _said_of(request: PaymentCredit | PaymentReturn | PaymentFailed) -> str | None:
+def _said_of(
+    request: PaymentCredit | PaymentReturn | PaymentFailed | ReturnSettled,
+) -> str | None:
     if isinstance(request, PaymentCredit):
         return request.description
-    return request.reason if isinstance(request, PaymentReturn) else request.problem
+    return request.problem if isinstance(request, PaymentFailed) else request.reason
 
 
 WALLET = "/customers/{customer_id}/wallet"

@@ -316,6 +316,20 @@ OUTBOX: Final = HotTable(
     ),
 )
 
+COLLECTIONS: Final = HotTable(
+    # What saved cards are asked for; whoever takes one up takes its row away.
+    "collections",
+    (
+        ("payment_id", "text"),
+        ("customer_id", "text"),
+        ("environment_id", "bigint"),
+        ("account_id", "text"),
+        ("currency", "text"),
+        ("units", "bigint"),
+        ("asked_at", "bigint"),
+    ),
+)
+
 CUSTOMER_EVENTS: Final = HotTable(
     "customer_events",
     (("customer_id", "text"), ("seq", "bigint")),
@@ -356,6 +370,7 @@ HOT_TABLES: Final[tuple[HotTable, ...]] = (
     PRODUCT_SUBSCRIBERS,
     DUE_WORK,
     OUTBOX,
+    COLLECTIONS,
     CHAINS,
     CUSTOMER_EVENTS,
     CUSTOMER_HOLDS,
