@@ -210,7 +210,7 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
         one = ToldRefund(
             environment, refunded.payment_id, refunded.refund_id, minor, refunded.currency
         )
-        known = await self._write_refund(one)
+        known = await self._write_told_refund(one)
         if known != one:
             detail = f"{one.refund_ref!r} was told before with another data.amount"
             raise FaregateError(conflict("data.amount", detail))
@@ -222,7 +222,7 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
         await self.settle_payment(paid.payment_id)
         return paid.payment_id
 
-    async def _write_refund(self, one: ToldRefund) -> ToldRefund:
+    async def _write_told_refund(self, one: ToldRefund) -> ToldRefund:
         """Write a refund down, or return what was told of it before."""
         found = await told.find_refund(self._store, one.environment_id, one.ref, one.refund_ref)
         if found is not None:
