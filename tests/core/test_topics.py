@@ -22,7 +22,13 @@ def names_in_code() -> set[str]:
     assert families == {"subscription", "wallet"}
     told = set(re.findall(r'\btell\(\s*\w+, "(\w+)"', TEXT))
     levels = set(re.findall(r'topics\.append\("(\w+)"\)', TEXT))
-    return whole | {f"subscription.{name}" for name in told} | {f"wallet.{n}" for n in levels}
+    collecting = set(re.findall(r'\bTold\("(\w+)"', TEXT))
+    return (
+        whole
+        | {f"subscription.{name}" for name in told}
+        | {f"wallet.{name}" for name in levels}
+        | {f"auto_top_up.{name}" for name in collecting}
+    )
 
 
 def test_every_notice_that_the_code_makes_is_registered_and_no_other() -> None:
