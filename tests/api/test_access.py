@@ -34,7 +34,7 @@ OPERATIONS = {
     ("GET", "/v1/webhooks/events"): READ_ALL,
     ("POST", "/v1/webhooks/test/{topic}"): ADMIN,
     ("POST", "/v1/webhooks/test/{topic}/{connected_account_id}"): ADMIN,
-    ("GET", WEBHOOK): READ_ALL,
+    ("GET", WEBHOOK): ADMIN,
     ("PATCH", WEBHOOK): ADMIN,
     ("DELETE", WEBHOOK): ADMIN,
     ("POST", f"{WEBHOOK}/test/{{topic}}"): ADMIN,
