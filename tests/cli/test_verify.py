@@ -108,10 +108,10 @@ def test_a_head_is_printed_alone_and_the_ledger_is_held_against_it_later(
     whole = f"It begins with the head of {at}: 4 transfers, none changed.\n"
     assert same.stdout.count(whole) == 2
 
-    edit(books, "DELETE FROM events WHERE seq = 7")
-    edit(books, "DELETE FROM fees WHERE fee_id = (SELECT reference FROM transfers WHERE seq = 8)")
-    edit(books, "DELETE FROM transfers WHERE seq = 8")
-    edit(books, "UPDATE lanes SET last_seq = 6")
+    edit(books, "DELETE FROM events WHERE seq = 9")
+    edit(books, "DELETE FROM fees WHERE fee_id = (SELECT reference FROM transfers WHERE seq = 10)")
+    edit(books, "DELETE FROM transfers WHERE seq = 10")
+    edit(books, "UPDATE lanes SET last_seq = 8")
     edit(
         books,
         "UPDATE grants SET remaining_units = amount_units "
