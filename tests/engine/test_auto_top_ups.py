@@ -70,9 +70,11 @@ class Shop:
         await self.engine.reconcile_payments()
 
     async def asked(self) -> None:
-        """Return when something is in flight: each look lets others go on."""
-        while (await self.standing()).in_flight is None:
-            pass
+        """Let others go on until something is in flight."""
+        while True:
+            await asyncio.sleep(0)
+            if (await self.standing()).in_flight is not None:
+                return
 
     async def charges(self) -> list[int]:
         await self.engine.take_up_collections()
