@@ -874,7 +874,7 @@ OTHERS = [
         "alerts.grant_expiring_hours",
         "from 0 to",
     ),
-    Bad("PATCH accounts/self", {"alerts": {"low": {}}}, "alerts", "low"),
+    Bad("PATCH accounts/self", {"alerts": {"low": {}}}, "alerts.low", "low_balances"),
     Bad("PATCH accounts/self", {"timezone": "Mars/Olympus"}, "timezone", "Europe/Berlin"),
     Bad("PATCH accounts/self", {"timezone": ""}, "timezone", "Europe/Berlin"),
     Bad("PATCH accounts/self", {"timezone": "../../etc/passwd"}, "timezone", "Europe/Berlin"),

@@ -228,6 +228,8 @@ def decide(
             changes.advanced_accounts(now)
         if isinstance(command, PaymentCommand):
             command = seeing_expired(command, changes.transfers)
+        if changes.holds:
+            known = _knowing_ended(known, changes.holds, command)
         decision = _decide(changes.new_state(), known, command, catalog, now, ids)
         decision = _after(_decision(changes, None), decision)
     if _brings_credit(decision):
@@ -241,6 +243,15 @@ def decide(
     if is_credit_due or _has_news(state, decision, catalog):
         return _told(state, known, decision, catalog, now, is_credit_due=is_credit_due)
     return decision
+
+
+def _knowing_ended(known: Known, holds: Mapping[str, Hold], command: Command) -> Known:
+    """Return what is booked with the holds that have ended just now: the state has them no longer,
+    and they were open when `known` was read."""
+    found = {key: holds.get(hold.id, hold) for key, hold in known.holds.items()}
+    if not isinstance(command, Authorize):
+        found.update({name: hold for name, hold in holds.items() if hold.status != "authorized"})
+    return msgspec.structs.replace(known, holds=found)
 
 
 def _has_news(before: CustomerState, decision: Decision, catalog: CatalogView) -> bool:

@@ -150,7 +150,8 @@ class PaymentOperations(PaymentReturns, SavedCards):
         now = self._clock()
         record = records.checked(record, now)
         record = structs.replace(record, payment_ref=state.payment_ref or record.payment_ref)
-        if state.status == "succeeded":
+        if state.status == "succeeded" and record.status != "succeeded":
+            # Not again when something is told later: the customer may have removed it since.
             await self._keep_card(record, state.card)
         if state.status == "succeeded" and record.kind == "setup":
             record = structs.replace(record, status="succeeded", problem=None, check_at=None)
