@@ -301,11 +301,14 @@ class Book:
 
     def decide(self, command: Command, now: datetime = T0) -> Decision:
         """Decide a command and remember it."""
-        asked = {hold.transaction_id: hold for hold in self.holds.values()}
+        # As a lane does: what is open is in the state, and is not read.
+        holds = {name: one for name, one in self.holds.items() if one.status != "authorized"}
+        if isinstance(command, Authorize):
+            holds = {hold.transaction_id: hold for hold in self.holds.values()}
         known = Known(
             self.events,
             self.transactions,
-            {**self.holds, **asked},
+            holds,
             self.counters,
             self.tiers,
             self._standing(command),

@@ -17,7 +17,8 @@ from faregate.core.decide import (
     SetOverdraft,
     decide,
 )
-from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, NOT_FOUND
+from faregate.core.gate import VoidHold
+from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, NOT_FOUND, Problem
 from faregate.core.subscribing import ChangeSubscription, Subscribe, SubscriptionsChanged
 from faregate.core.subscriptions import Stretch
 
@@ -30,6 +31,7 @@ from .builders import (
     T0,
     Book,
     adjust,
+    authorize,
     catalog,
     catalog_of,
     charge,
@@ -292,3 +294,11 @@ def test_every_account_is_brought_forward_before_its_balance_is_told() -> None:
     (result,) = book.book(event("e1", T0 + DAY), now=T0 + DAY)
     assert result.balances == {"default:EUR": 0, "default:USD": -ONE_USD}
     assert ledger(book.transfers)["EUR", "breakage"] == 5 * ONE_USD
+
+
+def test_a_hold_that_ends_in_the_same_command_as_credit_is_known_as_expired() -> None:
+    book = Book(catalog())
+    book.do(adjust("5", expires_at=T0 + MINUTE))
+    held = book.hold(authorize("1", expires_in_seconds=60))
+    voided = book.decide(VoidHold(CUSTOMER, held.id), T0 + MINUTE).answer
+    assert not isinstance(voided, Problem) or voided.kind is not NOT_FOUND, voided
