@@ -26,6 +26,7 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.customers import directory
+from faregate.engine.base import merchant_of
 from faregate.engine.payments import PaymentOperations
 from faregate.engine.top_ups import TopUpOperations
 from faregate.payments import records, told
@@ -52,7 +53,7 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
     def external_secret(self, *, context: AccountContext | None = None) -> str:
         """Return the secret by which an account's own system signs, in its mode. Raises 404 if the
         server was given none to make it from."""
-        found = self.external.secrets.of(self._merchant(context or self.context))
+        found = self.external.secrets.of(merchant_of(context or self.context))
         if not found:
             detail = "external payments are not set up: see docs/external-payments.md"
             raise FaregateError(Problem(NOT_FOUND, detail))
@@ -74,7 +75,7 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
         acts = context or self.context
         self.external_secret(context=acts)
         try:
-            self.external.read_message(headers, body, self._merchant(acts), self._clock())
+            self.external.read_message(headers, body, merchant_of(acts), self._clock())
         except BadMessage as error:
             log.warning("a payment message was refused", provider=EXTERNAL, reason=str(error))
             detail = "the message is not genuine, or too old"

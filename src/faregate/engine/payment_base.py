@@ -22,7 +22,6 @@ from faregate.engine.base import EngineBase, merchant_of
 from faregate.ledger import reading
 from faregate.payments import records
 from faregate.payments.provider import (
-    Merchant,
     Money,
     Payer,
     PaymentProvider,
@@ -45,7 +44,7 @@ class PaymentBase(EngineBase):
     """What operations on payments stand on."""
 
     def _provider_for(self, acts: AccountContext) -> PaymentProvider:
-        merchant = self._merchant(acts)
+        merchant = merchant_of(acts)
         for provider in self._providers.values():
             if provider.serves(merchant):
                 return provider
@@ -82,9 +81,6 @@ class PaymentBase(EngineBase):
     def _payment_lock(self, payment_id: str) -> asyncio.Lock:
         """Return the lock of a payment: two who ask at once ask one after the other."""
         return self._payment_locks.setdefault(payment_id, asyncio.Lock())
-
-    def _merchant(self, acts: AccountContext) -> Merchant:
-        return merchant_of(acts)
 
     async def _know(self, environment_id: int) -> AccountContext:
         """Return an account in a mode; one that another process has made is looked up."""

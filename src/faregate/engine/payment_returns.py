@@ -27,6 +27,7 @@ from faregate.core.payments import (
     settled_key,
     share,
 )
+from faregate.engine.base import merchant_of
 from faregate.engine.payment_base import TAKEN, PaymentBase
 from faregate.ledger import reading
 from faregate.ledger.lane import Lane
@@ -80,7 +81,7 @@ class PaymentReturns(PaymentBase):
         """Ask for a refund, again and again the same. Whether it was done is unknown if there is no
         answer: then it stays pending, with its credit taken."""
         asked = RefundAsked(
-            self._merchant(self._context_of(record.environment_id)),
+            merchant_of(self._context_of(record.environment_id)),
             found.id,
             record.id,
             record.payment_ref or "",

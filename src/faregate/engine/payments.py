@@ -31,6 +31,7 @@ from faregate.core.problems import (
     FaregateError,
     Problem,
 )
+from faregate.engine.base import merchant_of
 from faregate.engine.payment_returns import PaymentReturns
 from faregate.engine.saved_cards import SavedCards
 from faregate.payments import records
@@ -72,11 +73,11 @@ class PaymentOperations(PaymentReturns, SavedCards):
         shall send the message again."""
         acts = context or self.context
         provider = self._providers.get(provider_name)
-        if provider is None or not provider.serves(self._merchant(acts)):
+        if provider is None or not provider.serves(merchant_of(acts)):
             detail = f"there is no payment provider {provider_name[:100]!r} here"
             raise FaregateError(Problem(NOT_FOUND, detail))
         try:
-            message = provider.read_message(headers, body, self._merchant(acts), self._clock())
+            message = provider.read_message(headers, body, merchant_of(acts), self._clock())
         except BadMessage as error:
             log.warning("a payment message was refused", provider=provider.name, reason=str(error))
             detail = "the message is not genuine, or too old"
@@ -109,7 +110,7 @@ class PaymentOperations(PaymentReturns, SavedCards):
         Raises 503."""
         acts = await self._know(record.environment_id)
         provider = self._provider_of(record)
-        sought = Sought(self._merchant(acts), record.id, record.checkout_ref, record.payment_ref)
+        sought = Sought(merchant_of(acts), record.id, record.checkout_ref, record.payment_ref)
         try:
             state = await provider.look_up(sought)
             if state is None and record.kind in COLLECTED and not record.is_final:

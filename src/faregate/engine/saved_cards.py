@@ -15,6 +15,7 @@ from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
 from faregate.core.codec import checked
 from faregate.core.collecting import BeginCollection, CollectionFailed
 from faregate.core.problems import NOT_FOUND, UNAVAILABLE, FaregateError, Problem, conflict
+from faregate.engine.base import merchant_of
 from faregate.engine.payment_base import PaymentBase
 from faregate.payments import methods, records
 from faregate.payments.methods import PaymentMethod
@@ -77,7 +78,7 @@ class SavedCards(PaymentBase):
             now + timedelta(seconds=records.CHECK_AFTER[0]),
         )
         asked = SetupAsked(
-            self._merchant(acts),
+            merchant_of(acts),
             record.id,
             await self._payer(acts.environment_id, customer_id, provider.name),
             request.return_url,
@@ -175,7 +176,7 @@ class SavedCards(PaymentBase):
         payer = await self._payer(record.environment_id, record.customer_id, provider.name)
         ref = method.card.payer_ref or payer.provider_ref
         asked = SavedCharge(
-            self._merchant(acts),
+            merchant_of(acts),
             record.id,
             structs.replace(payer, provider_ref=ref),
             method.card.method_ref,

@@ -30,7 +30,7 @@ from faregate.core.transactions import (
     ConvertTo,
     convert_payment,
 )
-from faregate.engine.base import Key, Page
+from faregate.engine.base import Key, Page, merchant_of
 from faregate.engine.payment_base import PaymentBase
 from faregate.payments import records
 from faregate.payments.provider import (
@@ -236,7 +236,7 @@ class TopUpOperations(PaymentBase):
         base_url: str,
     ) -> PaymentRecord:
         asked = CheckoutAsked(
-            self._merchant(acts),
+            merchant_of(acts),
             record.id,
             await self._payer(record.environment_id, record.customer_id, provider.name),
             self._money(record.environment_id, record.currency, record.amount_units),

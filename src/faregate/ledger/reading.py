@@ -202,10 +202,9 @@ async def read_transaction(
         identifier,
         customer_id,
     )
-    if not found:
-        loaded = await store.load(lane, Wanted(transactions=[(identifier, customer_id)]))
-        found = loaded.transactions
-    return rows.read_transaction(found[0]) if found else None
+    if found:
+        return rows.read_transaction(found[0])
+    return await read_booked(store, lane, customer_id, identifier)
 
 
 async def read_fee(

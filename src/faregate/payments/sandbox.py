@@ -32,7 +32,6 @@ from faregate.payments.provider import (
     ProviderRefused,
     RefundAsked,
     Returned,
-    ReturnStatus,
     SavedCard,
     SavedCharge,
     SetupAsked,
@@ -44,16 +43,6 @@ TOLERANCE_SECONDS: Final = 300
 SIGNATURE: Final = "sandbox-signature"
 
 Stage = Literal["open", "confirming", "succeeded", "failed", "expired"]
-
-
-class SandboxReturn(msgspec.Struct, frozen=True):
-    """A refund, or a dispute."""
-
-    ref: str
-    reason: Literal["refund", "dispute"]
-    minor: int
-    status: ReturnStatus
-    refund_id: str | None = None
 
 
 class SandboxPayment(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +60,7 @@ class SandboxPayment(msgspec.Struct, frozen=True, omit_defaults=True):
     card: str | None = None
     code: str | None = None
     text: str | None = None
-    returns: tuple[SandboxReturn, ...] = ()
+    returns: tuple[Returned, ...] = ()
     messages: int = 0
 
 
@@ -155,14 +144,13 @@ class SandboxProvider:
             if payment.stage != "succeeded" or asked.money.minor > left:
                 text = f"Only {max(0, left)} of the payment can still be given back."
                 raise ProviderRefused("not_refundable", text)
-            one = SandboxReturn(
+            one = Returned(
                 f"sbr_{asked.refund_id}", "refund", asked.money.minor, "succeeded", asked.refund_id
             )
             return structs.replace(payment, returns=(*payment.returns, one))
 
         payment = await self._change(asked.payment_id, change)
-        found = next(r for r in payment.returns if r.refund_id == asked.refund_id)
-        return Returned(*structs.astuple(found))
+        return next(r for r in payment.returns if r.refund_id == asked.refund_id)
 
     async def look_up(self, sought: Sought) -> PaymentState | None:
         """Say where a payment stands."""
@@ -333,7 +321,7 @@ def _paid(payment: SandboxPayment, card: TestCard, *, is_present: bool) -> Sandb
         return structs.replace(payment, stage="failed", code=code, text=text)
     returns = payment.returns
     if card.is_disputed and payment.money is not None:
-        dispute = SandboxReturn(f"sbd_{payment.payment_id}", "dispute", payment.money.minor, "open")
+        dispute = Returned(f"sbd_{payment.payment_id}", "dispute", payment.money.minor, "open")
         returns = (*returns, dispute)
     return structs.replace(payment, stage="succeeded", returns=returns, code=None, text=None)
 
@@ -353,7 +341,7 @@ def _state(payment: SandboxPayment, now: datetime | None = None) -> PaymentState
         money.minor if money is not None and stage == "succeeded" else 0,
         None if money is None else money.currency,
         card,
-        tuple([Returned(*structs.astuple(r)) for r in payment.returns]),
+        payment.returns,
         payment.code,
         payment.text,
     )
