@@ -27,6 +27,7 @@ from faregate.core.problems import (
 )
 from faregate.customers import directory
 from faregate.engine.base import merchant_of
+from faregate.engine.payment_base import payable_units
 from faregate.engine.payments import PaymentOperations
 from faregate.engine.top_ups import TopUpOperations
 from faregate.payments import records, told
@@ -202,9 +203,8 @@ class ExternalOperations(TopUpOperations, PaymentOperations):
         if paid is not None and paid.currency != refunded.currency:
             detail = f"is {refunded.currency}, and the payment was in {paid.currency}"
             raise FaregateError(invalid("data.currency", detail))
-        asked = InitiateTopUp("", Number(refunded.amount), refunded.currency, "", "")
         try:
-            units = self._paid_units(asked, asset)
+            units = payable_units(Number(refunded.amount), asset)
         except FaregateError as error:
             raise FaregateError(error.problem.under("data")) from None
         minor = units // power_of_ten(asset.scale - asset.precision)

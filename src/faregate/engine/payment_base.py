@@ -5,17 +5,20 @@ to callers.
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Final
 
 from msgspec import structs
 
-from faregate.core.amounts import power_of_ten, to_decimal
+from faregate.core.amounts import AmountError, power_of_ten, to_decimal, to_units
+from faregate.core.assets import Asset
 from faregate.core.bonuses import Bonus, bonus_for
 from faregate.core.problems import (
     UNAVAILABLE,
     FaregateError,
     Problem,
     conflict,
+    invalid,
 )
 from faregate.customers import directory
 from faregate.engine.base import EngineBase, merchant_of
@@ -133,3 +136,18 @@ class PaymentBase(EngineBase):
             to_decimal(back["refund"], currency_scale) if back["refund"] else None,
             to_decimal(back["dispute"], currency_scale) if back["dispute"] else None,
         )
+
+
+def payable_units(amount: Decimal, asset: Asset) -> int:
+    """Return an amount that is paid or given back in units of its currency, more than 0. Raises 422
+    (`amount`): also where nobody can pay so many decimals."""
+    try:
+        units = to_units(amount, asset.scale)
+    except AmountError as error:
+        raise FaregateError(invalid("amount", f"{amount} {error}")) from None
+    if units <= 0:
+        raise FaregateError(invalid("amount", f"is {amount}: send more than 0"))
+    if units % power_of_ten(asset.scale - asset.precision):
+        detail = f"is {amount}, and {asset.code} has {asset.precision} decimals"
+        raise FaregateError(invalid("amount", f"{detail} when it is paid: round it"))
+    return units

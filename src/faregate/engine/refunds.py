@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from faregate.core.amounts import AmountError, plain, power_of_ten, to_decimal, to_units
+from faregate.core.amounts import plain, to_decimal
 from faregate.core.codec import checked
 from faregate.core.payments import BookedPayment, credit_key
 from faregate.core.problems import FaregateError, conflict, invalid
 from faregate.engine.base import Key, Page, page_of
-from faregate.engine.payment_base import TAKEN
+from faregate.engine.payment_base import TAKEN, payable_units
 from faregate.engine.payment_returns import FIRST_CHECK, paid_units, returned_units
 from faregate.engine.payments import PaymentOperations
 from faregate.payments import records
@@ -108,9 +108,9 @@ class RefundOperations(PaymentOperations):
         known = await records.list_returns(queries, record.id)
         back = sum(r.amount_units for r in known if r.status in TAKEN)
         left = paid_units(record, booked) - back
-        amount = left if request.amount is None else self._asked_units(record, request)
-        scale = self._catalog.view(record.environment_id).assets[record.currency].scale
-        shown = f"{plain(to_decimal(max(0, left), scale))} {record.currency}"
+        asset = self._catalog.view(record.environment_id).assets[record.currency]
+        amount = left if request.amount is None else payable_units(request.amount, asset)
+        shown = f"{plain(to_decimal(max(0, left), asset.scale))} {record.currency}"
         if amount > left or left <= 0:
             asked = "everything" if request.amount is None else str(request.amount)
             remedy = f"send at most {shown}" if left > 0 else "nothing can be given back any more"
@@ -134,21 +134,6 @@ class RefundOperations(PaymentOperations):
             now,
             now,
         )
-
-    def _asked_units(self, record: PaymentRecord, request: CreateRefund) -> int:
-        asset = self._catalog.view(record.environment_id).assets[record.currency]
-        if request.amount is None:
-            raise AssertionError("no amount was asked for")
-        try:
-            units = to_units(request.amount, asset.scale)
-        except AmountError as error:
-            raise FaregateError(invalid("amount", f"{request.amount} {error}")) from None
-        if units <= 0:
-            raise FaregateError(invalid("amount", f"is {request.amount}: send more than 0"))
-        if units % power_of_ten(asset.scale - asset.precision):
-            detail = f"is {request.amount}, and {asset.code} has {asset.precision} decimals"
-            raise FaregateError(invalid("amount", f"{detail} when it is paid: round it"))
-        return units
 
     def _show_return(self, record: PaymentRecord, found: ReturnRecord) -> Refund:
         assets = self._catalog.view(record.environment_id).assets

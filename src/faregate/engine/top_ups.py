@@ -11,8 +11,6 @@ import structlog
 from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
-from faregate.core.amounts import MAX_UNITS, AmountError, power_of_ten, to_units
-from faregate.core.assets import Asset
 from faregate.core.codec import checked
 from faregate.core.given import check_free
 from faregate.core.instants import is_in_range
@@ -31,7 +29,7 @@ from faregate.core.transactions import (
     convert_payment,
 )
 from faregate.engine.base import Key, Page, merchant_of
-from faregate.engine.payment_base import PaymentBase
+from faregate.engine.payment_base import PaymentBase, payable_units
 from faregate.payments import records
 from faregate.payments.provider import (
     CheckoutAsked,
@@ -136,7 +134,7 @@ class TopUpOperations(PaymentBase):
         if asset is None or not asset.is_currency:
             shown = f"{request.currency!r} is no currency"
             raise FaregateError(invalid("currency", f"{shown}: send one of ISO 4217, e.g. 'USD'"))
-        units = self._paid_units(request, asset)
+        units = payable_units(request.amount, asset)
         refusal = check_free("metadata", request.metadata)
         if refusal is not None:
             raise FaregateError(refusal)
@@ -185,20 +183,6 @@ class TopUpOperations(PaymentBase):
             now,
             now + timedelta(seconds=records.CHECK_AFTER[0]),
         )
-
-    def _paid_units(self, request: InitiateTopUp, asset: Asset) -> int:
-        try:
-            units = to_units(request.amount, asset.scale)
-        except AmountError as error:
-            raise FaregateError(invalid("amount", f"{request.amount} {error}")) from None
-        if units <= 0:
-            raise FaregateError(invalid("amount", f"is {request.amount}: send more than 0"))
-        if units % power_of_ten(asset.scale - asset.precision):
-            detail = f"is {request.amount}, and {asset.code} has {asset.precision} decimals"
-            raise FaregateError(invalid("amount", f"{detail} when it is paid: round it"))
-        if units > MAX_UNITS:
-            raise FaregateError(invalid("amount", f"is {request.amount}: send less"))
-        return units
 
     def _converted(self, request: InitiateTopUp, units: int, acts: AccountContext) -> Converted:
         destination = request.destination
