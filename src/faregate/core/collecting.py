@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import structs
@@ -79,13 +79,15 @@ Accounts = Mapping[str, Collecting]
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """A collection that is asked for: `units` (> 0) of `currency`, for an account."""
+    """A collection that is asked for: `units` (> 0) of `currency`, for an account; by one of the
+    customer's subscriptions, or else by the account's auto top-up."""
 
     payment_id: str
     account_id: str
     currency: str
     units: int
     asked_at: datetime
+    subscription_id: str | None = None
 
 
 class CollectingNotice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,11 +118,13 @@ class BeginCollection(msgspec.Struct, frozen=True):
 
 
 class CollectionFailed(msgspec.Struct, frozen=True):
-    """Say that a collection has come to nothing, and why, in words."""
+    """Say that a collection has come to nothing, and why, in words; `needs` says what the customer
+    can do about it: pay themselves, or leave another card."""
 
     customer_id: str
     payment_id: str
     reason: str
+    needs: Literal["payment", "payment_method"] = "payment_method"
 
 
 class AwaitsTopUp(msgspec.Struct, frozen=True):

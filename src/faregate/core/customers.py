@@ -13,7 +13,7 @@ import msgspec
 
 from faregate.core.accounts import Account, Movement, Transfer, open_account
 from faregate.core.amounts import scaled, to_decimal
-from faregate.core.collecting import next_try
+from faregate.core.collecting import Collection, next_try
 from faregate.core.compiled import CompiledPrice, PricedAsset
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
@@ -95,14 +95,15 @@ class Changes:
     version only. `hold` is the open hold out of which fees are paid first, if any; `slices` says
     that events are slices of one use; `limits` are those of the customer, None if there are none;
     `plan_fees` is what subscriptions were charged, `notices` who is to be told of it; `made` has
-    the new grants as they were granted, each with its account; `tier_counts` has what the tiers of
-    prices had counted before.
+    the new grants as they were granted, each with its account; `collections` is what subscriptions
+    ask of the customer's card; `tier_counts` has what the tiers of prices had counted before.
     """
 
     __slots__ = (
         "accounts",
         "carries",
         "changed_accounts",
+        "collections",
         "grants",
         "hold",
         "holds",
@@ -144,6 +145,7 @@ class Changes:
         self.plan_fees: list[BookedPlanFee] = []
         self.notices: list[Notice] = []
         self.made: list[tuple[str, Grant]] = []
+        self.collections: list[Collection] = []
 
     def advanced(self, identifier: str, now: datetime) -> Account:
         """Return the account brought forward to `now`."""
@@ -238,6 +240,7 @@ class Changes:
             list(self.plan_fees),
             list(self.notices),
             list(self.made),
+            list(self.collections),
             None if self.limits is None else self.limits.snapshot(),
         )
 
@@ -257,6 +260,7 @@ class Changes:
             self.plan_fees,
             self.notices,
             self.made,
+            self.collections,
             limits,
         ) = before  # type: ignore[assignment]
         if self.limits is not None:

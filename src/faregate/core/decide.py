@@ -24,6 +24,7 @@ from faregate.core.collecting import (
     CollectingNotice,
     Collection,
     InFlight,
+    SetAutoTopUp,
     Told,
     change_collecting,
     collect,
@@ -38,6 +39,7 @@ from faregate.core.customers import (
     first_due,
     first_of,
 )
+from faregate.core.dunning import charged_by, decide_charge
 from faregate.core.events import BookedEvent, EventsBooked, Fee, RecordEvents, decide_events
 from faregate.core.gate import (
     Authorize,
@@ -420,7 +422,7 @@ def _decide(
             return Decision(state, None)
         return msgspec.structs.replace(_decision(changes, None), is_due_moved=command.is_due)
     if isinstance(command, CollectingCommand):
-        return _change_collecting(state, command, now)
+        return _change_collecting(state, command, catalog, now)
     if isinstance(command, SetOverdraft):
         return _set_overdraft(state, command, now)
     if isinstance(command, SetLowBalance):
@@ -483,7 +485,7 @@ def _collect(decision: Decision, catalog: CatalogView, now: datetime, ids: IdSou
     rules = msgspec.structs.replace(rules, collecting=dict(after))
     decision = msgspec.structs.replace(
         decision,
-        collections=asked,
+        collections=decision.collections + asked,
         notices=decision.notices + _tell(state.customer_id, told, now),
     )
     return _with_rules(decision, rules)
@@ -513,7 +515,18 @@ def _tell(customer_id: str, told: list[Told], now: datetime) -> list[Notice]:
     ]
 
 
-def _change_collecting(state: CustomerState, command: CollectingCommand, now: datetime) -> Decision:
+def _change_collecting(
+    state: CustomerState, command: CollectingCommand, catalog: CatalogView, now: datetime
+) -> Decision:
+    if not isinstance(command, SetAutoTopUp):
+        charged = charged_by(state.subscriptions, command.payment_id)
+        if charged is not None:
+            changes = Changes(state)
+            in_flight = decide_charge(changes, charged, command, now)
+            if not changes.subscriptions:
+                return Decision(state, in_flight)
+            catch_up(changes, catalog, now)
+            return _decision(changes, in_flight)
     before = state.rules.collecting
     after, answer, told = change_collecting(before, command, now)
     if after is before:
@@ -552,11 +565,17 @@ def _settle(
 
 def _with_credit(decision: Decision, catalog: CatalogView, now: datetime) -> Decision:
     """Let subscriptions go on that waited for credit, which has come."""
-    subscriptions = decision.state.subscriptions
-    if all(s.terms.needs is None and s.terms.overdue is None for s in subscriptions):
+    subscriptions, answer = decision.state.subscriptions, decision.answer
+    payment_id = None
+    if type(answer) is BookedPayment and isinstance(answer.request, PaymentCredit):
+        payment_id = answer.request.payment_id
+    is_charged = charged_by(subscriptions, payment_id) is not None
+    if not is_charged and all(
+        s.terms.needs is None and s.terms.overdue is None for s in subscriptions
+    ):
         return decision
     changes = Changes(decision.state)
-    catch_up(changes, catalog, now, has_credit=True)
+    catch_up(changes, catalog, now, has_credit=True, payment_id=payment_id)
     if not changes.subscriptions:
         return decision
     joined = _after(decision, _decision(changes, None))
@@ -619,6 +638,7 @@ def _decision(
         changes.tier_changes,
         changes.plan_fees,
         made=changes.made,
+        collections=changes.collections,
     )
 
 

@@ -11,10 +11,9 @@ not cover the price, the period does not begin: its credit is not granted either
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 
-import msgspec
 from msgspec import structs
 
 from faregate.core.accounts import REVENUE
@@ -31,18 +30,26 @@ from faregate.core.cycles import (
     with_expiry,
 )
 from faregate.core.discounting import take_off, with_periods
-from faregate.core.discounts import put_off
+from faregate.core.discounts import put_off as put_off_discount
+from faregate.core.dunning import (
+    Short,
+    ask_card,
+    charged_by,
+    paid_by_card,
+    put_off,
+    settled,
+    tell,
+    waiting,
+)
 from faregate.core.grants import DEFAULT_PRIORITY, Grant, GrantTerms, Purpose
 from faregate.core.ids import derived_id
 from faregate.core.instants import to_us
-from faregate.core.limiting import Notice
 from faregate.core.plan_fees import BookedPlanFee, PlanFee
 from faregate.core.plans import PlanCredit, PlanPrice
 from faregate.core.problems import Problem
 from faregate.core.subscriptions import (
     CatalogView,
     Cycle,
-    Overdue,
     Stretch,
     Subscription,
     in_force,
@@ -51,31 +58,24 @@ from faregate.core.switching import Switch
 from faregate.core.wallet import credit, credit_line, debit
 
 
-class SubscriptionNotice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is told of a subscription."""
-
-    customer_id: str
-    subscription_id: str
-    at: datetime
-    detail: str | None = None
-
-
-class Short(msgspec.Struct, frozen=True):
-    """An account that cannot pay what is due: what is missing, in units, and that in words."""
-
-    account_id: str
-    units: int
-    detail: str
-
-
 def catch_up(
-    changes: Changes, catalog: CatalogView, now: datetime, *, has_credit: bool = False
+    changes: Changes,
+    catalog: CatalogView,
+    now: datetime,
+    *,
+    has_credit: bool = False,
+    payment_id: str | None = None,
 ) -> None:
     """Let everything happen to a customer's subscriptions that is due up to `now`. After credit has
-    come (`has_credit`), what could not be paid is tried again."""
+    come (`has_credit`), what could not be paid is tried again: first of all that whose charge has
+    brought it (`payment_id`)."""
     if has_credit:
+        found = charged_by(changes.all_subscriptions(), payment_id)
+        if found is not None:
+            changes.subscriptions[found.id] = paid_by_card(found)
+            try_again(changes, catalog, found.id, now, asks=True)
         for subscription in changes.all_subscriptions():
-            _try_again(changes, catalog, subscription, now)
+            try_again(changes, catalog, subscription.id, now)
     while True:
         due = [
             (s.due_at, s.id, s)
@@ -88,9 +88,17 @@ def catch_up(
         changes.subscriptions[subscription.id] = _advance(changes, catalog, subscription, at)
 
 
-def _try_again(
-    changes: Changes, catalog: CatalogView, subscription: Subscription, now: datetime
+def try_again(
+    changes: Changes,
+    catalog: CatalogView,
+    subscription_id: str,
+    now: datetime,
+    *,
+    asks: bool = False,
 ) -> None:
+    """Pay what a subscription waits for, if it can be paid now; if not, and it `asks`, its
+    customer's card is asked for it."""
+    subscription = next(s for s in changes.all_subscriptions() if s.id == subscription_id)
     terms = subscription.terms
     if terms.needs == "payment":
         after: Subscription | Short = begin(changes, catalog, subscription, now)
@@ -98,8 +106,12 @@ def _try_again(
         after = renew(changes, catalog, subscription, terms.overdue.since_at, now)
     else:
         return
-    if isinstance(after, Subscription):
-        changes.subscriptions[subscription.id] = after
+    if isinstance(after, Short):
+        is_over = terms.overdue is not None and terms.overdue.ends_at <= now
+        if not asks or is_over:
+            return
+        after = ask_card(changes, catalog, subscription, after, now)
+    changes.subscriptions[subscription.id] = after
 
 
 def _advance(
@@ -113,7 +125,7 @@ def _advance(
         started = begin(changes, catalog, subscription, at)
         if isinstance(started, Subscription):
             return started
-        return waiting(changes, subscription, at, started.detail)
+        return waiting(changes, catalog, subscription, at, started)
     overdue = terms.overdue
     since_at = at if overdue is None else overdue.since_at
     if overdue is not None and at >= overdue.ends_at:
@@ -121,50 +133,8 @@ def _advance(
     renewed = renew(changes, catalog, subscription, since_at, at)
     if isinstance(renewed, Subscription):
         return renewed
-    return _put_off(changes, catalog, subscription, since_at, renewed)
-
-
-def tell(
-    changes: Changes, topic: str, subscription: Subscription, at: datetime, detail: str = ""
-) -> None:
-    """Note who is to be told that something has become of a subscription."""
-    data = SubscriptionNotice(changes.state.customer_id, subscription.id, at, detail or None)
-    changes.notices.append(Notice(f"subscription.{topic}", data))
-
-
-def waiting(
-    changes: Changes, subscription: Subscription, at: datetime, detail: str
-) -> Subscription:
-    """Return a subscription that cannot pay first what its `detail` says: it has not begun, and
-    begins when credit comes."""
-    tell(changes, "action_required", subscription, at, detail)
-    stretches = tuple([s for s in subscription.stretches if s.from_at < at and s.to_at is not None])
-    terms = structs.replace(subscription.terms, needs="payment")
-    return structs.replace(subscription, terms=terms, stretches=stretches)
-
-
-def _put_off(
-    changes: Changes,
-    catalog: CatalogView,
-    subscription: Subscription,
-    since_at: datetime,
-    short: Short,
-) -> Subscription:
-    """Return a subscription whose renewal could not be paid, with when it is tried again."""
-    rules = catalog.renewals
-    ends_at = since_at + timedelta(hours=rules.grace_hours)
-    before = subscription.terms.overdue
-    tries = 1 if before is None else before.tries + 1
-    if before is None:
-        tell(changes, "payment_failed", subscription, since_at, short.detail)
-        if rules.grace_hours == 0:
-            return _given_up(changes, catalog, subscription, since_at)
-    else:
-        ends_at = before.ends_at
-    hours = rules.retry_hours[tries - 1 :]
-    next_at = since_at + timedelta(hours=hours[0]) if hours else ends_at
-    overdue = Overdue(since_at, tries, min(next_at, ends_at), ends_at)
-    return structs.replace(subscription, terms=structs.replace(subscription.terms, overdue=overdue))
+    late = put_off(changes, catalog, subscription, since_at, at, renewed)
+    return _given_up(changes, catalog, subscription, since_at) if late is None else late
 
 
 def _given_up(
@@ -253,7 +223,7 @@ def resumed(changes: Changes, subscription: Subscription, at: datetime) -> Subsc
             resumes_at=None,
             ends_at=None,
             trial_ends_at=moved(terms.trial_ends_at),
-            discounts=tuple([put_off(d, paused_at, later) for d in terms.discounts]),
+            discounts=tuple([put_off_discount(d, paused_at, later) for d in terms.discounts]),
         ),
     )
 
@@ -336,10 +306,9 @@ def renew(
     if short is not None:
         changes.restore(before)
         return short
-    terms = subscription.terms
-    if terms.overdue is not None:
-        terms = structs.replace(terms, overdue=None)
-    after = structs.replace(subscription, terms=terms)
+    after = settled(subscription)
+    if after.terms.overdue is not None:
+        after = structs.replace(after, terms=structs.replace(after.terms, overdue=None))
     if is_over:
         tell(changes, "deactivated", after, at, unpaid)
         return ended(after, at)
@@ -458,7 +427,8 @@ def charge(
         wanted = Purpose("", {}, frozenset(products))
         missing = total - credit_line(account, wanted)
         if total > 0 and missing > 0 and not may_owe:
-            return Short(account_id, missing, _short(account_id, total, total - missing, scale))
+            detail = _short(account_id, total, total - missing, scale)
+            return Short(account_id, missing, detail, total)
         name = fee_id or derived_id("fee", now, account_id, *turn)
         if fee_id is not None:
             # One that is in another account has another name.
@@ -466,7 +436,7 @@ def charge(
         if total > 0:
             moved = debit(account, total, REVENUE, name, now, scale, wanted)
             if isinstance(moved, Problem):
-                return Short(account_id, missing, moved.detail)
+                return Short(account_id, missing, moved.detail, total)
             changes.put(moved)
         elif total < 0:
             grant = Grant(

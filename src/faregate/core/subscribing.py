@@ -28,6 +28,7 @@ from faregate.core.cycles import (
     without_expiry,
 )
 from faregate.core.discounting import give_discount, take_discount, take_off
+from faregate.core.dunning import Short, settled, tell, waiting
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range, out_of_range
 from faregate.core.periods import MEAN_DAYS
@@ -41,7 +42,6 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.core.renewing import (
-    Short,
     begin,
     catch_up,
     charge,
@@ -50,12 +50,12 @@ from faregate.core.renewing import (
     renew,
     renewals_of,
     resumed,
-    tell,
-    waiting,
+    try_again,
     with_quantity,
 )
 from faregate.core.subscriptions import (
     Binding,
+    ByCard,
     CatalogView,
     CompiledVersion,
     Stretch,
@@ -149,6 +149,21 @@ class TakeDiscount(msgspec.Struct, frozen=True):
     code: str
 
 
+class ChangeCollection(msgspec.Struct, frozen=True):
+    """Say whether the customer's saved card pays what the balance lacks for a subscription."""
+
+    customer_id: str
+    subscription_id: str
+    is_by_card: bool
+
+
+class CardSaved(msgspec.Struct, frozen=True):
+    """Say that there is a card now, or another one: subscriptions that wait for one begin, and what
+    a card could not pay is asked for again."""
+
+    customer_id: str
+
+
 SubscriptionCommand = (
     Subscribe
     | ChangeSubscription
@@ -158,6 +173,8 @@ SubscriptionCommand = (
     | ReactivateSubscription
     | GiveDiscount
     | TakeDiscount
+    | ChangeCollection
+    | CardSaved
 )
 
 
@@ -186,6 +203,8 @@ def decide_subscription(
     """Decide a command on subscriptions; changes nothing where it returns a problem."""
     if isinstance(command, Subscribe):
         return _subscribe(changes, command, catalog, now)
+    if isinstance(command, CardSaved):
+        return _card_saved(changes, catalog, now)
     found = next((s for s in changes.all_subscriptions() if s.id == command.subscription_id), None)
     if found is None:
         return Problem(NOT_FOUND, f"the customer has no subscription {command.subscription_id}")
@@ -201,6 +220,8 @@ def decide_subscription(
         outcome = give_discount(changes, found, command.code, catalog, now)
     elif isinstance(command, TakeDiscount):
         outcome = take_discount(changes, found, command.code)
+    elif isinstance(command, ChangeCollection):
+        outcome = _change_collection(changes, found, command, catalog, now)
     else:
         outcome = _reactivate(changes, found, catalog, now, has_card=command.has_card)
     if isinstance(outcome, Problem):
@@ -241,6 +262,37 @@ def _subscribe(
     everything = {s.id: s for s in changes.all_subscriptions()}
     asked = tuple([everything[s.id] for s in command.subscriptions])
     return SubscriptionsChanged(asked, tuple(changes.plan_fees))
+
+
+def _card_saved(changes: Changes, catalog: CatalogView, now: datetime) -> SubscriptionsChanged:
+    for subscription in changes.all_subscriptions():
+        terms = subscription.terms
+        if terms.needs == "payment_method":
+            after = _reactivate(changes, subscription, catalog, now, has_card=True)
+            if isinstance(after, Subscription):
+                changes.subscriptions[subscription.id] = after
+        elif terms.by_card is not None and terms.by_card.failures and terms.charge is None:
+            changes.subscriptions[subscription.id] = settled(subscription)
+            try_again(changes, catalog, subscription.id, now, asks=True)
+    catch_up(changes, catalog, now)
+    return SubscriptionsChanged(tuple(changes.subscriptions.values()), tuple(changes.plan_fees))
+
+
+def _change_collection(
+    changes: Changes,
+    found: Subscription,
+    command: ChangeCollection,
+    catalog: CatalogView,
+    now: datetime,
+) -> Subscription:
+    if command.is_by_card == (found.terms.by_card is not None):
+        return found
+    by_card = ByCard() if command.is_by_card else None
+    after = structs.replace(found, terms=structs.replace(found.terms, by_card=by_card))
+    changes.subscriptions[found.id] = after
+    if command.is_by_card:
+        try_again(changes, catalog, found.id, now, asks=True)
+    return changes.subscriptions[found.id]
 
 
 def _change(
@@ -545,5 +597,5 @@ def _reactivate(
     )
     outcome = begin(changes, catalog, ready, now)
     if isinstance(outcome, Short):
-        return waiting(changes, ready, now, outcome.detail)
+        return waiting(changes, catalog, ready, now, outcome)
     return outcome

@@ -145,6 +145,29 @@ class Overdue(msgspec.Struct, frozen=True):
     ends_at: datetime
 
 
+class CardCharge(msgspec.Struct, frozen=True):
+    """What is asked of the customer's card and not settled yet: `units` (> 0) of an account's
+    currency, beside `covered_units` that the account has for it (< 0: it owes so much)."""
+
+    payment_id: str
+    account_id: str
+    units: int
+    covered_units: int
+    asked_at: datetime
+
+
+class ByCard(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the balance lacks, the customer's saved card pays. `asked` counts the charges,
+    `failures` those in a row that failed; `problem` says why the last one did, `needs` what a
+    person must do about it."""
+
+    charge: CardCharge | None = None
+    asked: int = 0
+    failures: int = 0
+    problem: str | None = None
+    needs: Need | None = None
+
+
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was agreed. `asset` is the one in which prices are paid that have several, `timezone`
     the one whose clocks say when periods begin, `quantities` the seats by product (where a product
@@ -154,7 +177,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     asked. One that is paused (`paused_at`) goes on at `resumes_at`, or when somebody says so; if it
     was to end, that was at `ends_at`. `turns` counts how often something was due: what comes of it
     is named by that, so that two things at one instant have two names. `numbered` is the last
-    number that a discount or a commitment's cycle has got.
+    number that a discount or a commitment's cycle has got. `by_card` is None where the balance
+    alone pays. Whoever has paid on a page is led to `return_url`.
     """
 
     asset: str | None = None
@@ -173,6 +197,13 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     numbered: int = 0
     ends_at: datetime | None = None
     turns: int = 0
+    by_card: ByCard | None = None
+    return_url: str | None = None
+
+    @property
+    def charge(self) -> CardCharge | None:
+        """What is asked of the customer's card and not settled yet."""
+        return None if self.by_card is None else self.by_card.charge
 
 
 AGREED: Final = Terms()
@@ -194,7 +225,8 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         """The next instant at which something happens by itself; None: never."""
         terms = self.terms
         if terms.overdue is not None:
-            return terms.overdue.next_try_at
+            # What becomes of its charge decides, not the clock.
+            return terms.overdue.next_try_at if terms.charge is None else None
         if terms.paused_at is not None:
             return terms.resumes_at
         if terms.needs is not None:

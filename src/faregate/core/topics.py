@@ -15,9 +15,9 @@ import msgspec
 
 from faregate.core.codec import encode
 from faregate.core.collecting import CollectingNotice
+from faregate.core.dunning import SubscriptionNotice
 from faregate.core.limiting import LimitReached
 from faregate.core.payments import ReturnNotice, TopUpNotice
-from faregate.core.renewing import SubscriptionNotice
 
 Because = Literal["expired", "returned_late", "rollover_cap"]
 """Why credit is gone: its time was over; a hold gave it back after that; more was left over from

@@ -214,9 +214,8 @@ class BatchRows:
             self._rules[customer_id] = decision.rules
             if decision.rules.collecting:
                 self._due[customer_id] = _due_row(decision.state, environment_id)
-                for collection in decision.collections:
-                    row = _collection_row(customer_id, collection, environment_id)
-                    self._collections.append(row)
+        for collection in decision.collections:
+            self._collections.append(_collection_row(customer_id, collection, environment_id))
         for (limit_id, subject), counter in decision.counters.items():
             self._counters[customer_id, limit_id, subject] = counter
         for row_key, quantity in decision.tier_changes.items():

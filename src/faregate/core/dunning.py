@@ -1,0 +1,224 @@
+"""What becomes of a subscription that is not paid, and what it asks of its customer's card. One
+that has not begun waits; a renewal is tried again by the account's rules, and in the end the
+subscription is over.
+
+Where it was agreed on (`ByCard`), what the balance lacks is asked of the saved card, in the commit
+that finds it lacking: one charge in flight for each subscription. The credit that it brings pays
+what is due in the commit that books it. If the charge fails, the renewal is tried again, and a
+person is asked to do something: to pay themselves, or to leave another card.
+
+What does not live here: what is due, and when (`renewing`); cards, and who charges them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import structs
+
+from faregate.core.amounts import MAX_UNITS, power_of_ten
+from faregate.core.collecting import BeginCollection, Collection, CollectionFailed, InFlight
+from faregate.core.customers import Changes
+from faregate.core.ids import derived_id
+from faregate.core.instants import to_us
+from faregate.core.limiting import Notice
+from faregate.core.subscriptions import (
+    ByCard,
+    CardCharge,
+    CatalogView,
+    Overdue,
+    Subscription,
+)
+
+
+class SubscriptionNotice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told of a subscription."""
+
+    customer_id: str
+    subscription_id: str
+    at: datetime
+    detail: str | None = None
+
+
+class Short(msgspec.Struct, frozen=True):
+    """An account that cannot pay what is due: what is missing of `total_units`, in units, and that
+    in words. Nothing is missing where the price itself is not known."""
+
+    account_id: str
+    units: int
+    detail: str
+    total_units: int = 0
+
+
+def tell(
+    changes: Changes, topic: str, subscription: Subscription, at: datetime, detail: str = ""
+) -> None:
+    """Note who is to be told that something has become of a subscription."""
+    data = SubscriptionNotice(changes.state.customer_id, subscription.id, at, detail or None)
+    changes.notices.append(Notice(f"subscription.{topic}", data))
+
+
+def waiting(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, at: datetime, short: Short
+) -> Subscription:
+    """Return a subscription that cannot pay first what is due: it has not begun, and begins when
+    credit comes."""
+    stretches = tuple([s for s in subscription.stretches if s.from_at < at and s.to_at is not None])
+    terms = structs.replace(subscription.terms, needs="payment")
+    after = structs.replace(subscription, terms=terms, stretches=stretches)
+    after = ask_card(changes, catalog, after, short, at)
+    if after.terms.charge is None:
+        tell(changes, "action_required", after, at, short.detail)
+    return after
+
+
+def put_off(
+    changes: Changes,
+    catalog: CatalogView,
+    subscription: Subscription,
+    since_at: datetime,
+    at: datetime,
+    short: Short,
+) -> Subscription | None:
+    """Return a subscription whose renewal, due since `since_at`, could not be paid at `at`, with
+    when it is tried again; None: never."""
+    rules = catalog.renewals
+    ends_at = since_at + timedelta(hours=rules.grace_hours)
+    before = subscription.terms.overdue
+    tries = 1 if before is None else before.tries + 1
+    if before is not None:
+        ends_at = before.ends_at
+    hours = rules.retry_hours[tries - 1 :]
+    next_at = since_at + timedelta(hours=hours[0]) if hours else ends_at
+    overdue = Overdue(since_at, tries, min(next_at, ends_at), ends_at)
+    terms = structs.replace(subscription.terms, overdue=overdue)
+    after = ask_card(changes, catalog, structs.replace(subscription, terms=terms), short, at)
+    if after.terms.charge is None and before is None:
+        tell(changes, "payment_failed", after, since_at, short.detail)
+        if rules.grace_hours == 0:
+            return None
+    return after
+
+
+def ask_card(
+    changes: Changes, catalog: CatalogView, subscription: Subscription, short: Short, at: datetime
+) -> Subscription:
+    """Ask the customer's card for what is missing, if that was agreed on. A card pays currencies
+    only, and no fraction of what is paid in them: the rest of it is credit."""
+    by_card = subscription.terms.by_card
+    asset = catalog.assets[short.account_id.rpartition(":")[2]]
+    if by_card is None or by_card.charge is not None or short.units <= 0 or not asset.is_currency:
+        return subscription
+    missing = short.units + _claimed(changes, subscription, short.account_id)
+    step = power_of_ten(asset.scale - asset.precision)
+    units = max(1, -(-missing // step)) * step
+    if units > MAX_UNITS:
+        return subscription
+    turn = (str(to_us(at)), str(subscription.terms.turns), str(by_card.asked))
+    charge = CardCharge(
+        derived_id("tup", at, "card", subscription.id, *turn),
+        short.account_id,
+        units,
+        short.total_units - units,
+        at,
+    )
+    changes.collections.append(
+        Collection(charge.payment_id, charge.account_id, asset.code, units, at, subscription.id)
+    )
+    by_card = structs.replace(by_card, charge=charge, asked=by_card.asked + 1)
+    return _with_card(subscription, by_card)
+
+
+def _claimed(changes: Changes, subscription: Subscription, account_id: str) -> int:
+    """Return what of an account's balance other subscriptions count on, beside what their charges
+    will bring; below 0, what their charges will pay of its debt."""
+    charges = [
+        other.terms.charge
+        for other in changes.all_subscriptions()
+        if other.id != subscription.id and is_unpaid(other)
+    ]
+    return sum(c.covered_units for c in charges if c is not None and c.account_id == account_id)
+
+
+def _with_card(subscription: Subscription, by_card: ByCard) -> Subscription:
+    terms = structs.replace(subscription.terms, by_card=by_card)
+    return structs.replace(subscription, terms=terms)
+
+
+def is_unpaid(subscription: Subscription) -> bool:
+    """Tell whether a subscription waits for money."""
+    return subscription.terms.needs == "payment" or subscription.terms.overdue is not None
+
+
+def charged_by(
+    subscriptions: tuple[Subscription, ...], payment_id: str | None
+) -> Subscription | None:
+    """Return the subscription whose charge a payment is."""
+    if payment_id is None:
+        return None
+    for subscription in subscriptions:
+        charge = subscription.terms.charge
+        if charge is not None and charge.payment_id == payment_id:
+            return subscription
+    return None
+
+
+def paid_by_card(subscription: Subscription) -> Subscription:
+    """Return a subscription whose charge has come in, or that was paid in another way: nobody has
+    to do anything about its card."""
+    by_card = subscription.terms.by_card
+    if by_card is None:
+        return subscription
+    return _with_card(subscription, ByCard(asked=by_card.asked))
+
+
+def settled(subscription: Subscription) -> Subscription:
+    """Return a subscription that was paid; a charge that is in flight stays so."""
+    by_card = subscription.terms.by_card
+    if by_card is None or not (by_card.failures or by_card.problem):
+        return subscription
+    return _with_card(subscription, ByCard(by_card.charge, by_card.asked))
+
+
+def decide_charge(
+    changes: Changes,
+    subscription: Subscription,
+    command: BeginCollection | CollectionFailed,
+    now: datetime,
+) -> InFlight | None:
+    """Say whether a subscription's charge may be made, or note that it has failed. What is due
+    because of that is for the caller to bring about."""
+    by_card = subscription.terms.by_card
+    if by_card is None or by_card.charge is None:
+        return None
+    charge = by_card.charge
+    if isinstance(command, BeginCollection) and is_unpaid(subscription):
+        return InFlight(charge.payment_id, charge.units, charge.asked_at)
+    after = _with_card(subscription, structs.replace(by_card, charge=None))
+    if isinstance(command, CollectionFailed) and is_unpaid(subscription):
+        after = _failed(changes, after, command, now)
+    changes.subscriptions[subscription.id] = after
+    return None
+
+
+def _failed(
+    changes: Changes, subscription: Subscription, command: CollectionFailed, now: datetime
+) -> Subscription:
+    terms = subscription.terms
+    by_card = terms.by_card or ByCard()
+    is_first = by_card.failures == 0
+    by_card = structs.replace(
+        by_card, failures=by_card.failures + 1, problem=command.reason, needs=command.needs
+    )
+    overdue = terms.overdue
+    if overdue is not None:
+        tell(changes, "payment_failed", subscription, now, command.reason)
+        if overdue.ends_at <= now:
+            # It went on while its charge was in flight: it ends now, and not before.
+            overdue = structs.replace(overdue, next_try_at=now, ends_at=now)
+    if is_first:
+        tell(changes, "action_required", subscription, now, command.reason)
+    return structs.replace(
+        subscription, terms=structs.replace(terms, by_card=by_card, overdue=overdue)
+    )
