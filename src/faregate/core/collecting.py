@@ -74,6 +74,7 @@ class Collecting(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.terms.is_enabled and self.stopped_because is None
 
 
+CardNeed = Literal["payment", "payment_method"]
 Accounts = Mapping[str, Collecting]
 """By the account's id."""
 
@@ -124,7 +125,7 @@ class CollectionFailed(msgspec.Struct, frozen=True):
     customer_id: str
     payment_id: str
     reason: str
-    needs: Literal["payment", "payment_method"] = "payment_method"
+    needs: CardNeed = "payment_method"
 
 
 class AwaitsTopUp(msgspec.Struct, frozen=True):

@@ -18,7 +18,13 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.amounts import MAX_UNITS, power_of_ten
-from faregate.core.collecting import BeginCollection, Collection, CollectionFailed, InFlight
+from faregate.core.collecting import (
+    BeginCollection,
+    CardNeed,
+    Collection,
+    CollectionFailed,
+    InFlight,
+)
 from faregate.core.customers import Changes
 from faregate.core.ids import derived_id
 from faregate.core.instants import to_us
@@ -149,6 +155,19 @@ def _with_card(subscription: Subscription, by_card: ByCard) -> Subscription:
 def is_unpaid(subscription: Subscription) -> bool:
     """Tell whether a subscription waits for money."""
     return subscription.terms.needs == "payment" or subscription.terms.overdue is not None
+
+
+def required(subscription: Subscription) -> CardNeed | None:
+    """Say what a person must do so that a subscription begins or goes on; None: nothing, or nothing
+    as long as it is not known what becomes of its charge."""
+    terms = subscription.terms
+    if terms.needs != "payment" and terms.overdue is None:
+        return terms.needs
+    if terms.charge is not None:
+        return "payment" if terms.needs is not None else None
+    if terms.by_card is not None and terms.by_card.needs is not None:
+        return terms.by_card.needs
+    return "payment"
 
 
 def charged_by(

@@ -20,7 +20,7 @@ from faregate.core.accounts import REVENUE
 from faregate.core.amounts import MAX_UNITS, plain, to_decimal
 from faregate.core.commitments import PlanCommitment
 from faregate.core.conversion import exact_units, funding_rate, no_rate, shown_rate
-from faregate.core.customers import Changes
+from faregate.core.customers import Changes, CustomerState
 from faregate.core.cycles import (
     Line,
     new_cycles,
@@ -226,6 +226,23 @@ def resumed(changes: Changes, subscription: Subscription, at: datetime) -> Subsc
             discounts=tuple([put_off_discount(d, paused_at, later) for d in terms.discounts]),
         ),
     )
+
+
+def lacking(
+    state: CustomerState, catalog: CatalogView, subscription: Subscription, now: datetime
+) -> Short | None:
+    """Return what an account lacks now to pay what a subscription waits for; None: it waits for
+    nothing, or nothing is missing."""
+    changes = Changes(state)
+    changes.subscriptions[subscription.id] = subscription
+    terms = subscription.terms
+    if terms.needs is not None:
+        after = begin(changes, catalog, subscription, now)
+    elif terms.overdue is not None:
+        after = renew(changes, catalog, subscription, terms.overdue.since_at, now)
+    else:
+        return None
+    return after if isinstance(after, Short) else None
 
 
 def begin(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,7 @@ from faregate.core.alerts import ALERTS, Alerts
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.assets import Asset
 from faregate.core.bonuses import TopUpBonus
+from faregate.core.collecting import CardNeed
 from faregate.core.commitments import PlanCommitment
 from faregate.core.compiled import CompiledPrice
 from faregate.core.discounts import Coupon, Discount
@@ -133,9 +134,6 @@ class Cycle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     expiries: tuple[tuple[str, datetime], ...] = ()
 
 
-Need = Literal["payment", "payment_method"]
-
-
 class Overdue(msgspec.Struct, frozen=True):
     """A renewal that could not be paid: since when, how often it was tried, and when next."""
 
@@ -165,7 +163,7 @@ class ByCard(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: int = 0
     failures: int = 0
     problem: str | None = None
-    needs: Need | None = None
+    needs: CardNeed | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -187,7 +185,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     next_quantities: dict[str, int] = {}
     anchor_at: datetime | None = None
     trial_ends_at: datetime | None = None
-    needs: Need | None = None
+    needs: CardNeed | None = None
     has_card: bool = True
     overdue: Overdue | None = None
     paused_at: datetime | None = None

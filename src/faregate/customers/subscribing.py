@@ -11,12 +11,14 @@ from faregate.core.assets import Asset
 from faregate.core.commitments import PlanCommitment
 from faregate.core.cycles import owed
 from faregate.core.discounts import PERCENT_DECIMALS, Discount, new_discount
+from faregate.core.dunning import required
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range, out_of_range
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import (
     Binding,
+    ByCard,
     CatalogView,
     CompiledProduct,
     Stretch,
@@ -28,6 +30,7 @@ from faregate.customers.types import (
     CreateSubscription,
     PlannedMove,
     RequiredAction,
+    ShownCollection,
     ShownCommitment,
     ShownDiscount,
     ShownFeeLine,
@@ -47,9 +50,16 @@ PAY_PATH: Final = "/pay/"
 
 
 def new_subscription(
-    request: CreateSubscription, catalog: CatalogView, path: str, ids: IdSource, now: datetime
+    request: CreateSubscription,
+    catalog: CatalogView,
+    path: str,
+    ids: IdSource,
+    now: datetime,
+    *,
+    has_card: bool = False,
 ) -> Subscription:
-    """Make a subscription. Raises 422 naming what it cannot be made of."""
+    """Make a subscription of a customer who has a saved card, or has none. Raises 422 naming what
+    it cannot be made of."""
     starts_at = request.starts_at or now
     for field, moment in (("starts_at", request.starts_at), ("renews_at", request.renews_at)):
         if moment is not None and not is_in_range(moment):
@@ -92,14 +102,18 @@ def new_subscription(
             raise FaregateError(given.under(path.rstrip(".")) if path else given)
         discounts = (given,)
     trial_ends_at = _trial_end(request.trial, starts_at, now, path)
+    is_by_card = request.collection_method == "charge_automatically"
+    needs_card = is_by_card or (request.trial is not None and request.trial.card_required)
     terms = Terms(
         asset=request.asset,
         timezone=catalog.timezone,
         quantities=quantities,
         anchor_at=request.renews_at,
         trial_ends_at=trial_ends_at,
-        has_card=request.trial is None or not request.trial.card_required,
+        has_card=has_card or not needs_card,
         discounts=discounts,
+        by_card=ByCard() if is_by_card else None,
+        return_url=request.return_url,
     )
     stretches = (Stretch(starts_at),)
     return Subscription(ids.next("sub"), now, request.renews_at, tuple(bindings), stretches, terms)
@@ -177,10 +191,14 @@ def show_subscription(
     ends_at = subscription.stretches[-1].to_at if subscription.stretches else None
     if terms.paused_at is not None:
         ends_at = terms.ends_at
-    needs, overdue = terms.needs, terms.overdue
+    needs, overdue, by_card = required(subscription), terms.overdue, terms.by_card
     actions = None
     if needs is not None:
         actions = [RequiredAction(needs, f"{page}{subscription.id}")]
+    collection = None
+    if by_card is not None and (by_card.charge is not None or by_card.failures):
+        charge = None if by_card.charge is None else by_card.charge.payment_id
+        collection = ShownCollection(charge, by_card.failures, by_card.problem)
     return ShownSubscription(
         subscription.id,
         subscription.status(now),
@@ -199,6 +217,8 @@ def show_subscription(
         _planned(subscription, now) or None,
         [_show_discount(discount, now) for discount in terms.discounts] or None,
         _commitments(subscription, products) or None,
+        "wallet" if by_card is None else "charge_automatically",
+        collection,
     )
 
 

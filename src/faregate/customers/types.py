@@ -28,6 +28,8 @@ Email = Annotated[
     ),
 ]
 Version = int | Literal["default"]
+CollectionMethod = Literal["wallet", "charge_automatically"]
+"""What pays a subscription: the balance alone, or for what that lacks the customer's saved card."""
 Quantity = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 
 
@@ -57,7 +59,9 @@ class CreateSubscription(
 ):
     """A new subscription; it starts now unless it says otherwise. `renews_at` is where its periods
     begin (the first one may be shorter, and costs its part); `asset` is the one in which prices
-    are paid that have several, `coupon` the code of one whose discount it gets."""
+    are paid that have several, `coupon` the code of one whose discount it gets. What the balance
+    lacks is waited for, or the customer's saved card pays it (`charge_automatically`). Whoever has
+    paid on our page is led to `return_url`."""
 
     products: Annotated[list[SubscribedProduct], Meta(min_length=1, max_length=20)]
     starts_at: Instant | None = None
@@ -68,6 +72,7 @@ class CreateSubscription(
     failure_url: Text | None = None
     redirect_to: Literal["return_url", "portal"] | None = None
     coupon: Text | None = None
+    collection_method: CollectionMethod = "wallet"
 
 
 class ExternalAccount(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -104,10 +109,13 @@ class BlockCustomer(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     reason: Annotated[str, Meta(max_length=500)] = ""
 
 
-class UpdateSubscription(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Switch a subscription on or off."""
+class UpdateSubscription(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
+):
+    """Switch a subscription on or off, or say what pays it."""
 
-    status: Literal["active", "inactive"]
+    status: Literal["active", "inactive"] | None = None
+    collection_method: CollectionMethod | None = None
 
 
 class UpdateSubscribedProduct(
@@ -193,7 +201,7 @@ class ShownCommitment(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class RequiredAction(msgspec.Struct, frozen=True):
-    """What somebody must do before a subscription begins, and where."""
+    """What somebody must do so that a subscription begins, or goes on, and where."""
 
     type: Literal["payment", "payment_method"]
     redirect_url: str
@@ -205,6 +213,15 @@ class ShownOverdue(msgspec.Struct, frozen=True):
     since_at: datetime
     next_try_at: datetime
     ends_at: datetime
+
+
+class ShownCollection(msgspec.Struct, omit_defaults=True, frozen=True):
+    """How the saved card pays a subscription: the top-up that is in flight, how many failed since
+    it was paid last, and why the last one did."""
+
+    in_flight: str | None = None
+    failures: int = 0
+    problem: str | None = None
 
 
 class PlannedMove(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -234,6 +251,8 @@ class ShownSubscription(msgspec.Struct, omit_defaults=True, frozen=True):
     planned: list[PlannedMove] | None = None
     discounts: list[ShownDiscount] | None = None
     commitments: list[ShownCommitment] | None = None
+    collection_method: CollectionMethod = "wallet"
+    collection: ShownCollection | None = None
 
 
 class ShownFeeLine(msgspec.Struct, omit_defaults=True, frozen=True):

@@ -21,6 +21,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.paying import PayingOperations, ToPay
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -43,6 +44,7 @@ class Engine(
     CustomerOperations,
     ExternalOperations,
     CheckoutOperations,
+    PayingOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
@@ -67,5 +69,6 @@ __all__ = [
     "LimitState",
     "Page",
     "ProductSubscriber",
+    "ToPay",
     "system_clock",
 ]

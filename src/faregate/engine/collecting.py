@@ -1,7 +1,7 @@
-"""Operations on auto top-ups: what was agreed for an account, and the work that comes of it. What
-is asked, the lane has written with the command that made it necessary; here it becomes a payment,
-and the card is charged. Whatever dies in between is found again: in the queue, or among the
-payments of which nothing was heard.
+"""Operations on auto top-ups: what was agreed for an account, and the work that comes of it, and
+of what subscriptions ask. What is asked, the lane has written with the command that made it
+necessary; here it becomes a payment, and the card is charged. Whatever dies in between is found
+again: in the queue, or among the payments of which nothing was heard.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class CollectingOperations(PaymentOperations):
             asked.payment_id,
             one.environment_id,
             one.customer_id,
-            "auto",
+            "auto" if asked.subscription_id is None else "subscription",
             "initiated",
             method.provider,
             None,
@@ -197,7 +197,7 @@ class CollectingOperations(PaymentOperations):
             asked.units,
             asked.account_id,
             units,
-            PaymentTerms(rate=rate, method_id=method.id),
+            PaymentTerms(rate=rate, method_id=method.id, subscription_id=asked.subscription_id),
             None,
             now,
             now + CHARGE_LIFE,

@@ -159,7 +159,7 @@ class PaymentOperations(PaymentReturns, SavedCards):
         elif state.status == "succeeded":
             booked = await self._credit(record, state)
             if booked is None:
-                await self._collection_failed(record, "another currency came")
+                await self._collection_failed(record, "another currency came", None)
                 return await self._write(structs.replace(record, problem="another currency came"))
             waits = await self._return(record, booked, state.returns)
             record = structs.replace(
@@ -180,7 +180,8 @@ class PaymentOperations(PaymentReturns, SavedCards):
             problem = state.text or (record.problem if record.is_final else None)
             record = structs.replace(record, status=status, problem=problem)
             if record.kind in COLLECTED and record.is_final:
-                await self._collection_failed(record, problem or "The charge has expired.")
+                reason = problem or "The charge has expired."
+                await self._collection_failed(record, reason, state.code)
             if status == "failed" and record.kind != "setup":
                 await self._tell_failure(record)
         return await self._write(record)

@@ -13,8 +13,9 @@ from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, account_id
 from faregate.core.codec import checked
-from faregate.core.collecting import BeginCollection, CollectionFailed
+from faregate.core.collecting import BeginCollection, CardNeed, CollectionFailed
 from faregate.core.problems import NOT_FOUND, UNAVAILABLE, FaregateError, Problem, conflict
+from faregate.core.subscribing import CardSaved
 from faregate.engine.base import merchant_of
 from faregate.engine.payment_base import PaymentBase
 from faregate.payments import methods, records
@@ -124,6 +125,7 @@ class SavedCards(PaymentBase):
         async with self._store.transaction() as transaction:
             method = await methods.find_method(transaction, environment, customer_id, method_id)
             await methods.make_default(transaction, method)
+        await self._card_saved(environment, customer_id)
         return structs.replace(method, is_default=True)
 
     async def remove_payment_method(
@@ -151,6 +153,12 @@ class SavedCards(PaymentBase):
         )
         async with self._store.transaction() as transaction:
             await methods.keep_card(transaction, method)
+        await self._card_saved(record.environment_id, record.customer_id)
+
+    async def _card_saved(self, environment: int, customer_id: str) -> None:
+        """Let subscriptions go on that wait for a card. A repeat changes nothing."""
+        lane = await self._lane_of(environment, customer_id)
+        await lane.submit(CardSaved(customer_id), environment)
 
     async def _default_card(self, environment_id: int, customer_id: str) -> PaymentMethod | None:
         known = await methods.list_methods(self._store, environment_id, customer_id)
@@ -181,16 +189,24 @@ class SavedCards(PaymentBase):
             structs.replace(payer, provider_ref=ref),
             method.card.method_ref,
             self._money(record.environment_id, record.currency, record.amount_units),
-            record.terms.description or f"Top-up of {acts.name}",
+            record.terms.description or self._purpose(record, acts),
         )
         try:
             return await provider.charge(asked)
         except ProviderRefused as error:
             return PaymentState("failed", code=error.code, text=str(error))
 
-    async def _collection_failed(self, record: PaymentRecord, reason: str) -> None:
+    def _purpose(self, record: PaymentRecord, acts: AccountContext) -> str:
+        what = "Subscription to" if record.kind == "subscription" else "Top-up of"
+        return f"{what} {acts.name}"
+
+    async def _collection_failed(
+        self, record: PaymentRecord, reason: str, code: str | None
+    ) -> None:
         """Tell the lane that a collection has come to nothing. A repeat changes nothing."""
         lane = await self._lane_of(record.environment_id, record.customer_id)
-        command = CollectionFailed(record.customer_id, record.id, reason)
+        # Where a bank asks for its customer, another card does not help.
+        needs: CardNeed = "payment" if code == "authentication_required" else "payment_method"
+        command = CollectionFailed(record.customer_id, record.id, reason, needs)
         await lane.submit(command, record.environment_id)
         self._awaited.wake((record.environment_id, record.customer_id))

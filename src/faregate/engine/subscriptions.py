@@ -26,6 +26,7 @@ from faregate.customers.subscribing import (
 )
 from faregate.customers.types import (
     CancelSubscription,
+    CollectionMethod,
     CreateSubscription,
     PauseSubscription,
     ReactivateSubscription,
@@ -34,6 +35,7 @@ from faregate.customers.types import (
     UpdateSubscribedProduct,
 )
 from faregate.engine.base import EngineBase, Key
+from faregate.payments import methods
 from faregate.platform.environments import AccountContext
 
 
@@ -60,9 +62,13 @@ class SubscriptionOperations(EngineBase):
         present = await self._present(environment, lane, customer_id)
         key = Key(f"subscriptions of {customer_id}", idempotency_key, environment)
 
+        cards = await methods.list_methods(self._store, environment, customer_id)
+
         async def make() -> Subscription:
             view = self._catalog.view(environment)
-            return new_subscription(request, view, "", self._ticked(), present.now)
+            return new_subscription(
+                request, view, "", self._ticked(), present.now, has_card=bool(cards)
+            )
 
         if idempotency_key is None:
             made = await make()
@@ -113,6 +119,20 @@ class SubscriptionOperations(EngineBase):
     ) -> SubscriptionChange:
         """Switch a subscription on or off, from now."""
         command = ChangeSubscription(customer_id, subscription_id, is_active)
+        return await self._change(command, context)
+
+    async def set_collection_method(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        method: CollectionMethod,
+        *,
+        context: AccountContext | None = None,
+    ) -> SubscriptionChange:
+        """Say what pays a subscription from now on: the balance alone, or for what that lacks the
+        customer's saved card. Raises 404."""
+        is_by_card = method == "charge_automatically"
+        command = subscribing.ChangeCollection(customer_id, subscription_id, is_by_card)
         return await self._change(command, context)
 
     async def set_subscription_version(

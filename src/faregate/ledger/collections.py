@@ -21,13 +21,16 @@ class AskedCollection(msgspec.Struct, frozen=True):
 async def asked_collections(queries: Queries, lane: int, limit: int) -> list[AskedCollection]:
     """Return collections that nobody has taken up yet, the oldest first."""
     rows = await queries.fetch(
-        "SELECT environment_id, customer_id, payment_id, account_id, currency, units, asked_at "
-        f"FROM collections WHERE lane = $1 ORDER BY payment_id LIMIT {int(limit)}",
+        "SELECT environment_id, customer_id, payment_id, account_id, currency, units, asked_at, "
+        f"subscription_id FROM collections WHERE lane = $1 ORDER BY payment_id LIMIT {int(limit)}",
         lane,
     )
     return [
         AskedCollection(
-            lane, row[0], row[1], Collection(row[2], row[3], row[4], row[5], from_us(row[6]))
+            lane,
+            row[0],
+            row[1],
+            Collection(row[2], row[3], row[4], row[5], from_us(row[6]), row[7]),
         )
         for row in rows
     ]

@@ -470,6 +470,7 @@ def _collection_row(
         collection.currency,
         collection.units,
         to_us(collection.asked_at),
+        collection.subscription_id,
     )
 
 

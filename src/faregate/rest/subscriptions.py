@@ -55,13 +55,19 @@ async def _get(call: Call) -> ShownSubscription:
     )
 
 
-async def _set_status(call: Call) -> None:
-    await call.engine.set_subscription_status(
-        call.path["customer_id"],
-        call.path["subscription_id"],
-        is_active=call.body.status == "active",
-        context=call.context,
-    )
+async def _update(call: Call) -> None:
+    customer_id, subscription_id = call.path["customer_id"], call.path["subscription_id"]
+    method, status = call.body.collection_method, call.body.status
+    if (method is None) == (status is None):
+        raise FaregateError(invalid("status", "or collection_method: send one of the two"))
+    if method is not None:
+        await call.engine.set_collection_method(
+            customer_id, subscription_id, method, context=call.context
+        )
+    if status is not None:
+        await call.engine.set_subscription_status(
+            customer_id, subscription_id, is_active=status == "active", context=call.context
+        )
 
 
 async def _move(call: Call) -> Answer | None:
@@ -157,9 +163,9 @@ OPERATIONS = (
     Operation(
         "PATCH",
         _ONE,
-        _set_status,
+        _update,
         "Subscriptions",
-        "Switch a subscription on or off",
+        "Switch a subscription on or off, or say what pays it",
         ADMIN,
         204,
         body=UpdateSubscription,

@@ -327,6 +327,7 @@ COLLECTIONS: Final = HotTable(
         ("currency", "text"),
         ("units", "bigint"),
         ("asked_at", "bigint"),
+        ("subscription_id", "text"),
     ),
 )
 

@@ -23,6 +23,7 @@ from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
+from faregate.web.paying import PayPages
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
 from faregate.web.signin import SignIn, read_token
@@ -76,7 +77,8 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         Route("/", page.show),
         Route("/live", page.show_live),
         Route("/sign-in", page.sign_in, methods=["POST"]),
-        Route("/pay/{customer_id}/{subscription_id}", page.show_payment),
+        Route("/pay/{customer_id}/{subscription_id}", page.paying.show),
+        Route("/pay/{customer_id}/{subscription_id}", page.paying.act, methods=["POST"]),
         Route("/receipts/{top_up_id}", page.receipts.show),
         Route("/checkout/{payment_id}", page.checkout.show),
         Route("/checkout/{payment_id}", page.checkout.pay, methods=["POST"]),
@@ -109,6 +111,7 @@ class _LivePage:
         )
         self.checkout = CheckoutPages(engine, self._render)
         self.receipts = ReceiptPages(engine, self._render)
+        self.paying = PayPages(engine, self._render)
 
     async def show(self, request: Request) -> Response:
         """Show the page, or the form to sign in with."""
@@ -136,24 +139,6 @@ class _LivePage:
             away = RedirectResponse("/", 303, headers=_NO_STORE)
             return self._sign_in.remember(request, away)
         return self._form(is_wrong=True)
-
-    async def show_payment(self, request: Request) -> Response:
-        """Tell a customer what their subscription waits for. Whoever has the link may see it."""
-        given = request.path_params
-        context = await self._engine.context_of_customer(given["customer_id"])
-        if context is None:
-            return self._render("not_found.html", 404, is_payment=True)
-        try:
-            shown = await self._engine.get_subscription(
-                given["customer_id"], given["subscription_id"], context=context
-            )
-        except FaregateError:
-            return self._render("not_found.html", 404, is_payment=True)
-        names = [
-            (await self._engine.get_product(p.id or "", context=context)).name
-            for p in shown.products
-        ]
-        return self._render("pay.html", 200, subscription=shown, names=names)
 
     async def show_not_found(self, _request: Request, _error: Exception) -> Response:
         """Say that there is no such page."""

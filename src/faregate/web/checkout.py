@@ -38,7 +38,7 @@ class CheckoutPages:
     async def pay(self, request: Request) -> Response:
         """Take the form: a card, or the answer to the question whether it is really them."""
         payment_id = request.path_params["payment_id"]
-        form = await _form(request)
+        form = await read_form(request)
         answer = form.get("answer")
         if answer is not None:
             is_confirmed = answer == "confirm"
@@ -67,7 +67,7 @@ class CheckoutPages:
         )
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """Return a form's fields; none if it is too large."""
     body = b""
     async for chunk in request.stream():

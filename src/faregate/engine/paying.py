@@ -1,0 +1,144 @@
+"""Operations behind the page where a customer does what their subscription needs: what is missing,
+a payment of just that, and another card. Whoever has the page's link may do so: all of it brings
+money in.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from faregate.core.amounts import Number, power_of_ten, to_decimal
+from faregate.core.dunning import Short, required
+from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
+from faregate.core.renewing import lacking
+from faregate.customers.subscribing import show_subscription
+from faregate.customers.types import ShownSubscription
+from faregate.engine.saved_cards import SavedCards
+from faregate.engine.top_ups import TopUpOperations
+from faregate.ledger import reading
+from faregate.payments.types import BeginSetup, InitiateTopUp, TopUpDestination
+from faregate.platform.environments import AccountContext
+
+
+class ToPay(msgspec.Struct, frozen=True):
+    """A subscription, and what it lacks now: `amount` of `currency`, as somebody can pay it (None:
+    nothing, or nothing that is paid in a currency). `needs` is what a person must do."""
+
+    subscription: ShownSubscription
+    product_names: list[str]
+    needs: str | None
+    amount: Decimal | None
+    currency: str
+    return_url: str | None
+    is_charging: bool
+
+
+class _Lacking(msgspec.Struct, frozen=True):
+    shown: ToPay
+    name: str
+    account_id: str
+
+
+class PayingOperations(TopUpOperations, SavedCards):
+    """What a customer does for a subscription."""
+
+    async def get_to_pay(
+        self, customer_id: str, subscription_id: str, *, context: AccountContext | None = None
+    ) -> ToPay:
+        """Return what a subscription needs now. Raises 404."""
+        return (await self._lacking(customer_id, subscription_id, context)).shown
+
+    async def begin_paying(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        page: str,
+        *,
+        base_url: str = "",
+        context: AccountContext | None = None,
+    ) -> str:
+        """Begin a payment of what a subscription lacks; returns where the customer pays, who is led
+        back to `page`. Who asks again within an hour gets the same one. Raises 404, 409 if there is
+        nothing to pay, 503."""
+        found = await self._lacking(customer_id, subscription_id, context)
+        amount = found.shown.amount
+        if amount is None or found.shown.is_charging:
+            raise FaregateError(conflict("subscription_id", "there is nothing to pay now"))
+        name, _, code = found.account_id.rpartition(":")
+        request = InitiateTopUp(
+            customer_id,
+            Number(amount),
+            code,
+            page,
+            page,
+            ", ".join(found.shown.product_names)[:100] or None,
+            TopUpDestination(code, name),
+        )
+        key = f"{found.name} {amount} {self._clock():%Y-%m-%dT%H}"
+        begun = await self.initiate_top_up(
+            request, idempotency_key=key, base_url=base_url, context=context
+        )
+        return begun.redirect_url
+
+    async def begin_leaving_card(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        page: str,
+        *,
+        base_url: str = "",
+        context: AccountContext | None = None,
+    ) -> str:
+        """Begin to save a card for a subscription that needs one; returns where the customer leaves
+        it, who is led back to `page`. Raises 404, 409 if none is needed, 503."""
+        found = await self._lacking(customer_id, subscription_id, context)
+        if found.shown.needs is None:
+            raise FaregateError(conflict("subscription_id", "no card is needed now"))
+        begun = await self.begin_setup(
+            customer_id, BeginSetup(page, page), base_url=base_url, context=context
+        )
+        return begun.redirect_url
+
+    async def _lacking(
+        self, customer_id: str, subscription_id: str, context: AccountContext | None
+    ) -> _Lacking:
+        environment = await self._look(context)
+        lane = await self._lane_of(environment, customer_id)
+        view = self._catalog.view(environment)
+        state = await reading.read_customer(self._store, lane.number, customer_id)
+        present = reading.as_of(state, view, lane.now())
+        found = next((s for s in present.subscriptions if s.id == subscription_id), None)
+        if found is None:
+            detail = f"the customer has no subscription {subscription_id[:100]!r}"
+            raise FaregateError(Problem(NOT_FOUND, detail))
+        short = lacking(state, view, found, present.now)
+        account = "" if short is None else short.account_id
+        amount, code = None, account.rpartition(":")[2]
+        if short is not None:
+            amount = self._payable(environment, short)
+        shown = ToPay(
+            show_subscription(found, view.products, present.now),
+            [view.products[b.product_id].name for b in found.current_bindings()],
+            required(found),
+            amount,
+            code,
+            found.terms.return_url,
+            found.terms.charge is not None,
+        )
+        return _Lacking(shown, f"pay {found.id} {found.terms.turns}", account)
+
+    def _payable(self, environment: int, short: Short) -> Decimal | None:
+        """Return what a customer pays who lacks something: no less than what the account takes, no
+        fraction of what can be paid."""
+        view = self._catalog.view(environment)
+        asset = view.assets[short.account_id.rpartition(":")[2]]
+        if not asset.is_currency or short.units <= 0:
+            return None
+        step = power_of_ten(asset.scale - asset.precision)
+        amount = to_decimal(-(-short.units // step) * step, asset.scale)
+        bounds = view.payments.top_ups.get(asset.code)
+        if bounds is not None and bounds.minimum is not None:
+            amount = max(amount, Decimal(bounds.minimum))
+        return amount
