@@ -146,6 +146,7 @@ class SyncEngine:
     list_test_clocks = _sync(Engine.list_test_clocks)
     advance_test_clock = _sync(Engine.advance_test_clock)
     set_subscription_status = _sync(Engine.set_subscription_status)
+    set_collection_method = _sync(Engine.set_collection_method)
     set_subscription_version = _sync(Engine.set_subscription_version)
     record_events = _sync(Engine.record_events)
     settle_outcome = _sync(Engine.settle_outcome)

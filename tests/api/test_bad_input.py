@@ -668,7 +668,19 @@ SUBSCRIPTIONS = [
     Bad("POST customers", {"name": "Eve", "email": "eve"}, "email", "ada@example.com"),
     Bad("POST customers", {"name": "Eve", "metadata": {"n": 1}}, "metadata.n", "a text"),
     Bad(f"PATCH {SUBSCRIPTION}", {"status": "paused"}, "status", "inactive"),
-    Bad(f"PATCH {SUBSCRIPTION}", {}, "status", "inactive"),
+    Bad(f"PATCH {SUBSCRIPTION}", {}, "status", "send one of the two"),
+    Bad(
+        f"PATCH {SUBSCRIPTION}",
+        {"status": "active", "collection_method": "wallet"},
+        "status",
+        "send one of the two",
+    ),
+    Bad(
+        f"PATCH {SUBSCRIPTION}",
+        {"collection_method": "invoice"},
+        "collection_method",
+        "charge_automatically",
+    ),
     Bad(
         f"POST {SUBSCRIPTION}/pause", {"resumes_at": "2026-03-02T12:00:00Z"}, "resumes_at", "later"
     ),

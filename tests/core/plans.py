@@ -20,6 +20,7 @@ from tests.core.builders import (
 )
 
 from faregate.core.amounts import Number, plain, to_decimal
+from faregate.core.collecting import Collection
 from faregate.core.commitments import compile_commitment
 from faregate.core.customers import CustomerState
 from faregate.core.decide import CatchUp, Command
@@ -230,6 +231,7 @@ class Life:
     ) -> None:
         self.book = Book(catalog, CustomerState(CUSTOMER))
         self.fees: list[BookedPlanFee] = []
+        self.asked: list[Collection] = []
         self._made = 0
         now = at(start)
         if usd is not None:
@@ -250,6 +252,7 @@ class Life:
         decision = self.book.decide(command, at(when))
         assert not isinstance(decision.answer, Problem), decision.answer.detail
         self.fees += decision.plan_fees
+        self.asked += decision.collections
         return decision.answer
 
     def refused(self, command: Command, when: str) -> Problem:

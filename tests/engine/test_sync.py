@@ -17,6 +17,8 @@ from faregate.core.events import UsageEvent
 from faregate.core.outcomes import OutcomeRequest
 
 INSIDE = {
+    "begin_leaving_card",
+    "begin_paying",
     "charged_since",
     "confirm_checkout",
     "context_of_customer",
@@ -24,6 +26,7 @@ INSIDE = {
     "find_key",
     "find_receipt",
     "get_checkout",
+    "get_to_pay",
     "has_due_work",
     "has_webhooks_due",
     "is_ready",

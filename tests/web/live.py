@@ -51,7 +51,7 @@ class LiveServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            async with Engine.open(self._url) as engine:
+            async with Engine.open(self._url) as engine, engine.working():
                 web = create_web(engine, engine.context_of("test"), TOKEN)
                 config = uvicorn.Config(web, port=0, log_config=None, timeout_graceful_shutdown=1)
                 self._server = uvicorn.Server(config)

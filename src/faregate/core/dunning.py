@@ -112,7 +112,8 @@ def ask_card(
 ) -> Subscription:
     """Ask the customer's card for what is missing, if that was agreed on. A card pays currencies
     only, and no fraction of what is paid in them: the rest of it is credit."""
-    by_card = subscription.terms.by_card
+    terms = subscription.terms
+    by_card = terms.by_card
     asset = catalog.assets[short.account_id.rpartition(":")[2]]
     if by_card is None or by_card.charge is not None or short.units <= 0 or not asset.is_currency:
         return subscription
@@ -121,7 +122,7 @@ def ask_card(
     units = max(1, -(-missing // step)) * step
     if units > MAX_UNITS:
         return subscription
-    turn = (str(to_us(at)), str(subscription.terms.turns), str(by_card.asked))
+    turn = (str(to_us(at)), str(terms.turns), str(terms.charges))
     charge = CardCharge(
         derived_id("tup", at, "card", subscription.id, *turn),
         short.account_id,
@@ -132,8 +133,9 @@ def ask_card(
     changes.collections.append(
         Collection(charge.payment_id, charge.account_id, asset.code, units, at, subscription.id)
     )
-    by_card = structs.replace(by_card, charge=charge, asked=by_card.asked + 1)
-    return _with_card(subscription, by_card)
+    by_card = structs.replace(by_card, charge=charge)
+    terms = structs.replace(terms, by_card=by_card, charges=terms.charges + 1)
+    return structs.replace(subscription, terms=terms)
 
 
 def _claimed(changes: Changes, subscription: Subscription, account_id: str) -> int:
@@ -186,10 +188,7 @@ def charged_by(
 def paid_by_card(subscription: Subscription) -> Subscription:
     """Return a subscription whose charge has come in, or that was paid in another way: nobody has
     to do anything about its card."""
-    by_card = subscription.terms.by_card
-    if by_card is None:
-        return subscription
-    return _with_card(subscription, ByCard(asked=by_card.asked))
+    return _with_card(subscription, ByCard())
 
 
 def settled(subscription: Subscription) -> Subscription:
@@ -197,7 +196,7 @@ def settled(subscription: Subscription) -> Subscription:
     by_card = subscription.terms.by_card
     if by_card is None or not (by_card.failures or by_card.problem):
         return subscription
-    return _with_card(subscription, ByCard(by_card.charge, by_card.asked))
+    return _with_card(subscription, ByCard(by_card.charge))
 
 
 def decide_charge(

@@ -155,12 +155,10 @@ class CardCharge(msgspec.Struct, frozen=True):
 
 
 class ByCard(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the balance lacks, the customer's saved card pays. `asked` counts the charges,
-    `failures` those in a row that failed; `problem` says why the last one did, `needs` what a
-    person must do about it."""
+    """What the balance lacks, the customer's saved card pays. `failures` counts the charges in a
+    row that failed; `problem` says why the last one did, `needs` what a person must do then."""
 
     charge: CardCharge | None = None
-    asked: int = 0
     failures: int = 0
     problem: str | None = None
     needs: CardNeed | None = None
@@ -176,7 +174,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     was to end, that was at `ends_at`. `turns` counts how often something was due: what comes of it
     is named by that, so that two things at one instant have two names. `numbered` is the last
     number that a discount or a commitment's cycle has got. `by_card` is None where the balance
-    alone pays. Whoever has paid on a page is led to `return_url`.
+    alone pays; `charges` counts what was asked of cards, and names it. Whoever has paid on a page
+    is led to `return_url`.
     """
 
     asset: str | None = None
@@ -196,6 +195,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     ends_at: datetime | None = None
     turns: int = 0
     by_card: ByCard | None = None
+    charges: int = 0
     return_url: str | None = None
 
     @property

@@ -229,7 +229,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic("subscription.renewed", "A new period of a subscription has begun", _subscription()),
     Topic(
         "subscription.action_required",
-        "A subscription cannot begin: the balance does not cover what is due first",
+        "A subscription cannot begin, or go on, before somebody pays or leaves another card",
         _subscription(_SHORT),
     ),
     Topic(

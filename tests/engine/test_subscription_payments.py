@@ -1,0 +1,257 @@
+"""A saved card pays what the balance lacks for a subscription: its first period and those that
+follow, once each; whoever cannot pay is asked to do something, and in the end it is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.doubles.cards import Bank
+from tests.engine.test_auto_top_ups import Killed, leave_card
+from tests.ledger.plans import sell_plan
+from tests.ledger.shop import Clock, assert_clean, available, give, refusal, tell
+
+from faregate import Engine
+from faregate.core.problems import CONFLICT
+from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
+
+PAGE = "https://shop.example/pay"
+BY_CARD = CreateSubscription(
+    [SubscribedProduct(code="pro")], collection_method="charge_automatically"
+)
+
+
+class Shop:
+    """An engine, a bank, and a customer who has a card, or has none."""
+
+    def __init__(self, engine: Engine, bank: Bank, clock: Clock, customer_id: str) -> None:
+        self.engine, self.bank, self.clock, self.customer_id = engine, bank, clock, customer_id
+
+    async def subscribe(self, request: CreateSubscription = BY_CARD) -> Any:
+        return await self.engine.create_subscription(self.customer_id, request)
+
+    async def shown(self) -> Any:
+        (found,) = await self.engine.list_subscriptions(self.customer_id, base_url="https://us")
+        return found
+
+    async def balance(self) -> int:
+        return int(await available(self.engine, self.customer_id))
+
+    async def later(self, **by: float) -> None:
+        self.clock.move(**by)
+        await self.engine.work()
+        await self.engine.take_up_collections()
+        await self.engine.reconcile_payments()
+
+    def charged(self) -> list[int]:
+        return [asked.money.minor for asked in self.bank.charged.values()]
+
+    async def told(self, topic: str) -> int:
+        async with self.engine._store.transaction() as transaction:
+            rows = await transaction.fetch("SELECT topic FROM outbox ORDER BY seq")
+        return [row[0] for row in rows].count(topic)
+
+
+@asynccontextmanager
+async def shop(url: str, *, has_card: bool = True) -> AsyncIterator[Shop]:
+    clock, bank = Clock(), Bank()
+    async with Engine.open(url, clock=clock, payments=[bank]) as engine:
+        await sell_plan(engine)
+        customer_id = (await engine.create_customer(CreateCustomer(name="Ada"))).id
+        if has_card:
+            await leave_card(engine, customer_id)
+        yield Shop(engine, bank, clock, customer_id)
+        await assert_clean(engine)
+
+
+def test_the_card_pays_the_first_period_and_every_one_that_follows(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            made = await my.subscribe()
+            assert (made.status, made.collection.failures) == ("action_required", 0)
+            assert made.collection.in_flight.startswith("tup_")
+            await my.later(seconds=1)
+            shown = await my.shown()
+            assert (shown.status, shown.collection) == ("active", None)
+            assert (my.charged(), await my.balance()) == ([1_000], 0)
+            for _ in range(3):
+                await my.later(days=31)
+                assert (await my.shown()).status == "active"
+            assert (my.charged(), await my.balance()) == ([1_000] * 4, 0)
+            top_ups = (await my.engine.list_top_ups(my.customer_id)).items
+            assert [(one.kind, one.status) for one in top_ups] == [
+                ("subscription", "succeeded")
+            ] * 4
+            assert await my.told("subscription.payment_failed") == 0
+            assert await my.told("subscription.renewed") == 3
+            assert await my.told("top_up.succeeded") == 4
+
+    tell(story())
+
+
+def test_credit_that_is_there_is_used_first(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            await give(my.engine, my.customer_id, "13.5", "a gift")
+            assert (await my.subscribe()).status == "active"
+            await my.later(days=31)
+            assert (my.charged(), await my.balance()) == ([650], 0)
+
+    tell(story())
+
+
+def test_whoever_cannot_pay_is_asked_to_and_is_not_served_any_more(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            await my.subscribe()
+            await my.later(seconds=1)
+            my.bank.next = ["declined"] * 10
+            await my.later(days=31)
+            shown = await my.shown()
+            assert (shown.status, shown.collection.failures) == ("active", 1)
+            assert shown.collection.problem == "The card was declined."
+            (action,) = shown.required_actions
+            assert action.type == "payment_method"
+            assert action.redirect_url == f"https://us/pay/{my.customer_id}/{shown.id}"
+            for _ in range(6):
+                await my.later(days=1)
+            assert (await my.shown()).collection.failures == 4
+            await my.later(days=1)
+            shown = await my.shown()
+            assert (shown.status, shown.required_actions) == ("inactive", None)
+            assert my.charged() == [1_000]
+            assert await my.told("subscription.payment_failed") == 4
+            assert await my.told("subscription.action_required") == 1
+            assert await my.told("subscription.deactivated") == 1
+            # It stays over.
+            my.bank.next = []
+            await my.later(days=40)
+            assert my.charged() == [1_000]
+
+    tell(story())
+
+
+def test_another_card_pays_at_once_what_the_first_one_did_not(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = ["declined"]
+            await my.subscribe()
+            await my.later(seconds=1)
+            (action,) = (await my.shown()).required_actions
+            assert action.type == "payment_method"
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.make_default_method(my.customer_id, card.id)
+            await my.later(seconds=1)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+
+    tell(story())
+
+
+def test_without_a_card_nothing_begins_and_nothing_is_charged(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            made = await my.subscribe()
+            assert [a.type for a in made.required_actions] == ["payment_method"]
+            await my.later(days=40)
+            assert my.bank.asked == []
+            assert (await my.shown()).status == "action_required"
+
+    tell(story())
+
+
+def test_a_card_that_is_gone_at_the_renewal_is_asked_for(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            await my.subscribe()
+            await my.later(seconds=1)
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.remove_payment_method(my.customer_id, card.id)
+            await my.later(days=31)
+            shown = await my.shown()
+            assert shown.collection.problem == "The customer has no saved card."
+            assert [a.type for a in shown.required_actions] == ["payment_method"]
+
+    tell(story())
+
+
+@pytest.mark.parametrize("trouble", ["silent", "down"])
+def test_a_bank_that_does_not_answer_charges_once(database_url: str, trouble: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = [trouble, trouble]
+            await my.subscribe()
+            await my.later(seconds=1)
+            assert (await my.shown()).status == "action_required"
+            for _ in range(4):
+                await my.later(minutes=10)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+            assert await my.balance() == 0
+
+    tell(story())
+
+
+def test_a_process_that_dies_after_the_charge_pays_the_period_once(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+
+            async def killed(*_given: Any) -> None:
+                raise Killed
+
+            await my.subscribe()
+            my.engine._book = killed  # type: ignore[method-assign]
+            with pytest.raises(Killed):
+                await my.engine.take_up_collections()
+            clock, bank, customer_id = my.clock, my.bank, my.customer_id
+        async with Engine.open(database_url, clock=clock, payments=[bank]) as engine:
+            again = Shop(engine, bank, clock, customer_id)
+            await again.later(minutes=10)
+            await again.later(minutes=10)
+            assert ((await again.shown()).status, again.charged()) == ("active", [1_000])
+            assert await again.balance() == 0
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_the_page_asks_for_what_is_missing_and_no_more(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            plain = CreateSubscription([SubscribedProduct(code="pro")])
+            await give(my.engine, my.customer_id, "3.999", "a gift")
+            made = await my.subscribe(plain)
+            to_pay = await my.engine.get_to_pay(my.customer_id, made.id)
+            assert (str(to_pay.amount), to_pay.needs) == ("6.01", "payment")
+            for _ in range(2):
+                url = await my.engine.begin_paying(my.customer_id, made.id, PAGE)
+                assert url == "https://bank.example"
+            # Who asks twice has one payment.
+            assert (await my.engine.list_top_ups(my.customer_id)).total_count == 1
+            await give(my.engine, my.customer_id, "6.01", "paid elsewhere")
+            assert (await my.shown()).status == "active"
+            for begin in (my.engine.begin_paying, my.engine.begin_leaving_card):
+                refused = await refusal(begin(my.customer_id, made.id, PAGE))
+                assert refused.problem.kind is CONFLICT
+
+    tell(story())
+
+
+def test_what_pays_can_be_changed(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            plain = CreateSubscription([SubscribedProduct(code="pro")])
+            made = await my.subscribe(plain)
+            await my.later(seconds=1)
+            assert (my.charged(), made.collection_method) == ([], "wallet")
+            changed = await my.engine.set_collection_method(
+                my.customer_id, made.id, "charge_automatically"
+            )
+            assert changed.subscription.collection_method == "charge_automatically"
+            await my.later(seconds=1)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+            await my.engine.set_collection_method(my.customer_id, made.id, "wallet")
+            await my.later(days=31)
+            assert (my.charged(), (await my.shown()).overdue is not None) == ([1_000], True)
+
+    tell(story())
