@@ -69,7 +69,7 @@ def test_what_a_subscription_waits_for_can_be_read_everywhere(
         color_scheme=scheme, viewport={"width": width, "height": 800}
     ).new_page()
     for subscription, said in (
-        (customer.subscriptions[0].id, "ask the shop to top up your balance"),
+        (customer.subscriptions[0].id, "begins as soon as it is paid"),
         ("sub_none", "Ask the shop that sent you the link"),
     ):
         page.goto(link + subscription)

@@ -94,7 +94,7 @@ def test_a_customer_of_a_connected_account_finds_what_their_subscription_waits_f
     answer = client.get(f"/pay/{customer.id}/{customer.subscriptions[0].id}")
     assert answer.status_code == 200
     assert "Studio of the seller" in answer.text
-    assert "top up your balance" in answer.text
+    assert "Pay $20.00" in answer.text
     for other in (f"/pay/{customer.id}/sub_none", f"/pay/cust_none/{customer.id}"):
         gone = client.get(other)
         assert gone.status_code == 404
