@@ -84,6 +84,8 @@ def test_the_card_pays_the_first_period_and_every_one_that_follows(database_url:
             assert [(one.kind, one.status) for one in top_ups] == [
                 ("subscription", "succeeded")
             ] * 4
+            receipt = await my.engine.get_receipt(top_ups[0].id)
+            assert receipt.description == f"Subscription to {receipt.seller}"
             assert await my.told("subscription.payment_failed") == 0
             assert await my.told("subscription.renewed") == 3
             assert await my.told("top_up.succeeded") == 4

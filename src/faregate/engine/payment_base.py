@@ -138,6 +138,12 @@ class PaymentBase(EngineBase):
         )
 
 
+def purpose_of(record: PaymentRecord, acts: AccountContext) -> str:
+    """Say to customers what a payment is for."""
+    what = "Subscription to" if record.kind == "subscription" else "Top-up of"
+    return record.terms.description or f"{what} {acts.name}"
+
+
 def payable_units(amount: Decimal, asset: Asset) -> int:
     """Return an amount that is paid or given back in units of its currency, more than 0. Raises 422
     (`amount`): also where nobody can pay so many decimals."""

@@ -9,7 +9,7 @@ from msgspec import structs
 from faregate.core.amounts import to_decimal
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.customers import directory
-from faregate.engine.payment_base import TAKEN, PaymentBase
+from faregate.engine.payment_base import TAKEN, PaymentBase, purpose_of
 from faregate.payments import records
 from faregate.payments.records import PaymentRecord
 from faregate.payments.sealing import is_sealed, seal
@@ -71,7 +71,7 @@ class ReceiptOperations(PaymentBase):
             f"{base_url}/receipts/{record.id}?key={key}",
             acts.environment == "test",
             shown.bonus,
-            terms.description,
+            purpose_of(record, acts) if record.kind == "subscription" else terms.description,
             card,
             returned or None,
         )

@@ -17,7 +17,7 @@ from faregate.core.collecting import BeginCollection, CardNeed, CollectionFailed
 from faregate.core.problems import NOT_FOUND, UNAVAILABLE, FaregateError, Problem, conflict
 from faregate.core.subscribing import CardSaved
 from faregate.engine.base import merchant_of
-from faregate.engine.payment_base import PaymentBase
+from faregate.engine.payment_base import PaymentBase, purpose_of
 from faregate.payments import methods, records
 from faregate.payments.methods import PaymentMethod
 from faregate.payments.provider import (
@@ -189,16 +189,12 @@ class SavedCards(PaymentBase):
             structs.replace(payer, provider_ref=ref),
             method.card.method_ref,
             self._money(record.environment_id, record.currency, record.amount_units),
-            record.terms.description or self._purpose(record, acts),
+            purpose_of(record, acts),
         )
         try:
             return await provider.charge(asked)
         except ProviderRefused as error:
             return PaymentState("failed", code=error.code, text=str(error))
-
-    def _purpose(self, record: PaymentRecord, acts: AccountContext) -> str:
-        what = "Subscription to" if record.kind == "subscription" else "Top-up of"
-        return f"{what} {acts.name}"
 
     async def _collection_failed(
         self, record: PaymentRecord, reason: str, code: str | None

@@ -29,7 +29,7 @@ from faregate.core.transactions import (
     convert_payment,
 )
 from faregate.engine.base import Key, Page, merchant_of
-from faregate.engine.payment_base import PaymentBase, payable_units
+from faregate.engine.payment_base import PaymentBase, payable_units, purpose_of
 from faregate.payments import records
 from faregate.payments.provider import (
     CheckoutAsked,
@@ -224,7 +224,7 @@ class TopUpOperations(PaymentBase):
             record.id,
             await self._payer(record.environment_id, record.customer_id, provider.name),
             self._money(record.environment_id, record.currency, record.amount_units),
-            record.terms.description or f"Top-up of {acts.name}",
+            purpose_of(record, acts),
             record.terms.return_url,
             record.terms.failure_url,
             record.expires_at,
