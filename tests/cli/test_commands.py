@@ -148,7 +148,7 @@ def test_a_setting_of_payments_that_cannot_work_is_named_and_not_shown(
 ):
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
-        (providers.external_secrets if "EXTERNAL" in name else providers.collectors)()
+        (providers.external_secrets if "EXTERNAL" in name else providers.payment_providers)()
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert name in said
@@ -156,7 +156,7 @@ def test_a_setting_of_payments_that_cannot_work_is_named_and_not_shown(
 
 
 def test_mollies_keys_make_it_collect(monkeypatch: pytest.MonkeyPatch):
-    assert providers.collectors() == []
+    assert providers.payment_providers() == []
     monkeypatch.setenv("FAREGATE_MOLLIE_TEST_API_KEY", "test_abcdefgh12345678")
     monkeypatch.setenv("FAREGATE_PUBLIC_URL", "https://billing.example")
-    assert [one.name for one in providers.collectors()] == ["mollie"]
+    assert [one.name for one in providers.payment_providers()] == ["mollie"]

@@ -9,9 +9,8 @@ import structlog
 import typer
 import uvloop
 
-from faregate.cli.collecting import doors, payment_providers
 from faregate.cli.logs import configure_logs
-from faregate.cli.providers import external_secrets
+from faregate.cli.providers import doors, external_secrets, payment_providers
 from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError

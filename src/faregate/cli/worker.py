@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from faregate.cli.collecting import payment_providers
-from faregate.cli.providers import external_secrets
+from faregate.cli.providers import external_secrets, payment_providers
 from faregate.cli.settings import Database, WebhookAllow, check_allowed, open_database
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine

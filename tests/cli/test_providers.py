@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.running import run, running
 
-from faregate.cli.collecting import payment_providers
+from faregate.cli.providers import payment_providers
 from faregate.payments.provider import Merchant
 
 TEST_KEY = {"FAREGATE_STRIPE_TEST_SECRET_KEY": "sk_test_MARK1"}
