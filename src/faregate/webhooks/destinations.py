@@ -179,6 +179,16 @@ async def all_enabled(queries: Queries) -> list[Destination]:
     return [_read(row) for row in rows]
 
 
+async def may_hear(queries: Queries, environment_id: int) -> list[Destination]:
+    """Return an environment's enabled destinations, and all that hear of connected accounts."""
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM webhook_destinations "
+        "WHERE enabled = 1 AND (environment_id = $1 OR connect = 1) ORDER BY id",
+        environment_id,
+    )
+    return [_read(row) for row in rows]
+
+
 async def update(
     queries: Queries, found: Destination, request: UpdateDestination, now: datetime
 ) -> None:
