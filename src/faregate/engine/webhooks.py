@@ -12,7 +12,7 @@ from faregate.core.topics import BY_NAME, Topic
 from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Key, place_of
 from faregate.platform.environments import AccountContext
-from faregate.webhooks import deliveries, destinations, fanning
+from faregate.webhooks import deliveries, destinations, fanning, pruning
 from faregate.webhooks.addresses import check_url
 from faregate.webhooks.destinations import Destination
 from faregate.webhooks.signing import make_secret
@@ -193,6 +193,16 @@ class WebhookOperations(AccountOperations):
         """Send every webhook that is due now, in the lanes that this process serves; returns how
         many were tried."""
         return await self._sender.drain()
+
+    async def prune_webhooks(self) -> None:
+        """Take away what is not kept any longer, in the lanes that this process serves. Whoever
+        is `working` does it by itself."""
+        for lane in self._lanes:
+            is_more = lane.has_lease
+            while is_more:
+                async with self._store.transaction() as transaction:
+                    now_us = to_us(self._clock())
+                    is_more = await pruning.prune(transaction, lane.number, now_us)
 
     async def has_webhooks_due(self) -> bool:
         """Tell whether a webhook is due, or something is told that has not been fanned out."""

@@ -243,6 +243,20 @@ async def record(queries: Queries, lane: int, outcomes: Sequence[Outcome]) -> No
         await _move_up(queries, lane, ended[start : start + _CHUNK], max(o.at_us for o in outcomes))
 
 
+async def give_up(queries: Queries, lane: int, positions: Sequence[int], now_us: int) -> None:
+    """Take away what has waited for too long, and let the next of each line be ready."""
+    for start in range(0, len(positions), _CHUNK):
+        chunk = positions[start : start + _CHUNK]
+        those = f"lane = $1 AND position IN ({_numbers(chunk)})"
+        await queries.fetch(
+            "UPDATE webhook_deliveries SET state = 'failed' "
+            f"WHERE {those} AND state IN ('ready', 'waiting')",
+            lane,
+        )
+        await _move_up(queries, lane, chunk, now_us)
+        await queries.fetch(f"DELETE FROM webhook_deliveries WHERE {those}", lane)
+
+
 def _numbers(positions: Sequence[int]) -> str:
     return ", ".join(str(int(position)) for position in positions)
 
@@ -266,7 +280,10 @@ async def list_deliveries(
 ) -> tuple[list[ShownDelivery], bool, bool]:
     """Return a page of deliveries, the newest first, and whether there are older and newer ones."""
     values: list[Any] = [environment_id]
-    where = ["d.environment_id = $1"]
+    where = [
+        "d.environment_id = $1",
+        "EXISTS (SELECT 1 FROM webhook_destinations w WHERE w.id = d.destination_id)",
+    ]
 
     def add(condition: str, value: Any) -> None:
         values.append(value)

@@ -255,6 +255,7 @@ async def rotate(
 
 
 async def delete(queries: Queries, found: Destination) -> None:
-    """Take a destination away, with what was on its way to it (inside the lock)."""
-    await queries.fetch("DELETE FROM webhook_deliveries WHERE destination_id = $1", found.id)
+    """Take a destination away (inside the lock). Nobody is shown or sent any more what was on its
+    way to it; the rows, which may be many, are taken away by `pruning`."""
     await queries.fetch("DELETE FROM webhook_destinations WHERE id = $1", found.id)
+    await queries.fetch("INSERT INTO webhook_deletions (destination_id) VALUES ($1)", found.id)
