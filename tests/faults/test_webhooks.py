@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.doubles.receiver import HANG, Receiver, receiving
+from tests.doubles.receiver import HANG, Arrived, Receiver, receiving
 from tests.faults.serving import HEADERS, Command, Server, first_customer
 from tests.ledger.shop import Clock, other_connection
 from tests.webhooks.shop import customers, open_shop, reach, register, told, verify_all
@@ -152,6 +152,15 @@ def test_when_a_worker_is_killed_while_it_sends_another_one_goes_on(database_url
             for number in range(1, LIMITS + 1):
                 for one in people:
                     await reach(engine, clock, one, number)
+        refused: set[str] = set()
+
+        def refuse_the_first_time(one: Arrived) -> int:
+            data = one.event["data"]
+            if data["amount"] != 2 or data["customer_id"] in refused:
+                return 200
+            refused.add(data["customer_id"])
+            return 500
+
         # Nobody has fanned out or sent anything, and no server runs any more.
         receiver.answer = lambda _: HANG
         for one in workers:
@@ -162,7 +171,7 @@ def test_when_a_worker_is_killed_while_it_sends_another_one_goes_on(database_url
             killed = await sender(database_url, workers)
             killed.kill()
             # The first one is killed while it waits for an answer, the others at any instant.
-            receiver.answer, receiver.delay = lambda _: 200, 0.2
+            receiver.answer, receiver.delay = refuse_the_first_time, 0.2
             killed.launch()
         await all_told(receiver, people)
         assert_in_order(receiver, people, secret)

@@ -383,6 +383,34 @@ def test_another_default_version_is_told_in_order_to_all_who_want_it(database_ur
     tell(story())
 
 
+def test_prices_that_change_while_others_send_are_all_told_in_order(database_url: str) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with open_shop(database_url, clock, 8) as engine, receiving() as receiver:
+            await register(engine, receiver, "/", PRICE, LIMIT)
+            receiver.answer = lambda _: 500 if len(receiver.arrived) % 5 == 4 else 200
+            people = await customers(engine, 3)
+            (hook,) = await engine.list_webhook_destinations()
+            async with engine.working():
+                for number in range(1, 9):
+                    await asyncio.gather(
+                        make_version(engine, str(number)),
+                        *[reach(engine, clock, one, number) for one in people],
+                        engine.rotate_webhook_secret(hook.id, RotateSecret()),
+                    )
+            receiver.answer = lambda _: 200
+            clock.move(minutes=1)
+            await engine.deliver_webhooks()
+            heard = [version for _, version in versions(receiver)]
+            assert list(dict.fromkeys(heard)) == list(range(2, 10))
+            assert heard == sorted(heard)
+            for limits in told(receiver, topic=LIMIT).values():
+                assert list(dict.fromkeys(limits)) == list(range(1, 9))
+            await assert_clean(engine)
+
+    tell(story())
+
+
 def test_the_first_version_is_told_once_however_often_it_is_asked_for(database_url: str) -> None:
     async def story() -> None:
         async with open_shop(database_url, Clock()) as engine, receiving() as receiver:
