@@ -175,6 +175,8 @@ def test_when_a_worker_is_killed_while_it_sends_another_one_goes_on(database_url
             killed.launch()
         await all_told(receiver, people)
         assert_in_order(receiver, people, secret)
+        # What was refused came again before anything newer.
+        assert all(told(receiver)[one].count(2) >= 2 for one in people)
 
     async def told_by_workers() -> None:
         workers = [
