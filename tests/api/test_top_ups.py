@@ -15,6 +15,7 @@ from tests.api.caller import USD, Caller, assert_refused, calling, is_problem, p
 from tests.api.conftest import LIVE_KEY, TEST_KEY, RunningServer
 
 from faregate.payments.sandbox import SIGNATURE
+from faregate.rest.messages import MAX_MESSAGE_BYTES
 
 SHOP = {"return_url": "https://shop.example/thanks", "failure_url": "https://shop.example/sorry"}
 GOOD, DISPUTED = "4242424242424242", "4000000000000259"
@@ -48,6 +49,36 @@ def paid(server: RunningServer, top_up_id: str, number: str = GOOD) -> tuple[Any
 
 def tell(me: Caller, server: RunningServer, message: tuple[Any, bytes]) -> int:
     return me.post(door(server), message[1], message[0]).status
+
+
+def test_the_door_answers_as_the_document_says(me: Caller, shared_server: RunningServer) -> None:
+    document = me.get("/openapi.json").body
+    described = document["paths"]["/payments/messages/{provider}/{account_id}/{mode}"]["post"]
+    assert described["security"] == []
+    top_up = me.made("top-ups", wanted(me.customer()))["id"]
+    headers, body = paid(shared_server, top_up)
+    context = shared_server.engine.context
+    here, account = door(shared_server), context.account_id
+    for path, sent, signed, status in (
+        (here, body, headers, 200),
+        (here, body + b" ", headers, 403),
+        (here, body, {}, 403),
+        (f"/payments/messages/nobody/{account}/test", body, headers, 404),
+        (f"/payments/messages/sandbox/acc_0/{context.environment}", body, headers, 404),
+        (f"/payments/messages/sandbox/{account}/sandbox", body, headers, 404),
+        (f"/payments/messages/sandbox/{account}", body, headers, 404),
+        (here, b" " * (MAX_MESSAGE_BYTES + 1), headers, 413),
+    ):
+        answer = me.post(path, sent, signed)
+        assert answer.status == status, (path, answer.body)
+        (kind,) = described["responses"][str(status)]["content"]
+        assert answer.headers["content-type"] == kind
+        if status == 200:
+            assert answer.body == {"payment_id": top_up}
+            shape = document["components"]["schemas"]["MessageTaken"]
+            assert set(shape["properties"]) == set(shape["required"]) == {"payment_id"}
+        else:
+            assert is_problem(answer, status)
 
 
 def test_a_payment_that_is_told_eight_times_at_once_is_one_grant(

@@ -24,6 +24,7 @@ def names_in_code() -> set[str]:
     levels = set(re.findall(r'topics\.append\("(\w+)"\)', TEXT))
     whole |= set(re.findall(r'"(payment\.[a-z_]+)"', (SOURCE / "core/payments.py").read_text()))
     collecting = set(re.findall(r'\bTold\("(\w+)"', TEXT))
+    whole |= set(re.findall(r'_PRICE_CHANGED: Final = "([\w.]+)"', TEXT))
     return (
         whole
         | {f"subscription.{name}" for name in told}

@@ -1,4 +1,4 @@
-"""A real server process, a real product, for tests that do it harm."""
+"""Real server and worker processes, a real product, for tests that do them harm."""
 
 from __future__ import annotations
 
@@ -104,26 +104,48 @@ class _Forked:
         return self._process.exitcode or 0
 
 
-class Server:
-    """A server process that can be harmed and started again on the same address.
+class Command:
+    """A process of `faregate` that can be harmed and started again.
 
     `is_forked` makes the start cheap, for tests that start hundreds.
     """
 
     process: _Process
 
-    def __init__(self, database_url: str, *options: str, is_forked: bool = False) -> None:
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(self, *arguments: str, is_forked: bool = False) -> None:
         self._is_forked = is_forked
-        port = str(self.port)
-        self._arguments = ["serve", "--port", port, "--database", database_url, *options]
+        self._arguments = list(arguments)
         self.command = [sys.executable, "-m", "faregate.cli", *self._arguments]
 
     def launch(self) -> None:
         """Start the process, without waiting until it serves."""
         kind = _Forked if self._is_forked else _Spawned
         self.process = kind(self._arguments, {"FAREGATE_BOOTSTRAP_KEY": KEY})
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        """End the process at once, as a power cut would."""
+        if not self.process.has_ended():
+            self.send(signal.SIGKILL)
+        self.process.wait()
+
+    async def stop(self) -> int:
+        """Ask the process to end, as an operator does; returns its exit code."""
+        self.send(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait)
+
+
+class Server(Command):
+    """A server process, on the same address whenever it is started."""
+
+    def __init__(self, database_url: str, *options: str, is_forked: bool = False) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        arguments = ("serve", "--port", str(self.port), "--database", database_url, *options)
+        super().__init__(*arguments, is_forked=is_forked)
 
     async def start(self, client: httpx.AsyncClient) -> None:
         """Start the process and wait until it is ready for charges."""
@@ -153,18 +175,3 @@ class Server:
             assert not self.process.has_ended(), "the server ended by itself"
             await asyncio.sleep(_POLL_SECONDS)  # a real process takes real time to come up
         raise AssertionError(f"{path} of the server did not come to be {status}")
-
-    def send(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
-        os.kill(self.process.pid, number)
-
-    def kill(self) -> None:
-        """End the process at once, as a power cut would."""
-        if not self.process.has_ended():
-            self.send(signal.SIGKILL)
-        self.process.wait()
-
-    async def stop(self) -> int:
-        """Ask the process to end, as an operator does; returns its exit code."""
-        self.send(signal.SIGTERM)
-        return await asyncio.to_thread(self.process.wait)

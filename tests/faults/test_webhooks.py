@@ -1,5 +1,6 @@
-"""The server is killed with SIGKILL between fanning out and sending, and in the middle of sending:
-every event arrives at least once, and those of a customer in their order."""
+"""Whoever sends, a server or a worker, is killed with SIGKILL between fanning out and sending, and
+in the middle of sending: every event arrives at least once, and those of a customer in their
+order."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.doubles.receiver import HANG, Receiver, receiving
-from tests.faults.serving import HEADERS, Server, first_customer
-from tests.webhooks.shop import told, verify_all
+from tests.doubles.receiver import HANG, Arrived, Receiver, receiving
+from tests.faults.serving import HEADERS, Command, Server, first_customer
+from tests.ledger.shop import Clock, other_connection
+from tests.webhooks.shop import customers, open_shop, reach, register, told, verify_all
 
 from faregate.store.open import open_store
 
@@ -127,3 +129,65 @@ def test_however_often_the_server_is_killed_every_event_arrives_in_order(
             await server.stop()
 
     asyncio.run(asyncio.wait_for(story(), 120))
+
+
+async def sender(database_url: str, workers: list[Command]) -> Command:
+    """Wait until one of the workers has the lane, and so sends; returns it."""
+    async with other_connection(database_url) as store, asyncio.timeout(60):
+        while True:
+            (lease,) = await store.leases()
+            for one in workers:
+                if f"|{one.process.pid}|" in lease.holder:
+                    return one
+            await asyncio.sleep(0.02)  # another process takes real time
+
+
+@pytest.mark.slow
+def test_when_a_worker_is_killed_while_it_sends_another_one_goes_on(database_url: str) -> None:
+    async def story(receiver: Receiver, workers: list[Command]) -> None:
+        clock = Clock(datetime.now(UTC))
+        async with open_shop(database_url, clock, LIMITS) as engine:
+            secret = (await register(engine, receiver)).secret
+            people = await customers(engine, CUSTOMERS)
+            for number in range(1, LIMITS + 1):
+                for one in people:
+                    await reach(engine, clock, one, number)
+        refused: set[str] = set()
+
+        def refuse_the_first_time(one: Arrived) -> int:
+            data = one.event["data"]
+            if data["amount"] != 2 or data["customer_id"] in refused:
+                return 200
+            refused.add(data["customer_id"])
+            return 500
+
+        # Nobody has fanned out or sent anything, and no server runs any more.
+        receiver.answer = lambda _: HANG
+        for one in workers:
+            one.launch()
+        for _ in range(3):
+            arrived = len(receiver.arrived)
+            await receiver.has(arrived + 1, 60)
+            killed = await sender(database_url, workers)
+            killed.kill()
+            # The first one is killed while it waits for an answer, the others at any instant.
+            receiver.answer, receiver.delay = refuse_the_first_time, 0.2
+            killed.launch()
+        await all_told(receiver, people)
+        assert_in_order(receiver, people, secret)
+        # What was refused came again before anything newer.
+        assert all(told(receiver)[one].count(2) >= 2 for one in people)
+
+    async def told_by_workers() -> None:
+        workers = [
+            Command("worker", "--database", database_url, "--webhook-allow", "127.0.0.0/8")
+            for _ in range(2)
+        ]
+        async with receiving() as receiver:
+            try:
+                await story(receiver, workers)
+            finally:
+                for one in workers:
+                    one.kill()
+
+    asyncio.run(asyncio.wait_for(told_by_workers(), 240))

@@ -13,7 +13,6 @@ from tests.ledger.shop import (
     book,
     give,
     make_customer,
-    make_version,
     other_connection,
     sell_tokens,
     tell,
@@ -30,7 +29,6 @@ from faregate.core.topics import BY_NAME
 from faregate.core.transactions import ChargeRequest
 from faregate.customers.types import CreateCustomer
 from faregate.platform.clocks import AdvanceTestClock, CreateTestClock
-from faregate.store.notices import read_notices
 
 
 async def told(url: str, customer_id: str, *topics: str) -> list[tuple[str, Any]]:
@@ -233,24 +231,5 @@ def test_repeats_from_many_at_once_tell_once(database_url: str):
             await asyncio.gather(*[book(engine, customer_id, use("all", 3)) for _ in range(10)])
         heard = await told(database_url, customer_id, "grant", "wallet")
         assert names(heard) == ["grant.created", "wallet.depleted"]
-
-    tell(story())
-
-
-def test_another_default_version_is_told_in_the_change_that_makes_it(database_url: str):
-    async def story() -> None:
-        async with Engine.open(database_url, clock=Clock()) as engine:
-            await sell_tokens(engine)
-            await make_version(engine, "2")
-            await make_version(engine, "3", is_default=False)
-            environment = engine.context.environment_id
-        async with other_connection(database_url) as store:
-            kept = await read_notices(store, environment, 0, 100)
-            assert [one.seq for one in kept] == [1, 2]
-            assert await read_notices(store, environment, 1, 1) == kept[1:]
-            assert await read_notices(store, environment + 1, 0, 100) == []
-        heard = [decode(BY_NAME[one.topic].shape, one.data) for one in kept]
-        assert [(one.version, one.previous_version) for one in heard] == [(1, None), (2, 1)]
-        assert {one.product_code for one in heard} == {"tokens"}
 
     tell(story())

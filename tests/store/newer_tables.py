@@ -18,6 +18,7 @@ WITHOUT_PAYMENTS: Final = (
     "ALTER TABLE environments DROP COLUMN payments",
 )
 WITHOUT_WEBHOOKS: Final = (
+    "DROP TABLE webhook_deletions",
     "DROP TABLE webhook_deliveries",
     "DROP TABLE webhook_events",
     "DROP TABLE webhook_cursors",

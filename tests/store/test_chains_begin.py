@@ -27,7 +27,6 @@ BEFORE = (
     "DROP TABLE chains",
     "ALTER TABLE wallet_accounts DROP COLUMN watch",
     "ALTER TABLE environments DROP COLUMN alerts",
-    "DROP TABLE account_notices",
     "DROP INDEX holds_by_expiry",
     "DROP INDEX transfers_unused",
     *WITHOUT_PAYMENTS,

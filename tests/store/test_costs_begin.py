@@ -27,7 +27,6 @@ BEFORE = (
     "DROP TABLE costs",
     "ALTER TABLE wallet_accounts DROP COLUMN watch",
     "ALTER TABLE environments DROP COLUMN alerts",
-    "DROP TABLE account_notices",
     "DROP INDEX holds_by_expiry",
     "ALTER TABLE fees DROP COLUMN paid_units",
     "ALTER TABLE fees DROP COLUMN exchange_rate",

@@ -49,11 +49,11 @@ async def customers(engine: Engine, count: int) -> list[str]:
     return [await make_customer(engine) for _ in range(count)]
 
 
-def told(receiver: Receiver, path: str = "/") -> dict[str, list[int]]:
+def told(receiver: Receiver, path: str = "/", topic: str | None = None) -> dict[str, list[int]]:
     """The limits that each customer was told to have reached, in the order of arrival."""
     found: dict[str, list[int]] = {}
     for one in receiver.arrived:
-        if one.path == path:
+        if one.path == path and topic in (None, one.event["type"]):
             data = one.event["data"]
             found.setdefault(data["customer_id"], []).append(int(data["amount"]))
     return found

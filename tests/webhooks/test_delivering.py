@@ -4,16 +4,19 @@ the receivers do."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import standardwebhooks
-from tests.doubles.receiver import HANG, Arrived, receiving
+from tests.doubles.receiver import HANG, Arrived, Receiver, receiving
 from tests.ledger.shop import (
     NOON,
     Clock,
     assert_clean,
+    make_version,
     other_connection,
     refusal,
     tell,
@@ -31,12 +34,13 @@ from tests.webhooks.shop import (
 )
 
 from faregate import Engine
-from faregate.catalog.types import CreateProduct
+from faregate.catalog.types import CreateProduct, UpdateVersion
 from faregate.client import InvalidWebhook, verify_webhook
 from faregate.core.codec import decode, encode
 from faregate.core.topics import TOPICS
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.platform.accounts import CreateAccount
+from faregate.store.protocol import Queries, StoreUnavailable
 from faregate.webhooks import deliveries, posting, pruning, sending
 from faregate.webhooks.retrying import DELAYS, GIVE_UP_SECONDS, JITTER, next_delay_us
 from faregate.webhooks.types import (
@@ -48,6 +52,16 @@ from faregate.webhooks.types import (
 )
 
 ALL = Asked(100)
+PRICE = "price.changed"
+
+
+def versions(receiver: Receiver, path: str = "/") -> list[tuple[int | None, int]]:
+    """The changes of the default version that were told, from which to which."""
+    told_there = [
+        e for e, o in zip(receiver.events, receiver.arrived, strict=True) if o.path == path
+    ]
+    data = [event["data"] for event in told_there if event["type"] == PRICE]
+    return [(one.get("previous_version"), one["version"]) for one in data]
 
 
 def test_every_event_arrives_once_signed_and_in_its_customers_order(database_url: str) -> None:
@@ -329,9 +343,122 @@ def test_a_connected_account_made_later_is_heard_too(database_url: str) -> None:
             customer = CreateCustomer(name="Theirs", subscriptions=[subscription])
             await engine.create_customer(customer, context=context)
             await engine.deliver_webhooks()
-            assert [(e["type"], e["account"]) for e in receiver.events] == [
-                ("subscription.activated", seller)
-            ]
+            heard = {(e["type"], e["account"]) for e in receiver.events}
+            assert heard == {(PRICE, seller), ("subscription.activated", seller)}
+            assert len(receiver.events) == 2
+
+    tell(story())
+
+
+def test_another_default_version_is_told_in_order_to_all_who_want_it(database_url: str) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with open_shop(database_url, clock) as engine, receiving() as receiver:
+            await register(engine, receiver, "/a", PRICE)
+            await register(engine, receiver, "/b", "*")
+            await register(engine, receiver, "/c")
+            off = await register(engine, receiver, "/off", PRICE)
+            await switch(engine, off.id, enabled=False)
+            live = engine.context_of("live")
+            elsewhere = CreateDestination(f"{receiver.url}/live", [PRICE])
+            await engine.create_webhook_destination(elsewhere, context=live)
+            await make_version(engine, "3", is_default=False)
+            for units in "456":
+                await make_version(engine, units)
+            # To say so again changes nothing, and is not told.
+            await engine.update_version("tokens", 5, UpdateVersion(make_default=True))
+            # The next one waits until the one before has arrived, whatever became of it.
+            receiver.answer = lambda one: 500 if one.path == "/a" else 200
+            await engine.deliver_webhooks()
+            assert versions(receiver, "/a") == [(1, 3)]
+            assert versions(receiver, "/b") == [(1, 3), (3, 4), (4, 5)]
+            receiver.answer = lambda _: 200
+            clock.move(seconds=6)
+            await engine.deliver_webhooks()
+            assert versions(receiver, "/a") == [(1, 3), (1, 3), (3, 4), (4, 5)]
+            assert {one.path for one in receiver.arrived} == {"/a", "/b"}
+            assert len({e["id"] for e in receiver.events if e["type"] == PRICE}) == 3
+            assert {e["data"]["product_code"] for e in receiver.events} == {"tokens"}
+
+    tell(story())
+
+
+def test_prices_that_change_while_others_send_are_all_told_in_order(database_url: str) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with open_shop(database_url, clock, 8) as engine, receiving() as receiver:
+            await register(engine, receiver, "/", PRICE, LIMIT)
+            receiver.answer = lambda _: 500 if len(receiver.arrived) % 5 == 4 else 200
+            people = await customers(engine, 3)
+            (hook,) = await engine.list_webhook_destinations()
+            async with engine.working():
+                for number in range(1, 9):
+                    await asyncio.gather(
+                        make_version(engine, str(number)),
+                        *[reach(engine, clock, one, number) for one in people],
+                        engine.rotate_webhook_secret(hook.id, RotateSecret()),
+                    )
+            receiver.answer = lambda _: 200
+            clock.move(minutes=1)
+            await engine.deliver_webhooks()
+            heard = [version for _, version in versions(receiver)]
+            assert list(dict.fromkeys(heard)) == list(range(2, 10))
+            assert heard == sorted(heard)
+            for limits in told(receiver, topic=LIMIT).values():
+                assert list(dict.fromkeys(limits)) == list(range(1, 9))
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_the_first_version_is_told_once_however_often_it_is_asked_for(database_url: str) -> None:
+    async def story() -> None:
+        async with open_shop(database_url, Clock()) as engine, receiving() as receiver:
+            await register(engine, receiver, "/", PRICE)
+            body = {"name": "T", "code": "t", "publish": True, "prices": [usage_price("1")]}
+            request = decode(CreateProduct, encode(body))
+            for _ in range(2):
+                await engine.create_product(request, idempotency_key="k")
+            draft = {**body, "code": "d", "publish": False}
+            await engine.create_product(decode(CreateProduct, encode(draft)))
+            assert (await refusal(engine.create_product(request))).problem.kind.status == 409
+            await engine.deliver_webhooks()
+            assert versions(receiver) == [(None, 1)]
+
+    tell(story())
+
+
+def test_a_price_that_is_not_changed_after_all_is_not_told(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with open_shop(database_url, Clock()) as engine, receiving() as receiver:
+            await register(engine, receiver, "/", PRICE)
+            begun = engine._store.transaction
+
+            @contextlib.asynccontextmanager
+            async def lost() -> AsyncIterator[Queries]:
+                async with begun() as queries:
+                    yield queries
+                    raise StoreUnavailable("the connection is lost")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(engine._store, "transaction", lost)
+                with pytest.raises(StoreUnavailable):
+                    await make_version(engine, "2")
+            await engine.deliver_webhooks()
+            assert receiver.arrived == []
+            async with other_connection(database_url) as store:
+                assert await store.fetch("SELECT id FROM webhook_events") == []
+            await make_version(engine, "2")
+        # The change is what puts it on its way: whoever comes after sends it.
+        async with Engine.open(database_url, clock=Clock(), webhook_allow="127.0.0.1") as engine:
+            (destination,) = await engine.list_webhook_destinations()
+            async with receiving() as receiver:
+                moved = UpdateDestination(f"{receiver.url}/")
+                await engine.update_webhook_destination(destination.id, moved)
+                await engine.deliver_webhooks()
+                assert versions(receiver) == [(1, 2)]
 
     tell(story())
 

@@ -4,7 +4,7 @@ after that; the first one published becomes the default. A later version is a ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -31,7 +31,6 @@ from faregate.core.codec import encode
 from faregate.core.commitments import validate_commitments
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
-from faregate.core.limiting import Notice
 from faregate.core.plan_checks import validate_entitlements
 from faregate.core.price_checks import validate_prices
 from faregate.core.problems import (
@@ -43,10 +42,11 @@ from faregate.core.problems import (
     invalid_fields,
 )
 from faregate.core.topics import PriceChanged
-from faregate.store.notices import add_notice
 from faregate.store.protocol import DuplicateKey, Queries
 
 VersionName = int | Literal["default"]
+Tell = Callable[[PriceChanged], Awaitable[None]]
+"""Tells others of a price, in the transaction that changes it."""
 
 
 def check_version(
@@ -67,6 +67,7 @@ async def create_product(
     request: CreateProduct,
     ids: IdSource,
     now: datetime,
+    tell: Tell,
 ) -> VersionCreated:
     """Write a checked product and its version 1. Raises 409 if the code is taken."""
     product_id = ids.next("prp")
@@ -86,14 +87,18 @@ async def create_product(
     publish = request.publish is True
     await _write_version(queries, product_id, 1, request, publish, ids, now)
     if publish:
-        changed = PriceChanged(product_id, request.code, 1, now)
-        await _write_default(queries, environment_id, changed)
+        await _write_default(queries, PriceChanged(product_id, request.code, 1, now), tell)
     status: Literal["published", "draft"] = "published" if publish else "draft"
     return VersionCreated(product_id, request.code, 1, status, publish)
 
 
 async def create_version(
-    queries: Queries, product: ProductRow, request: CreateVersion, ids: IdSource, now: datetime
+    queries: Queries,
+    product: ProductRow,
+    request: CreateVersion,
+    ids: IdSource,
+    now: datetime,
+    tell: Tell,
 ) -> VersionCreated:
     """Write the next version of a product. Raises 409 if somebody else has just made one."""
     product = await read_again(queries, product)
@@ -107,7 +112,7 @@ async def create_version(
     is_default = publish and product.default_version is None
     if is_default:
         changed = PriceChanged(product.id, product.code, version, now, _last_default(product))
-        await _write_default(queries, product.environment_id, changed)
+        await _write_default(queries, changed, tell)
     status: Literal["published", "draft"] = "published" if publish else "draft"
     return VersionCreated(product.id, product.code, version, status, is_default)
 
@@ -163,7 +168,7 @@ def _last_default(product: ProductRow) -> int | None:
     return product.defaults[-1][1] if product.defaults else None
 
 
-async def _write_default(queries: Queries, environment_id: int, changed: PriceChanged) -> None:
+async def _write_default(queries: Queries, changed: PriceChanged, tell: Tell) -> None:
     """Make a version the default from now on, and tell of it.
 
     What was made the default later than now, by a clock that was wrong, is not any more.
@@ -179,11 +184,16 @@ async def _write_default(queries: Queries, environment_id: int, changed: PriceCh
         to_us(changed.at),
         changed.version,
     )
-    await add_notice(queries, environment_id, Notice("price.changed", changed), changed.at)
+    await tell(changed)
 
 
 async def update_version(
-    queries: Queries, product: ProductRow, row: VersionRow, request: UpdateVersion, now: datetime
+    queries: Queries,
+    product: ProductRow,
+    row: VersionRow,
+    request: UpdateVersion,
+    now: datetime,
+    tell: Tell,
 ) -> None:
     """Publish a draft and/or make a published version the default. Raises 404, 409, 422."""
     product = await read_again(queries, product)
@@ -212,7 +222,7 @@ async def update_version(
     if (request.make_default or (publish and default is None)) and default != row.version:
         last = _last_default(product)
         changed = PriceChanged(product.id, product.code, row.version, now, last)
-        await _write_default(queries, product.environment_id, changed)
+        await _write_default(queries, changed, tell)
 
 
 async def archive_versions(queries: Queries, product_id: str, versions: Sequence[int]) -> None:

@@ -111,7 +111,9 @@ async def _do(
                 done = await engine.work(lambda done: progress.update(task, completed=done))
                 await engine.take_up_collections()
                 await engine.reconcile_payments()
-                return done, await engine.deliver_webhooks()
+                sent = await engine.deliver_webhooks()
+                await engine.prune_webhooks()
+                return done, sent
     except FaregateError as error:
         console.print(f"faregate: {error}; whoever serves it does what is due")
         return 0, 0

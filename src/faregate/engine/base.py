@@ -87,6 +87,12 @@ def merchant_of(context: AccountContext) -> Merchant:
     )
 
 
+def place_of(context: AccountContext) -> Place:
+    """Return an account in one of its modes, as webhooks know it."""
+    is_live = context.environment == "live"
+    return Place(context.environment_id, context.account_id, context.is_platform, is_live)
+
+
 def page_of(items: Sequence[Any], limit: int, offset: int) -> Page:
     """Cut a page out of a list that is in memory whole."""
     return Page(list(items[offset : offset + limit]), len(items), limit, offset)
@@ -219,10 +225,7 @@ class EngineBase:
 
     async def _places(self) -> list[Place]:
         """Return every account in each of its modes, as webhooks know them."""
-        return [
-            Place(c.environment_id, c.account_id, c.is_platform, c.environment == "live")
-            for c in await environments.list_contexts(self._store)
-        ]
+        return [place_of(c) for c in await environments.list_contexts(self._store)]
 
     async def _close_webhooks(self) -> None:
         await self._sender.close()

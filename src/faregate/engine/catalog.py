@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
 
 from faregate.catalog import assets, products, rates
 from faregate.catalog.products import VersionName
@@ -31,9 +33,15 @@ from faregate.core.limits import check_timezone
 from faregate.core.payment_rules import PaymentRules, check_payments
 from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import RenewalRules, check_renewals
-from faregate.engine.base import EngineBase, Key, Page, page_of
+from faregate.core.topics import PriceChanged
+from faregate.engine.base import EngineBase, Key, Page, page_of, place_of
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext
+from faregate.store.protocol import Queries
+from faregate.webhooks import destinations, fanning
+from faregate.webhooks.fanning import Audience
+
+_PRICE_CHANGED: Final = "price.changed"
 
 
 class CatalogOperations(EngineBase):
@@ -173,6 +181,27 @@ class CatalogOperations(EngineBase):
         now = self._clock()
         return await rates.quote(self._store, self._catalog, environment, code, request, now)
 
+    @asynccontextmanager
+    async def _price_change(
+        self, context: AccountContext | None
+    ) -> AsyncIterator[tuple[Queries, products.Tell]]:
+        """Change the catalog, with what tells webhooks of a price in the same transaction."""
+        place = place_of(context or self.context)
+        async with self._catalog_change() as change:
+
+            async def tell(changed: PriceChanged) -> None:
+                await destinations.lock(change)
+                there = await destinations.may_hear(change, place.environment_id)
+                hearing = await Audience(there, self._places).of(place, _PRICE_CHANGED)
+                if hearing:
+                    ids, line = self._ticked(), place.account_id
+                    await fanning.tell(
+                        change, hearing, _PRICE_CHANGED, changed, place, ids, changed.at, line=line
+                    )
+
+            yield change, tell
+        self._sender.wake()
+
     async def create_product(
         self,
         request: CreateProduct,
@@ -184,14 +213,19 @@ class CatalogOperations(EngineBase):
         request = checked(request)
         environment = self._environment(context)
         products.check_version(self._catalog, environment, request)
-        async with self._catalog_change() as change:
+        async with self._price_change(context) as (change, tell):
             return await self._once(
                 Key("products", idempotency_key, environment),
                 change,
                 request,
                 VersionCreated,
                 lambda: products.create_product(
-                    change, environment, request, self._ticked(), self._clock()
+                    change,
+                    environment,
+                    request,
+                    self._ticked(),
+                    self._clock(),
+                    tell,
                 ),
             )
 
@@ -208,14 +242,19 @@ class CatalogOperations(EngineBase):
         environment = self._environment(context)
         found = products.find_product(self._catalog, environment, product)
         products.check_version(self._catalog, environment, request)
-        async with self._catalog_change() as change:
+        async with self._price_change(context) as (change, tell):
             return await self._once(
                 Key(f"versions of {found.id}", idempotency_key, environment),
                 change,
                 request,
                 VersionCreated,
                 lambda: products.create_version(
-                    change, found, request, self._ticked(), self._clock()
+                    change,
+                    found,
+                    request,
+                    self._ticked(),
+                    self._clock(),
+                    tell,
                 ),
             )
 
@@ -231,8 +270,8 @@ class CatalogOperations(EngineBase):
         request = checked(request)
         found = products.find_product(self._catalog, self._environment(context), product)
         row = products.find_version(found, version)
-        async with self._catalog_change() as change:
-            await products.update_version(change, found, row, request, self._clock())
+        async with self._price_change(context) as (change, tell):
+            await products.update_version(change, found, row, request, self._clock(), tell)
 
     async def get_product(self, product: str, *, context: AccountContext | None = None) -> Product:
         """Return a product by id or code."""

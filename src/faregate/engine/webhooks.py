@@ -10,12 +10,11 @@ from faregate.core.instants import to_us
 from faregate.core.problems import FaregateError, conflict, invalid
 from faregate.core.topics import BY_NAME, Topic
 from faregate.engine.accounts import AccountOperations
-from faregate.engine.base import Key
+from faregate.engine.base import Key, place_of
 from faregate.platform.environments import AccountContext
-from faregate.webhooks import deliveries, destinations, fanning
+from faregate.webhooks import deliveries, destinations, fanning, pruning
 from faregate.webhooks.addresses import check_url
 from faregate.webhooks.destinations import Destination
-from faregate.webhooks.fanning import Place
 from faregate.webhooks.signing import make_secret
 from faregate.webhooks.types import (
     Asked,
@@ -150,9 +149,7 @@ class WebhookOperations(AccountOperations):
         if account_id is not None:
             self._needs_platform(context)
             told = await self.acting_for(account_id, own.environment)
-        place = Place(
-            told.environment_id, told.account_id, told.is_platform, told.environment == "live"
-        )
+        place = place_of(told)
         is_connected = account_id is not None
         async with self._store.transaction() as transaction:
             await destinations.lock(transaction)
@@ -162,7 +159,7 @@ class WebhookOperations(AccountOperations):
             else:
                 all_there = await destinations.of_environment(transaction, own.environment_id)
                 hearing = _all_tested(all_there, topic, is_connected=is_connected)
-            event_id = await fanning.tell_these(
+            event_id = await fanning.tell(
                 transaction, hearing, topic, sample, place, self._ticked(), self._clock()
             )
         self._sender.wake()
@@ -196,6 +193,16 @@ class WebhookOperations(AccountOperations):
         """Send every webhook that is due now, in the lanes that this process serves; returns how
         many were tried."""
         return await self._sender.drain()
+
+    async def prune_webhooks(self) -> None:
+        """Take away what is not kept any longer, in the lanes that this process serves. Whoever
+        is `working` does it by itself."""
+        for lane in self._lanes:
+            is_more = lane.has_lease
+            while is_more:
+                async with self._store.transaction() as transaction:
+                    now_us = to_us(self._clock())
+                    is_more = await pruning.prune(transaction, lane.number, now_us)
 
     async def has_webhooks_due(self) -> bool:
         """Tell whether a webhook is due, or something is told that has not been fanned out."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from faregate.core.codec import encode
@@ -19,8 +20,17 @@ from faregate.rest.headers import RequestHeaders
 from faregate.rest.server import Server, read_body
 
 PREFIX: Final = "/payments/messages/"
+PATH: Final = PREFIX + "{provider}/{account_id}/{mode}"
+ERRORS: Final = (400, 403, 404, 409, 413, 422, 429, 503)
 MAX_MESSAGE_BYTES: Final = 512 * 1024
 _PARTS: Final = 3
+
+
+class MessageTaken(msgspec.Struct, frozen=True):
+    """The answer to a message. `payment_id` names the payment that it was about; null: it is none
+    of ours, or a refund that waits for its payment."""
+
+    payment_id: str | None
 
 
 class PaymentMessages:
@@ -37,7 +47,7 @@ class PaymentMessages:
         except Exception as error:
             await self._server.refuse(error, scope, send, request_id)
             return
-        body = encode({"payment_id": payment_id})
+        body = encode(MessageTaken(payment_id))
         headers = [(b"content-type", b"application/json")]
         await self._server.send(send, 200, headers, body, request_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,9 @@ import msgspec
 from faregate.core.amounts import Number
 from faregate.core.problems import KINDS
 from faregate.customers.wire import ProblemDetails
+from faregate.payments.external import PaidMessage, RefundedMessage
+from faregate.platform.environments import MODES
+from faregate.rest import messages
 from faregate.rest.headers import ACCOUNT
 from faregate.rest.operations import Operation
 
@@ -37,7 +41,7 @@ def _amounts_are_numbers(node: Any) -> Any:
 
 def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
     """Write the document."""
-    kinds: list[Any] = [ProblemDetails]
+    kinds: list[Any] = [ProblemDetails, PaidMessage, RefundedMessage, messages.MessageTaken]
     for operation in operations:
         kinds += [
             kind for kind in (operation.body, operation.answer, operation.query) if kind is not None
@@ -52,6 +56,7 @@ def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[st
     for operation in operations:
         entry = paths.setdefault("/v1" + _path(operation), {})
         entry[operation.method.lower()] = _describe(operation, by_kind, components)
+    paths[messages.PATH] = {"post": _describe_messages(by_kind)}
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -90,6 +95,43 @@ def _describe(
             "content": {"application/json": {"schema": by_kind[operation.body]}},
         }
     return described
+
+
+def _describe_messages(by_kind: dict[Any, Any]) -> dict[str, Any]:
+    """Describe the door of payment providers, which have no key and send what they send."""
+    names: dict[str, dict[str, Any]] = {
+        "provider": {"type": "string", "minLength": 1},
+        "account_id": {"type": "string", "minLength": 1},
+        "mode": {"type": "string", "enum": list(MODES)},
+    }
+    ours = [by_kind[PaidMessage], by_kind[RefundedMessage]]
+    theirs = {"type": "object", "description": "What another provider sends."}
+    return {
+        "operationId": "post_payments_messages_provider_account_id_mode",
+        "summary": "A payment provider tells of a payment; its signature takes the place of a key",
+        "tags": ["Top-ups"],
+        "security": [],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": schema}
+            for name, schema in names.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "description": "As the provider writes and signs it. The seller's own system (provider "
+            "`external`) sends one of the first two.",
+            "content": {
+                "application/json": {"schema": {"anyOf": [*ours, theirs]}},
+                "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "Done, or there is nothing to do.",
+                "content": {"application/json": {"schema": by_kind[messages.MessageTaken]}},
+            },
+            **_refusals(messages.ERRORS),
+        },
+    }
 
 
 def _path(operation: Operation) -> str:
@@ -152,14 +194,16 @@ def _responses(operation: Operation, by_kind: dict[Any, Any]) -> dict[str, Any]:
     codes = {*_ALWAYS, *operation.errors, 422}
     if operation.body is not None:
         codes.update(_WITH_BODY)
+    return responses | _refusals(codes)
+
+
+def _refusals(codes: Iterable[int]) -> dict[str, Any]:
     titles = {kind.status: kind.title for kind in KINDS}
-    for code in sorted(codes):
-        responses[str(code)] = {
+    schema = {"$ref": _NAMES.format(name="ProblemDetails")}
+    return {
+        str(code): {
             "description": titles[code],
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": _NAMES.format(name="ProblemDetails")}
-                }
-            },
+            "content": {"application/problem+json": {"schema": schema}},
         }
-    return responses
+        for code in sorted(codes)
+    }

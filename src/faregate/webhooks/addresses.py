@@ -8,6 +8,7 @@ has been resolved, unless the operator's list says otherwise.
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -21,27 +22,29 @@ MAX_ALLOWED: Final = 100
 _PORTS: Final = frozenset((80, 443))
 _LOWEST_PORT: Final = 1024
 _NAT64: Final = ip_network("64:ff9b::/96")
+_GLOBAL_IPV6: Final = ip_network("2000::/3")
+"""All that is handed out for use between networks."""
 _INSIDE: Final = tuple(
     ip_network(text)
     for text in (
-        # What `is_global` of some version of Python lets through, and translations of IPv4.
+        # What `is_global` of some version of Python lets through, translations of IPv4, and what a
+        # cloud keeps for its machines among the addresses of others.
         "0.0.0.0/8",
         "100.64.0.0/10",
+        "168.63.129.16/32",
         "192.0.0.0/24",
         "192.88.99.0/24",
         "198.18.0.0/15",
         "240.0.0.0/4",
-        "::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
         "2001::/23",
         "2001:db8::/32",
         "2002::/16",
-        "5f00::/16",
-        "fc00::/7",
-        "fec0::/10",
+        "3fff::/20",
     )
 )
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+\.?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_LOCAL: Final = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 class ForbiddenAddress(Exception):
@@ -94,6 +97,8 @@ def is_public(address: str) -> bool:
             return is_public(str(ip.ipv4_mapped))
         if ip in _NAT64:
             return is_public(".".join(map(str, ip.packed[-4:])))
+        if ip not in _GLOBAL_IPV6:
+            return False
     if any(ip in network for network in _INSIDE if network.version == ip.version):
         return False
     return ip.is_global and not ip.is_multicast
@@ -103,8 +108,9 @@ def check_address(host: str, address: str, allowed: Allowed) -> None:
     """Refuse an address that a host has been resolved to. Raises `ForbiddenAddress`."""
     if is_public(address) or allowed.has_host(host) or allowed.has_address(address):
         return
+    # The address is not said: what is inside is nothing to whoever chose the name.
     raise ForbiddenAddress(
-        f"{host} is at {address}, which is not a public address: use one, or let the operator "
+        f"{host} leads to an address that is not public: use one that is, or let the operator "
         "allow it (FAREGATE_WEBHOOK_ALLOW)"
     )
 
@@ -134,6 +140,9 @@ def _problem(url: str, allowed: Allowed) -> str:
         return "has a user name or password in it: leave it out, webhooks are signed"
     if parts.fragment:
         return "has a fragment (#…): leave it out"
+    written = f"[{host}]" if ":" in host else host
+    if parts.netloc.lower() not in (written, f"{written}:", f"{written}:{port}"):
+        return "has a host that others may read in another way: write e.g. https://example.com/"
     return _host_problem(parts, host, port, allowed)
 
 
@@ -147,10 +156,11 @@ def _host_problem(parts: SplitResult, host: str, port: int | None, allowed: Allo
     try:
         is_allowed = is_public(host)
     except ValueError:
-        # A name. Digits and dots alone are an address that some resolvers read in odd ways.
-        is_odd = host.replace(".", "").replace("x", "").isdigit() or "." not in host
-        is_local = host.rstrip(".").endswith((".localhost", ".local", ".internal"))
-        is_allowed = not (is_odd or is_local)
+        # A name. One that ends in a number is an address to some resolvers, in one of several ways.
+        ends_in = host.rstrip(".").rpartition(".")[2]
+        is_name = _NAME.fullmatch(host) is not None and "." in host.rstrip(".")
+        is_local = host.rstrip(".").endswith(_LOCAL)
+        is_allowed = is_name and not is_local and not _NUMBER.fullmatch(ends_in)
     if is_allowed:
         return ""
     return f"has the host {host}, which is not public: use one that is (FAREGATE_WEBHOOK_ALLOW)"

@@ -1,9 +1,10 @@
 """Deliveries as rows: an event on its way to a destination.
 
-Those of one customer to one destination form a line. The first of a line is `ready`, the others are
-`waiting`; when the first has arrived, or is given up, the next one is ready. So order is kept per
-customer, one customer's trouble delays no other, and what is ready is found by an index however
-long the lines are. Whoever changes lines has the lane's cursor (`lock_lane`).
+Those of one customer to one destination form a line, and so do those that tell of an account. The
+first of a line is `ready`, the others are `waiting`; when the first has arrived, or is given up,
+the next one is ready. So order is kept per customer, one customer's trouble delays no other, and
+what is ready is found by an index however long the lines are. Whoever changes lines has the lane's
+cursor (`lock_lane`).
 """
 
 from __future__ import annotations
@@ -31,18 +32,14 @@ _PROBLEM_LETTERS: Final = 300
 
 class Event(msgspec.Struct, frozen=True):
     """What is told: its id at every destination and on every attempt, and its body as sent.
-    `line` is what its order is kept within: the customer, else itself."""
+    `line` is what its order is kept within: a customer, an account, or nothing but itself."""
 
     id: str
     topic: str
     happened_at_us: int
     body: str
+    line: str
     customer_id: str | None = None
-
-    @property
-    def line(self) -> str:
-        """Return what the order is kept within."""
-        return self.customer_id or self.id
 
 
 class Payload(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -246,6 +243,20 @@ async def record(queries: Queries, lane: int, outcomes: Sequence[Outcome]) -> No
         await _move_up(queries, lane, ended[start : start + _CHUNK], max(o.at_us for o in outcomes))
 
 
+async def give_up(queries: Queries, lane: int, positions: Sequence[int], now_us: int) -> None:
+    """Take away what has waited for too long, and let the next of each line be ready."""
+    for start in range(0, len(positions), _CHUNK):
+        chunk = positions[start : start + _CHUNK]
+        those = f"lane = $1 AND position IN ({_numbers(chunk)})"
+        await queries.fetch(
+            "UPDATE webhook_deliveries SET state = 'failed' "
+            f"WHERE {those} AND state IN ('ready', 'waiting')",
+            lane,
+        )
+        await _move_up(queries, lane, chunk, now_us)
+        await queries.fetch(f"DELETE FROM webhook_deliveries WHERE {those}", lane)
+
+
 def _numbers(positions: Sequence[int]) -> str:
     return ", ".join(str(int(position)) for position in positions)
 
@@ -269,7 +280,10 @@ async def list_deliveries(
 ) -> tuple[list[ShownDelivery], bool, bool]:
     """Return a page of deliveries, the newest first, and whether there are older and newer ones."""
     values: list[Any] = [environment_id]
-    where = ["d.environment_id = $1"]
+    where = [
+        "d.environment_id = $1",
+        "EXISTS (SELECT 1 FROM webhook_destinations w WHERE w.id = d.destination_id)",
+    ]
 
     def add(condition: str, value: Any) -> None:
         values.append(value)
@@ -360,12 +374,13 @@ async def redeliver(
             values.append(value)
             where += " AND " + condition.format(f"${len(values)}")
     rows = await queries.fetch(
-        "SELECT d.lane, min(d.position), d.environment_id, d.customer_id, d.event_id, d.topic, "
-        "d.happened_at FROM webhook_deliveries d WHERE d.destination_id = $1 "
+        "SELECT d.lane, min(d.position), d.environment_id, d.event_id, d.topic, d.happened_at, "
+        "d.line, d.customer_id FROM webhook_deliveries d WHERE d.destination_id = $1 "
         f"AND d.state IN ('delivered', 'failed'){where} AND NOT EXISTS ("
         "SELECT 1 FROM webhook_deliveries o WHERE o.event_id = d.event_id "
         "AND o.destination_id = d.destination_id AND o.state IN ('ready', 'waiting')) "
-        "GROUP BY d.lane, d.environment_id, d.customer_id, d.event_id, d.topic, d.happened_at "
+        "GROUP BY d.lane, d.environment_id, d.event_id, d.topic, d.happened_at, d.line, "
+        "d.customer_id "
         f"ORDER BY d.lane, min(d.position) LIMIT {MAX_REDELIVERED + 1}",
         *values,
     )
@@ -376,8 +391,8 @@ async def redeliver(
         detail = f"no event {request.event_id!r} was sent to {destination_id} and has ended"
         raise FaregateError(Problem(NOT_FOUND, detail))
     by_lane: dict[int, list[tuple[Event, str, int]]] = {}
-    for lane, _, environment_id, customer_id, event_id, topic, happened_at in rows:
-        event = Event(event_id, topic, happened_at, "", customer_id)
+    for lane, _, environment_id, event_id, topic, happened_at, line, customer_id in rows:
+        event = Event(event_id, topic, happened_at, "", line, customer_id)
         by_lane.setdefault(lane, []).append((event, destination_id, environment_id))
     for lane, pairs in by_lane.items():
         await insert(queries, lane, pairs, ids, to_us(now))

@@ -179,6 +179,16 @@ async def all_enabled(queries: Queries) -> list[Destination]:
     return [_read(row) for row in rows]
 
 
+async def may_hear(queries: Queries, environment_id: int) -> list[Destination]:
+    """Return an environment's enabled destinations, and all that hear of connected accounts."""
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM webhook_destinations "
+        "WHERE enabled = 1 AND (environment_id = $1 OR connect = 1) ORDER BY id",
+        environment_id,
+    )
+    return [_read(row) for row in rows]
+
+
 async def update(
     queries: Queries, found: Destination, request: UpdateDestination, now: datetime
 ) -> None:
@@ -245,6 +255,7 @@ async def rotate(
 
 
 async def delete(queries: Queries, found: Destination) -> None:
-    """Take a destination away, with what was on its way to it (inside the lock)."""
-    await queries.fetch("DELETE FROM webhook_deliveries WHERE destination_id = $1", found.id)
+    """Take a destination away (inside the lock). Nobody is shown or sent any more what was on its
+    way to it; the rows, which may be many, are taken away by `pruning`."""
     await queries.fetch("DELETE FROM webhook_destinations WHERE id = $1", found.id)
+    await queries.fetch("INSERT INTO webhook_deletions (destination_id) VALUES ($1)", found.id)

@@ -107,8 +107,8 @@ async def fan_out(
         if hearing:
             at = from_us(created_at)
             event_id = derived_id("whe", at, customer_id, str(seq))
-            event = make_event(event_id, topic, at, place, msgspec.Raw(data.encode()))
-            event = msgspec.structs.replace(event, customer_id=customer_id)
+            body = _body(event_id, topic, at, place, msgspec.Raw(data.encode()))
+            event = Event(event_id, topic, created_at, body, customer_id, customer_id)
             events.append(event)
             pairs += [(event, d.id, d.environment_id) for d in hearing]
     await deliveries.insert_events(queries, events, now_us)
@@ -119,28 +119,12 @@ async def fan_out(
     return Told(rows[-1][0], len(rows), ready)
 
 
-def make_event(event_id: str, topic: str, at: datetime, place: Place, data: msgspec.Raw) -> Event:
-    """Make an event with its body."""
+def _body(event_id: str, topic: str, at: datetime, place: Place, data: msgspec.Raw) -> str:
     account = None if place.is_platform else place.account_id
-    payload = Payload(event_id, topic, at, place.is_live, data, account)
-    return Event(event_id, topic, to_us(at), deliveries.body_of(payload))
+    return deliveries.body_of(Payload(event_id, topic, at, place.is_live, data, account))
 
 
 async def tell(
-    queries: Queries,
-    topic: str,
-    data: Any,
-    place: Place,
-    audience: Audience,
-    ids: IdSource,
-    now: datetime,
-) -> str:
-    """Tell of something that belongs to no customer, in the transaction that makes it true and that
-    has the lock of `destinations`; returns the event's id."""
-    return await tell_these(queries, await audience.of(place, topic), topic, data, place, ids, now)
-
-
-async def tell_these(
     queries: Queries,
     hearing: Sequence[Destination],
     topic: str,
@@ -148,9 +132,15 @@ async def tell_these(
     place: Place,
     ids: IdSource,
     now: datetime,
+    *,
+    line: str | None = None,
 ) -> str:
-    """Tell these destinations something (inside the lock); returns the event's id."""
-    event = make_event(ids.next("whe"), topic, now, place, msgspec.Raw(encode(data)))
+    """Tell these destinations of what belongs to no customer, in the transaction that makes it true
+    and that has the lock of `destinations`; returns the event's id. What has the same `line`
+    arrives in its order; None: it waits for nothing."""
+    event_id = ids.next("whe")
+    body = _body(event_id, topic, now, place, msgspec.Raw(encode(data)))
+    event = Event(event_id, topic, to_us(now), body, line or event_id)
     lanes = await queries.fetch("SELECT min(lane) FROM webhook_cursors")
     await deliveries.insert_events(queries, [event], to_us(now))
     pairs = [(event, d.id, d.environment_id) for d in hearing]
