@@ -43,7 +43,7 @@ MAX_WIDTH: Final = 8
 MAX_QUEUE: Final = 32
 """Webhooks to one destination that are kept in memory until it has room."""
 
-Post = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Answer]]
+Post = Callable[[str, Mapping[str, str], bytes], Awaitable[Answer]]
 Clock = Callable[[], int]
 
 log = structlog.get_logger(__name__)
@@ -339,7 +339,7 @@ class Sender:
             **sign(d.secrets(now_us), ready.event_id, now_us // 1_000_000, body),
         }
         try:
-            answer = await self._post(d.id, d.url, headers, body)
+            answer = await self._post(d.url, headers, body)
         except Exception as error:
             log.error("a webhook could not be sent", trace=traceback.format_exc())
             answer = Answer(None, f"could not be sent: {type(error).__name__}")
