@@ -288,12 +288,23 @@ async def _move_up(queries: Queries, lane: int, ended: Sequence[int], now_us: in
         f"FROM webhook_deliveries d WHERE d.lane = $1 AND d.position IN ({_numbers(ended)}) "
         "AND NOT EXISTS (SELECT 1 FROM webhook_deliveries r WHERE r.lane = d.lane "
         "AND r.line = d.line AND r.destination_id = d.destination_id AND r.state = 'ready')) "
-        "RETURNING position, destination_id, event_id, attempts, "
-        "(SELECT e.body FROM webhook_events e WHERE e.id = event_id)",
+        "RETURNING position, destination_id, event_id, attempts",
         lane,
         now_us,
     )
-    return sorted([Ready(*row) for row in rows], key=lambda ready: ready.position)
+    bodies = await _bodies(queries, sorted({row[2] for row in rows}))
+    moved = [Ready(row[0], row[1], row[2], row[3], bodies[row[2]]) for row in rows]
+    return sorted(moved, key=lambda ready: ready.position)
+
+
+async def _bodies(queries: Queries, events: Sequence[str]) -> dict[str, str]:
+    if not events:
+        return {}
+    marks = ", ".join(f"${n}" for n in range(1, len(events) + 1))
+    rows = await queries.fetch(
+        f"SELECT id, body FROM webhook_events WHERE id IN ({marks})", *events
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 async def list_deliveries(
