@@ -13,7 +13,7 @@ from benchmarks.growth import Step
 from benchmarks.latency import Latency
 from benchmarks.measuring import Rate
 from benchmarks.renewals import Renewals
-from benchmarks.webhooks import AT_ONCE, FEW, MAX_AT_ONCE, Told
+from benchmarks.webhooks import AT_ONCE, BASELINES, Told
 
 
 class Table:
@@ -134,7 +134,7 @@ def webhooks_table(kind: str, found: Sequence[Told]) -> Table:
     """Tabulate when those are told who answer, with none and with some that hang."""
     charges = sum(one.charges for one in found)
     table = Table(
-        f"{kind}: webhooks of single events, and of {AT_ONCE} at once, beside posts with httpx "
+        f"{kind}: webhooks of single events, and of {AT_ONCE} at once, beside plain posts "
         f"({charges:,} charges, verified)",
         (
             "destinations",
@@ -144,17 +144,14 @@ def webhooks_table(kind: str, found: Sequence[Told]) -> Table:
             "p99 s",
             "longest s",
             "deliveries/s",
-            f"httpx/s, {MAX_AT_ONCE} at once",
-            "ratio",
-            f"httpx/s, {FEW} at once",
-            "ratio",
+            *(cell for name, n in BASELINES for cell in (f"{name}/s, {n} at once", "ratio")),
         ),
     )
     for one in found:
         cells = [str(one.hanging), f"{one.deliveries:,}"]
         cells += [f"{value:.2f}" for value in (one.p50, one.p99, one.longest)]
         cells.append(f"{one.per_second:,.0f}")
-        for baseline in (one.httpx_many, one.httpx_few):
+        for baseline in one.baselines:
             cells += [f"{baseline:,.0f}", f"{one.per_second / baseline:.1f} x"]
         table.rows.append([f"{one.destinations:,}", *cells])
     return table

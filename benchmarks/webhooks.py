@@ -1,7 +1,7 @@
 """Webhooks to many destinations of which some hang: how long after it happened the others are told,
 and how many are told per second. Each event goes to every destination. The receiver is a process
-of its own, which never answers for a tenth of them. The baseline posts as many webhooks with as
-many bytes to the same receiver with httpx, and does nothing else: it keeps, orders, signs nothing.
+of its own, which never answers for a tenth of them. The baselines post as many bytes to the same
+receiver over connections that are kept, and do nothing else: they keep, order and sign nothing.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import perf_counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
+import aiohttp
 import httpx
 import msgspec
 
 from benchmarks.embedded import Plan, Say
-from benchmarks.measuring import at
+from benchmarks.measuring import Call, at, measure
 from benchmarks.shop import open_shop, usage, verify
 from faregate import Engine
 from faregate.core.amounts import Number
@@ -32,16 +32,19 @@ DESTINATIONS: Final = 1_000
 SPACED: Final = 10
 SPACE_SECONDS: Final = 3.0
 AT_ONCE: Final = 10
-BASELINE_POSTS: Final = 2_000
 FEW: Final = 8
+BASELINES: Final = (("httpx", MAX_AT_ONCE), ("httpx", FEW), ("aiohttp", MAX_AT_ONCE))
+"""Who posts, and how many at once."""
+BODY: Final = b"{" + b" " * 500 + b"}"
+HEADERS: Final = {"content-type": "application/json", "webhook-id": "baseline"}
 WAIT_SECONDS: Final = 120
 """Until all are told; longer is a failure."""
 
 
 class Told(msgspec.Struct, frozen=True):
     """Seconds from when something happened to its arrival at destinations that answer, spaced out;
-    deliveries per second of what happened at once; posts per second with httpx, as many at once as
-    we have at the most and few at once; and what `verify` found."""
+    deliveries per second of what happened at once; posts per second of the baselines; and what
+    `verify` found."""
 
     kind: str
     destinations: int
@@ -51,8 +54,7 @@ class Told(msgspec.Struct, frozen=True):
     longest: float
     deliveries: int
     per_second: float
-    httpx_many: float
-    httpx_few: float
+    baselines: list[float]
     charges: int
 
 
@@ -91,8 +93,7 @@ async def measure_webhooks(
     spaced = 3 if plan.rounds == 1 else SPACED
     good = destinations - hanging
     with _receiver() as receiver:
-        many = await _baseline(receiver.url, MAX_AT_ONCE, say)
-        few = await _baseline(receiver.url, FEW, say)
+        baselines = await _measure_baselines(f"{receiver.url}/good/baseline", plan, say)
         async with Engine.open(url, webhook_allow="127.0.0.0/8") as engine:
             await engine.create_limit(LimitRequest(Number(1), "lifetime", "soft", "events"))
             wallets = await open_shop(engine, spaced + AT_ONCE)
@@ -128,29 +129,40 @@ async def measure_webhooks(
         delays[-1],
         len(delays) + len(burst),
         len(burst) / (burst[-1] - min(times[name] for name in late)),
-        many,
-        few,
+        baselines,
         await verify(url),
     )
 
 
-async def _baseline(url: str, callers: int, say: Say) -> float:
-    """Post with one client of httpx; returns posts per second."""
-    say(f"httpx, {callers} at once")
-    headers = {"content-type": "application/json", "webhook-id": "baseline"}
-    body = b"{" + b" " * 500 + b"}"
-    limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
-    numbers = iter(range(BASELINE_POSTS))
-    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+async def _measure_baselines(url: str, plan: Plan, say: Say) -> list[float]:
+    found = []
+    for name, callers in BASELINES:
+        say(f"{name}, {callers} at once")
+        async with _posting(name, url, callers) as post:
+            found.append((await measure(post, callers, plan.seconds)).per_second)
+    return found
 
-        async def caller() -> None:
-            for _ in numbers:
-                answer = await client.post(f"{url}/good/baseline", content=body, headers=headers)
+
+@asynccontextmanager
+async def _posting(name: str, url: str, callers: int) -> AsyncIterator[Call]:
+    if name == "httpx":
+        limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
+        async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+
+            async def post_httpx(_: int) -> None:
+                answer = await client.post(url, content=BODY, headers=HEADERS)
                 answer.raise_for_status()
 
-        start = perf_counter()
-        await asyncio.gather(*(caller() for _ in range(callers)))
-        return BASELINE_POSTS / (perf_counter() - start)
+            yield post_httpx
+        return
+    connector = aiohttp.TCPConnector(limit=callers)
+    async with aiohttp.ClientSession(connector=connector, raise_for_status=True) as session:
+
+        async def post_aiohttp(_: int) -> None:
+            async with session.post(url, data=BODY, headers=HEADERS) as answer:
+                await answer.read()
+
+        yield post_aiohttp
 
 
 async def _until_told(engine: Engine, count: int) -> None:
