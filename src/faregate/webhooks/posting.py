@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -73,6 +74,15 @@ class _CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is to be let go of here."""
+
+
+@lru_cache(maxsize=4096)
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 class _Origin(msgspec.Struct):
@@ -169,7 +179,10 @@ class Poster:
         return Answer(status, f"answered {status}{note}")
 
     async def _send(self, url: URL, headers: Mapping[str, str], body: bytes) -> int:
-        self._check_literal(url.host or "")
+        host = url.host or ""
+        # An address in the URL itself, as the one who connects reads it.
+        if _is_address(host):
+            check_address(host, host, self.allowed)
         loop = asyncio.get_running_loop()
         origin = f"{url.scheme}://{url.raw_host}:{url.port}"
         is_kept = self._keeping.take(origin, loop.time())
@@ -188,14 +201,6 @@ class Poster:
         finally:
             if is_kept:
                 self._keeping.give_back(origin, loop.time())
-
-    def _check_literal(self, host: str) -> None:
-        """Refuse an address that stands in the URL itself, as the one who connects reads it."""
-        try:
-            ip_address(host.partition("%")[0])
-        except ValueError:
-            return
-        check_address(host, host, self.allowed)
 
     def _session(self, *, is_kept: bool) -> aiohttp.ClientSession:
         if self._keeps is None or self._closes is None:
