@@ -34,7 +34,7 @@ POLL_SECONDS: Final = 0.2
 """How often it is looked whether a lane has told something."""
 LOOK_AGAIN_SECONDS: Final = 15.0
 """How often it is looked whether another process has put something on its way."""
-GATHER_SECONDS: Final = 0.02
+GATHER_SECONDS: Final = 0.05
 """For how long outcomes are gathered while more are to come, and so many are enough."""
 GATHER_COUNT: Final = 200
 PRUNE_SECONDS: Final = 60.0
@@ -83,8 +83,8 @@ class _Line(msgspec.Struct, eq=False):
 
     def may_send(self, now_us: int) -> bool:
         """Tell whether it has something to send, and is to be sent it now."""
-        is_open = not self.is_gone and now_us >= self.paused_until_us
-        return is_open and bool(self.queue) and self.under_way < self.width
+        has_place = bool(self.queue) and self.under_way < self.width
+        return has_place and not self.is_gone and now_us >= self.paused_until_us
 
     def give(self, ready: Ready) -> None:
         """Take what is ready into memory, or know that there is more in the database."""
@@ -352,7 +352,7 @@ class Sender:
                 continue
             if line.more and not line.queue and line.under_way < line.width:
                 await self._refill(lane, line, now_us)
-            self._offer(line)
+            self._offer(line, now_us)
         self._fill(self._quick)
         self._fill(self._slow)
 
@@ -370,9 +370,9 @@ class Sender:
     def _room(self, line: _Line) -> _Room:
         return self._slow if line.is_slow else self._quick
 
-    def _offer(self, line: _Line) -> None:
+    def _offer(self, line: _Line, now_us: int) -> None:
         """Let a line that has something to send wait for room."""
-        if line.may_send(self._clock()):
+        if line.may_send(now_us):
             self._room(line).waiting.setdefault(line)
 
     def _fill(self, room: _Room) -> None:
@@ -383,7 +383,7 @@ class Sender:
             del room.waiting[line]
             if line.may_send(now_us) and line.state.lane.has_lease:
                 self._send(line, line.queue.popleft())
-                self._offer(line)
+                self._offer(line, now_us)
 
     def _send(self, line: _Line, ready: Ready) -> None:
         line.busy.add(ready.position)
@@ -426,7 +426,7 @@ class Sender:
             self._move(line, is_slow=loop.time() - begun > SLOW_SECONDS)
         line.state.results.append(Outcome(ready, at_us, answer.status, answer.problem, delay_us))
         self._wake.set()
-        self._offer(line)
+        self._offer(line, at_us)
         self._fill(self._quick)
         self._fill(self._slow)
 
@@ -445,7 +445,7 @@ class Sender:
         before.waiting.pop(line, None)
         line.is_slow = is_slow
         self._room(line).under_way += line.under_way
-        self._offer(line)
+        self._offer(line, self._clock())
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
