@@ -9,6 +9,7 @@ from faregate.ledger.profits import read_facts
 from faregate.ledger.questions import Asked, lane_parts
 from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS
 from faregate.ledger.split_events import settled_events, split_events
+from faregate.store.migrate import upgrade_sqlite
 from faregate.store.open import open_store
 from faregate.store.protocol import PAYMENT, Queries, Rows
 from faregate.webhooks import deliveries
@@ -123,10 +124,14 @@ def test_sqlite_adds_up_a_period_without_reading_what_was_before(
     asyncio.run(story())
 
 
-def test_sqlite_finds_the_lines_of_webhooks_by_more_than_the_lane(tmp_path):
+@pytest.mark.parametrize("before", [None, "0018"], ids=["new", "upgraded"])
+def test_sqlite_finds_the_lines_of_webhooks_by_more_than_the_lane(before: str | None, tmp_path):
     async def story() -> None:
+        if before is not None:
+            upgrade_sqlite(f"{tmp_path}/faregate.db", before)
         store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
         try:
+            await store.schema_version()
             # Also in the process that has just made the schema.
             await store.migrate()
             async with store.transaction() as queries:
