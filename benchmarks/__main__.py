@@ -75,6 +75,9 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="The tables have the medians.")] = 3,
     customers: Annotated[int, typer.Option(min=1, help="With three grants each.")] = 1000,
     long_growth: Annotated[bool, typer.Option(help="Grow to 10^7 events, not 10^6.")] = False,
+    destinations: Annotated[
+        int, typer.Option(min=10, max=1000, help="Of webhooks; a tenth of them hangs.")
+    ] = webhooks.DESTINATIONS,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables there.")] = None,
 ) -> None:
     """Measure how fast Faregate charges, beside baselines that run in turn with it."""
@@ -106,7 +109,7 @@ def main(
         if "peers" in levels and kind == "postgresql":
             tables.append(_peers(plan))
         if "webhooks" in levels:
-            tables.append(_webhooks(kind, plan))
+            tables.append(_webhooks(kind, destinations, plan))
     # In a pipe there is no width to keep to.
     shown = Console() if sys.stdout.isatty() else Console(width=160)
     for table in tables:
@@ -153,12 +156,12 @@ def _renewals(kind: str, plan: embedded.Plan) -> Table:
     return renewals_table(kind, found)
 
 
-def _webhooks(kind: str, plan: embedded.Plan) -> Table:
+def _webhooks(kind: str, destinations: int, plan: embedded.Plan) -> Table:
     tune_garbage_collection()
     found = []
-    for hanging in (0, webhooks.HANGING):
+    for hanging in (0, destinations // 10):
         with fresh_database(kind) as url:
-            measured = webhooks.measure_webhooks(url, kind, hanging, plan, _say(kind))
+            measured = webhooks.measure_webhooks(url, kind, destinations, hanging, plan, _say(kind))
             found.append(uvloop.run(measured))
     return webhooks_table(kind, found)
 

@@ -9,8 +9,11 @@ from faregate.ledger.profits import read_facts
 from faregate.ledger.questions import Asked, lane_parts
 from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS
 from faregate.ledger.split_events import settled_events, split_events
+from faregate.store.migrate import upgrade_sqlite
 from faregate.store.open import open_store
 from faregate.store.protocol import PAYMENT, Queries, Rows
+from faregate.webhooks import deliveries
+from faregate.webhooks.deliveries import Outcome, Ready
 
 NEWEST = "SELECT customer_id, seq FROM events WHERE lane = 0 AND seq > 5 AND seq <= 9"
 ONE_CUSTOMERS = (
@@ -117,5 +120,36 @@ def test_sqlite_adds_up_a_period_without_reading_what_was_before(
             is_by_more = " AND " in step.partition("(")[2] or step.endswith("_lanes_1 (lane=?)")
             assert step.startswith("SEARCH")
             assert is_by_number or is_by_more, step
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("before", [None, "0018"], ids=["new", "upgraded"])
+def test_sqlite_finds_the_lines_of_webhooks_by_more_than_the_lane(before: str | None, tmp_path):
+    async def story() -> None:
+        if before is not None:
+            upgrade_sqlite(f"{tmp_path}/faregate.db", before)
+        store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
+        try:
+            await store.schema_version()
+            # Also in the process that has just made the schema.
+            await store.migrate()
+            async with store.transaction() as queries:
+                explained = Explained(queries)
+                first, second = (Ready(n, "whd_1", "whe_1", 0, "{}") for n in (1, 2))
+                outcomes = [Outcome(first, 5, 200), Outcome(second, 5, 500, "answered 500", 9)]
+                await deliveries.record(explained, 0, outcomes)
+                await deliveries._lines_in_use(explained, 0, ["cust_1", "cust_2"])
+                await deliveries.ready_for(explained, 0, "whd_1", 5, 9)
+                await deliveries.due_by_destination(explained, 0)
+        finally:
+            await store.close()
+        few = ("arrived", "failed", "w", "CONSTANT ROW")
+        rest = [step for step in explained.steps if step.removeprefix("SCAN ") not in few]
+        assert len(rest) > 8
+        for step in rest:
+            assert step.startswith("SEARCH")
+            is_by_more = " AND " in step or "webhook_events_1 (id=?)" in step
+            assert is_by_more, step
 
     asyncio.run(story())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.doubles.receiver import receiving
+from yarl import URL
 
 from faregate.core.problems import FaregateError
 from faregate.webhooks.addresses import Allowed, check_url, is_public
@@ -210,7 +211,7 @@ def test_a_name_that_leads_inside_is_not_connected_to() -> None:
 
             poster = Poster(NOBODY, resolve)
             url = f"https://example.com:{receiver.port}/"
-            answer = await poster.post("d", url, {}, b"{}")
+            answer = await poster.post(url, {}, b"{}")
             assert answer.status is None
             # What the name leads to inside is not told to whoever chose it.
             assert answer.problem.startswith("example.com leads to an address that is not public:")
@@ -234,16 +235,14 @@ def test_a_name_that_changes_between_check_and_connection_leads_to_what_was_chec
             allowed = Allowed(frozenset(), Allowed.parse("127.0.0.1").networks)
             poster = Poster(Allowed(frozenset(), allowed.networks), resolve)
             # http only to what is listed by name or literally: the name is not.
-            refused = await poster.post("d", f"http://a.example:{receiver.port}/", {}, b"{}")
+            refused = await poster.post(f"http://a.example:{receiver.port}/", {}, b"{}")
             assert "is not https" in refused.problem
             assert asked == []
-            await poster._pool("d").request(
-                "POST", f"http://a.example:{receiver.port}/first", content=b"1"
-            )
+            await poster._send(URL(f"http://a.example:{receiver.port}/first"), {}, b"1")
             assert [one.path for one in receiver.arrived] == ["/first"]
             assert asked == ["a.example"]
             await poster.close()
-            again = await poster.post("d", f"https://a.example:{receiver.port}/", {}, b"{}")
+            again = await poster.post(f"https://a.example:{receiver.port}/", {}, b"{}")
             assert "a.example leads to an address that is not public" in again.problem
             assert len(receiver.arrived) == 1
             await poster.close()
@@ -256,7 +255,7 @@ def test_redirects_are_not_followed() -> None:
         async with receiving() as receiver:
             receiver.answer, receiver.location = lambda _: 302, "http://169.254.169.254/latest"
             poster = Poster(Allowed.parse("127.0.0.1"))
-            answer = await poster.post("d", receiver.url, {}, b"{}")
+            answer = await poster.post(receiver.url, {}, b"{}")
             assert (answer.status, answer.problem) == (
                 302,
                 "answered 302: redirects are not followed",
@@ -272,7 +271,7 @@ def test_of_an_endless_answer_little_is_read() -> None:
         async with receiving() as receiver:
             receiver.tail = b"x" * 3_000_000
             poster = Poster(Allowed.parse("127.0.0.1"))
-            assert (await poster.post("d", receiver.url, {}, b"{}")).status == 200
+            assert (await poster.post(receiver.url, {}, b"{}")).status == 200
             await poster.close()
 
     asyncio.run(story())

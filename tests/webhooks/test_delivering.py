@@ -8,6 +8,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import standardwebhooks
@@ -293,6 +294,96 @@ def test_a_destination_gets_so_many_at_once_and_no_more(database_url: str) -> No
             await engine.deliver_webhooks()
             assert len(receiver.arrived) == 40
             assert 1 < receiver.most_under_way <= sending.MAX_WIDTH
+
+    tell(story())
+
+
+def test_destinations_take_turns_while_there_is_little_room(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "MAX_AT_ONCE", 1)
+
+    async def story() -> None:
+        clock = Clock()
+        async with open_shop(database_url, clock, 1) as engine, receiving() as receiver:
+            paths = ("/a", "/b", "/c")
+            for path in paths:
+                await register(engine, receiver, path)
+            for one in await customers(engine, 5):
+                await reach(engine, clock, one, 1)
+            assert await engine.deliver_webhooks() == 15
+            assert receiver.most_under_way == 1
+            order = [one.path for one in receiver.arrived]
+            for start in range(0, 15, 3):
+                assert sorted(order[start : start + 3]) == list(paths)
+
+    tell(story())
+
+
+def test_what_became_of_each_attempt_is_written_as_it_was(database_url: str) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with open_shop(database_url, clock, 1) as engine, receiving() as receiver:
+            made = await register(engine, receiver)
+            receiver.answer = lambda _: 500
+            for one in await customers(engine, 4):
+                await reach(engine, clock, one, 1)
+            await engine.deliver_webhooks()
+            clock.move(minutes=1)
+            async with other_connection(database_url) as store:
+                now_us = int(clock.now.timestamp() * 1_000_000)
+                first, second, third, fourth = sorted(
+                    await deliveries.ready_for(store, 0, made.id, now_us, 10),
+                    key=lambda ready: ready.position,
+                )
+                outcomes = [
+                    deliveries.Outcome(first, now_us, 200),
+                    deliveries.Outcome(second, now_us + 1_000_000, 204),
+                    deliveries.Outcome(third, now_us + 2_000_000, None, "was silent", 9_000_000),
+                    deliveries.Outcome(fourth, now_us + 3_000_000, 410, "answered 410"),
+                ]
+                async with store.transaction() as queries:
+                    await deliveries.lock_lane(queries, 0)
+                    assert await deliveries.record(queries, 0, outcomes) == []
+            items, _, _ = await engine.list_webhook_deliveries(ALL)
+
+            def after(seconds: int) -> datetime:
+                return clock.now + timedelta(seconds=seconds)
+
+            shown = [
+                (o.state, o.attempts, o.response_status, o.problem, o.successful_at, o.failed_at)
+                for o in sorted(items, key=lambda o: o.delivery_id)
+            ]
+            assert shown == [
+                ("delivered", 2, 200, None, clock.now, NOON),
+                ("delivered", 2, 204, None, after(1), NOON),
+                ("pending", 2, None, "was silent", None, after(2)),
+                # After three failures it had been left alone.
+                ("failed", 1, 410, "answered 410", None, after(3)),
+            ]
+            (waits,) = [o for o in items if o.state == "pending"]
+            assert waits.next_attempt_at == after(11)
+
+    tell(story())
+
+
+def test_since_when_destinations_take_nothing_is_kept_of_each(database_url: str) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with open_shop(database_url, clock, 1) as engine, receiving() as receiver:
+            for path in ("/bad", "/good", "/worse"):
+                await register(engine, receiver, path)
+            receiver.answer = lambda one: 200 if one.path == "/good" else 500
+            (ada,) = await customers(engine, 1)
+            await reach(engine, clock, ada, 1)
+            await engine.deliver_webhooks()
+            found = await engine.list_webhook_destinations()
+            assert [one.failing_since for one in found] == [NOON, None, NOON]
+            receiver.answer = lambda one: 500 if one.path == "/worse" else 200
+            clock.move(minutes=1)
+            await engine.deliver_webhooks()
+            found = await engine.list_webhook_destinations()
+            assert [one.failing_since for one in found] == [None, None, NOON]
 
     tell(story())
 
@@ -648,10 +739,15 @@ def test_rows_are_ready_one_per_customer_and_destination(database_url: str) -> N
                 now_us = int(clock.now.timestamp() * 1_000_000)
                 (head,) = await deliveries.ready_for(store, 0, made.id, now_us + 10**7, 10)
                 outcome = deliveries.Outcome(head, now_us, 200)
+                moved = []
                 for _ in range(2):
                     async with store.transaction() as queries:
                         await deliveries.lock_lane(queries, 0)
-                        await deliveries.record(queries, 0, [outcome])
+                        moved += await deliveries.record(queries, 0, [outcome])
+                # What follows is told once, with all that is needed to send it.
+                (follows,) = moved
+                assert moved == await deliveries.ready_for(store, 0, made.id, now_us + 10**7, 10)
+                assert decode(dict[str, Any], follows.body)["id"] == follows.event_id
                 states = await store.fetch(
                     "SELECT state, count(*) FROM webhook_deliveries GROUP BY state ORDER BY state"
                 )

@@ -188,6 +188,11 @@ class SqliteStore:
             await asyncio.get_running_loop().run_in_executor(
                 self._committer, upgrade_sqlite, self._path
             )
+            # Statistics by which queries are planned are read when a connection is opened.
+            self._reader.close()
+            self._writer.close()
+            self._writer = _connect(self._path)
+            self._reader = _connect(self._path, is_reader=True)
 
     async def schema_version(self) -> str | None:
         """Return the schema's revision; None if the database is empty."""

@@ -9,6 +9,7 @@ has been resolved, unless the operator's list says otherwise.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -89,6 +90,7 @@ class Allowed(msgspec.Struct, frozen=True):
         return any(ip in network for network in self.networks if network.version == ip.version)
 
 
+@lru_cache(maxsize=4096)
 def is_public(address: str) -> bool:
     """Tell whether an address belongs to the public network, whichever way it is written."""
     ip = ip_address(address.partition("%")[0])
@@ -125,6 +127,7 @@ def check_url(url: str, allowed: Allowed) -> None:
         raise FaregateError(invalid("url", problem))
 
 
+@lru_cache(maxsize=4096)
 def _problem(url: str, allowed: Allowed) -> str:
     if not url.isascii() or any(c <= " " or c in '\\"<>`\x7f' for c in url):
         return "has characters that a URL does not have: write them in percent or punycode"

@@ -190,6 +190,18 @@ async def next_due_us(queries: Queries, lane: int, destination_id: str) -> int |
     return None if rows[0][0] is None else int(rows[0][0])
 
 
+async def due_by_destination(queries: Queries, lane: int) -> dict[str, int]:
+    """Return when (microseconds since 1970 UTC) something is due next, of each enabled destination
+    that something is on its way to."""
+    rows = await queries.fetch(
+        "SELECT w.id, (SELECT min(d.due_at) FROM webhook_deliveries d WHERE d.lane = $1 "
+        "AND d.destination_id = w.id AND d.state = 'ready') "
+        "FROM webhook_destinations w WHERE w.enabled = 1",
+        lane,
+    )
+    return {row[0]: int(row[1]) for row in rows if row[1] is not None}
+
+
 async def is_any_due(queries: Queries, now_us: int) -> bool:
     """Tell whether something is to be sent now, or was told and is not fanned out yet."""
     due = await queries.fetch(
@@ -205,42 +217,59 @@ async def is_any_due(queries: Queries, now_us: int) -> bool:
     return bool(due or told)
 
 
-async def record(queries: Queries, lane: int, outcomes: Sequence[Outcome]) -> None:
-    """Write what has become of attempts, and let the next of each line that has moved be ready.
-    To write it twice is harmless."""
-    arrived: dict[tuple[int, int | None], list[int]] = {}
-    for one in outcomes:
-        if not one.problem:
-            arrived.setdefault((one.at_us, one.status), []).append(one.delivery.position)
-    for (at_us, status), positions in arrived.items():
-        for start in range(0, len(positions), _CHUNK):
-            chunk = positions[start : start + _CHUNK]
-            await queries.fetch(
-                "UPDATE webhook_deliveries SET state = 'delivered', attempts = attempts + 1, "
-                "successful_at = $2, response_status = $3, problem = NULL "
-                f"WHERE lane = $1 AND state = 'ready' AND position IN ({_numbers(chunk)})",
-                lane,
-                at_us,
-                status,
-            )
-    for one in outcomes:
-        if one.problem:
-            await queries.fetch(
-                "UPDATE webhook_deliveries SET state = $3, attempts = $4, due_at = $5, "
-                "failed_at = $6, response_status = $7, problem = $8 "
-                "WHERE lane = $1 AND position = $2 AND state = 'ready'",
-                lane,
-                one.delivery.position,
-                "failed" if one.delay_us is None else "ready",
-                one.delivery.attempts + 1,
-                one.at_us + (one.delay_us or 0),
-                one.at_us,
-                one.status,
-                one.problem[:_PROBLEM_LETTERS],
-            )
-    ended = [o.delivery.position for o in outcomes if not o.problem or o.delay_us is None]
-    for start in range(0, len(ended), _CHUNK):
-        await _move_up(queries, lane, ended[start : start + _CHUNK], max(o.at_us for o in outcomes))
+async def record(queries: Queries, lane: int, outcomes: Sequence[Outcome]) -> list[Ready]:
+    """Write what has become of attempts, and let the next of each line that has moved be ready;
+    returns these. To write it twice is harmless."""
+    moved: list[Ready] = []
+    for start in range(0, len(outcomes), _CHUNK):
+        chunk = outcomes[start : start + _CHUNK]
+        await _record_arrived(queries, lane, [one for one in chunk if not one.problem])
+        await _record_failed(queries, lane, [one for one in chunk if one.problem])
+        ended = [o.delivery.position for o in chunk if not o.problem or o.delay_us is None]
+        if ended:
+            moved += await _move_up(queries, lane, ended, max(one.at_us for one in chunk))
+    return moved
+
+
+async def _record_arrived(queries: Queries, lane: int, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    rows = ", ".join(
+        f"({_number(one.delivery.position)}, {_number(one.at_us)}, {_number(one.status)})"
+        for one in outcomes
+    )
+    await queries.fetch(
+        f"WITH arrived (number, at_us, status) AS (VALUES {rows}) "
+        "UPDATE webhook_deliveries SET state = 'delivered', attempts = attempts + 1, "
+        "successful_at = arrived.at_us, response_status = arrived.status, problem = NULL "
+        "FROM arrived WHERE lane = $1 AND position = arrived.number AND state = 'ready'",
+        lane,
+    )
+
+
+async def _record_failed(queries: Queries, lane: int, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    rows = ", ".join(
+        f"({_number(one.delivery.position)}, {int(one.delay_us is None)}, "
+        f"{_number(one.delivery.attempts + 1)}, {_number(one.at_us)}, "
+        f"{_number(one.at_us + (one.delay_us or 0))}, {_number(one.status)}, ${n})"
+        for n, one in enumerate(outcomes, 2)
+    )
+    await queries.fetch(
+        f"WITH failed (number, is_last, tried, at_us, due_us, status, said) AS (VALUES {rows}) "
+        "UPDATE webhook_deliveries SET attempts = failed.tried, due_at = failed.due_us, "
+        "state = CASE failed.is_last WHEN 1 THEN 'failed' ELSE 'ready' END, "
+        "failed_at = failed.at_us, response_status = failed.status, problem = failed.said "
+        "FROM failed WHERE lane = $1 AND position = failed.number AND state = 'ready'",
+        lane,
+        *(one.problem[:_PROBLEM_LETTERS] for one in outcomes),
+    )
+
+
+def _number(value: int | None) -> str:
+    """Spell a number for a statement, of the one type whatever its size."""
+    return f"CAST({'NULL' if value is None else int(value)} AS BIGINT)"
 
 
 async def give_up(queries: Queries, lane: int, positions: Sequence[int], now_us: int) -> None:
@@ -261,18 +290,32 @@ def _numbers(positions: Sequence[int]) -> str:
     return ", ".join(str(int(position)) for position in positions)
 
 
-async def _move_up(queries: Queries, lane: int, ended: Sequence[int], now_us: int) -> None:
-    await queries.fetch(
+async def _move_up(queries: Queries, lane: int, ended: Sequence[int], now_us: int) -> list[Ready]:
+    rows = await queries.fetch(
         "UPDATE webhook_deliveries SET state = 'ready', due_at = $2 "
         "WHERE lane = $1 AND position IN (SELECT ("
         "SELECT min(w.position) FROM webhook_deliveries w WHERE w.lane = d.lane "
         "AND w.line = d.line AND w.destination_id = d.destination_id AND w.state = 'waiting') "
         f"FROM webhook_deliveries d WHERE d.lane = $1 AND d.position IN ({_numbers(ended)}) "
         "AND NOT EXISTS (SELECT 1 FROM webhook_deliveries r WHERE r.lane = d.lane "
-        "AND r.line = d.line AND r.destination_id = d.destination_id AND r.state = 'ready'))",
+        "AND r.line = d.line AND r.destination_id = d.destination_id AND r.state = 'ready')) "
+        "RETURNING position, destination_id, event_id, attempts",
         lane,
         now_us,
     )
+    bodies = await _bodies(queries, sorted({row[2] for row in rows}))
+    moved = [Ready(row[0], row[1], row[2], row[3], bodies[row[2]]) for row in rows]
+    return sorted(moved, key=lambda ready: ready.position)
+
+
+async def _bodies(queries: Queries, events: Sequence[str]) -> dict[str, str]:
+    if not events:
+        return {}
+    marks = ", ".join(f"${n}" for n in range(1, len(events) + 1))
+    rows = await queries.fetch(
+        f"SELECT id, body FROM webhook_events WHERE id IN ({marks})", *events
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 async def list_deliveries(

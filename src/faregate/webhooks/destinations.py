@@ -3,7 +3,7 @@ with the next event and never in the middle of one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,6 +30,7 @@ _COLUMNS: Final = (
     "id, environment_id, url, topics, connect, enabled, secret, old_secret, old_secret_until, "
     "disabled_reason, failing_since, since, created_at, updated_at"
 )
+_CHUNK: Final = 200
 SWITCHED_OFF: Final = "switched off by request"
 
 
@@ -229,13 +230,21 @@ async def disable(queries: Queries, destination_id: str, reason: str, now_us: in
     return bool(rows)
 
 
-async def set_failing_since(queries: Queries, destination_id: str, since_us: int | None) -> None:
-    """Note since when nothing has arrived; None: something has."""
-    await queries.fetch(
-        "UPDATE webhook_destinations SET failing_since = $2 WHERE id = $1",
-        destination_id,
-        since_us,
-    )
+async def set_failing_since(queries: Queries, since_us: Mapping[str, int | None]) -> None:
+    """Note since when nothing has arrived at destinations; None: something has."""
+    names = list(since_us)
+    for start in range(0, len(names), _CHUNK):
+        chunk = names[start : start + _CHUNK]
+        rows = ", ".join(
+            f"(${n}, CAST({'NULL' if at_us is None else int(at_us)} AS BIGINT))"
+            for n, at_us in enumerate((since_us[name] for name in chunk), 1)
+        )
+        await queries.fetch(
+            f"WITH changed (name, since_us) AS (VALUES {rows}) "
+            "UPDATE webhook_destinations SET failing_since = changed.since_us "
+            "FROM changed WHERE id = changed.name",
+            *chunk,
+        )
 
 
 async def rotate(

@@ -7,28 +7,31 @@ not followed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
 
-import httpcore
+import aiohttp
+import certifi
 import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from faregate.core.problems import FaregateError
 from faregate.webhooks.addresses import Allowed, ForbiddenAddress, check_address, check_url
+from faregate.webhooks.resolving import SystemResolver
 
 ATTEMPT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
-MAX_KEPT: Final = 128
-"""Destinations whose connections are kept open for a while after use."""
+MAX_KEPT: Final = 256
+"""Connections that are kept open for a while after use."""
 KEEP_SECONDS: Final = 15.0
-MAX_CONNECTIONS: Final = 8
-_RESOLVERS: Final = 64
+MAX_ADDRESSES: Final = 2
+"""Of one name, that are tried."""
 _OK: Final = range(200, 300)
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -41,155 +44,193 @@ class Answer(msgspec.Struct, frozen=True):
     problem: str
 
 
-class SystemResolver:
-    """The system's resolver, in threads of its own: names that hang delay nobody else's work."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="webhook-names")
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        """Return a host's addresses. Raises `OSError`."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, _addresses, host, port
-        )
-        return list(dict.fromkeys(found))
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _addresses(host: str, port: int) -> list[str]:
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
-class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were checked, and to nothing else."""
+class _CheckedResolver(AbstractResolver):
+    """Resolves names to addresses that were checked; the connection is made to one of these."""
 
     def __init__(self, allowed: Allowed, resolve: Resolve) -> None:
         self._allowed = allowed
         self._resolve = resolve
-        self._network = httpcore.AnyIOBackend()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the protocol's
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Resolve, check every address, and connect to the first that answers."""
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Resolve, and check every address. Raises `ForbiddenAddress`, `OSError`."""
         addresses = await self._resolve(host, port)
         for address in addresses:
             check_address(host, address, self._allowed)
-        failed: Exception = OSError(f"{host} has no address")
-        for address in addresses[:2]:
-            try:
-                return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed
+        if not addresses:
+            raise OSError(f"{host} has no address")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=0,
+            )
+            for address in addresses[:MAX_ADDRESSES]
+        ]
 
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Refuse: a webhook goes over the network."""
-        raise ForbiddenAddress("webhooks go to no socket of this machine")
+    async def close(self) -> None:
+        """Nothing is to be let go of here."""
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
+
+@lru_cache(maxsize=4096)
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+class _Origin(msgspec.Struct):
+    """A host and port: how many of its connections may be kept, are in use, and when last."""
+
+    kept: int = 0
+    in_use: int = 0
+    used_at: float = 0.0
+
+
+class Keeping:
+    """Whose connections are kept after use: at most `limit` of all, each for `seconds` since it was
+    used. Those that come when all places are taken have connections that are closed at once."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._kept = 0
+        # Those that were used last come last.
+        self._origins: dict[str, _Origin] = {}
+
+    def take(self, name: str, now: float) -> bool:
+        """Ask for a kept connection; if true, it is to be given back."""
+        origin = self._origins.get(name)
+        if origin is not None and origin.in_use < origin.kept:
+            origin.in_use += 1
+            return True
+        if self._kept >= self._limit:
+            self._forget(now)
+        if self._kept >= self._limit:
+            return False
+        origin = self._origins.setdefault(name, _Origin())
+        origin.kept += 1
+        origin.in_use += 1
+        self._kept += 1
+        return True
+
+    def give_back(self, name: str, now: float) -> None:
+        """Say that a connection is not in use any more."""
+        origin = self._origins.pop(name)
+        self._origins[name] = origin
+        origin.in_use -= 1
+        origin.used_at = now
+
+    def _forget(self, now: float) -> None:
+        """Make room of what has been closed, as it was not used for so long."""
+        for name, origin in list(self._origins.items()):
+            if origin.in_use == 0:
+                if now - origin.used_at < self._seconds:
+                    return
+                self._kept -= origin.kept
+                del self._origins[name]
 
 
 class Poster:
-    """Posts webhooks. Each destination has connections of its own, so that none waits for
-    another's; of those that were used last some are kept."""
+    """Posts webhooks, as many at once as it is asked to: none waits for another's connection."""
 
     def __init__(self, allowed: Allowed, resolve: Resolve | None = None) -> None:
         self.allowed = allowed
         self._system = SystemResolver()
-        self._backend = _CheckedNetwork(allowed, resolve or self._system)
-        self._tls: ssl.SSLContext | None = None
-        self._pools: OrderedDict[str, httpcore.AsyncConnectionPool] = OrderedDict()
-        self._in_use: dict[str, int] = {}
+        self._resolver = _CheckedResolver(allowed, resolve or self._system)
+        # A connection may stay twice as long as it is told to.
+        self._keeping = Keeping(MAX_KEPT, 2 * KEEP_SECONDS)
+        self._keeps: aiohttp.ClientSession | None = None
+        self._closes: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close all connections."""
-        for pool in self._pools.values():
-            await pool.aclose()
-        self._pools.clear()
+        for session in (self._keeps, self._closes):
+            if session is not None:
+                await session.close()
+        self._keeps = self._closes = None
+        self._keeping = Keeping(MAX_KEPT, 2 * KEEP_SECONDS)
         self._system.close()
 
-    async def post(self, key: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post once. Whatever happens is an answer."""
         try:
             # What was allowed when it was registered may not be so today.
             check_url(url, self.allowed)
-            self._in_use[key] = self._in_use.get(key, 0) + 1
-            try:
-                async with asyncio.timeout(ATTEMPT_SECONDS):
-                    status = await self._send(self._pool(key), url, headers, body)
-            finally:
-                self._in_use[key] -= 1
-                await self._tidy()
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                status = await self._send(URL(url, encoded=True), headers, body)
         except FaregateError as error:
             return Answer(None, error.problem.detail)
         except ForbiddenAddress as error:
             return Answer(None, str(error))
-        except (TimeoutError, httpcore.TimeoutException):
+        except (TimeoutError, aiohttp.ServerTimeoutError):
             return Answer(None, f"did not answer within {ATTEMPT_SECONDS:.0f} seconds")
-        except (OSError, UnicodeError, httpcore.NetworkError, httpcore.ProtocolError) as error:
+        except (OSError, UnicodeError, aiohttp.ClientError) as error:
             return Answer(None, f"could not be reached: {error or type(error).__name__}")
         if status in _OK:
             return Answer(status, "")
         note = ": redirects are not followed" if 300 <= status < 400 else ""
         return Answer(status, f"answered {status}{note}")
 
-    async def _send(
-        self,
-        pool: httpcore.AsyncConnectionPool,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> int:
-        timeouts = {"connect": CONNECT_SECONDS, "pool": ATTEMPT_SECONDS}
-        sent = [(name.encode(), value.encode()) for name, value in headers.items()]
-        async with pool.stream(
-            "POST", url, headers=sent, content=body, extensions={"timeout": timeouts}
-        ) as response:
-            read = 0
-            async for chunk in response.aiter_stream():
-                read += len(chunk)
-                if read > MAX_ANSWER_BYTES:
-                    break
-            return int(response.status)
+    async def _send(self, url: URL, headers: Mapping[str, str], body: bytes) -> int:
+        host = url.host or ""
+        # An address in the URL itself, as the one who connects reads it.
+        if _is_address(host):
+            check_address(host, host, self.allowed)
+        loop = asyncio.get_running_loop()
+        origin = f"{url.scheme}://{url.raw_host}:{url.port}"
+        is_kept = self._keeping.take(origin, loop.time())
+        try:
+            session = self._session(is_kept=is_kept)
+            async with session.post(
+                url, headers=headers, data=body, allow_redirects=False
+            ) as response:
+                read = 0
+                async for chunk in response.content.iter_any():
+                    read += len(chunk)
+                    if read > MAX_ANSWER_BYTES:
+                        response.close()
+                        break
+                return response.status
+        finally:
+            if is_kept:
+                self._keeping.give_back(origin, loop.time())
 
-    def _pool(self, key: str) -> httpcore.AsyncConnectionPool:
-        pool = self._pools.get(key)
-        if pool is None:
-            self._tls = self._tls or httpcore.default_ssl_context()
-            pool = httpcore.AsyncConnectionPool(
-                ssl_context=self._tls,
-                max_connections=MAX_CONNECTIONS,
-                max_keepalive_connections=2,
-                keepalive_expiry=KEEP_SECONDS,
-                network_backend=self._backend,
+    def _session(self, *, is_kept: bool) -> aiohttp.ClientSession:
+        if self._keeps is None or self._closes is None:
+            tls = ssl.create_default_context()
+            tls.load_verify_locations(certifi.where())
+            self._keeps = self._open(
+                aiohttp.TCPConnector(
+                    ssl=tls,
+                    resolver=self._resolver,
+                    use_dns_cache=False,
+                    limit=0,
+                    keepalive_timeout=KEEP_SECONDS,
+                )
             )
-            self._pools[key] = pool
-        self._pools.move_to_end(key)
-        return pool
+            self._closes = self._open(
+                aiohttp.TCPConnector(
+                    ssl=tls,
+                    resolver=self._resolver,
+                    use_dns_cache=False,
+                    limit=0,
+                    force_close=True,
+                )
+            )
+        return self._keeps if is_kept else self._closes
 
-    async def _tidy(self) -> None:
-        """Close what has not been used for longest."""
-        if len(self._pools) <= MAX_KEPT:
-            return
-        spare = len(self._pools) - MAX_KEPT
-        idle = [key for key in list(self._pools)[:spare] if not self._in_use.get(key)]
-        # Taken out before anything is waited for: others tidy up at the same time.
-        closing = [self._pools.pop(key) for key in idle]
-        for key in idle:
-            self._in_use.pop(key, None)
-        for pool in closing:
-            with contextlib.suppress(Exception):
-                await pool.aclose()
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            auto_decompress=False,
+        )

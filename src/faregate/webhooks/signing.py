@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Sequence
 from typing import Final
@@ -42,4 +41,4 @@ def sign(secrets: Sequence[str], event_id: str, unix: int, body: bytes) -> dict[
 
 
 def _digest(key: bytes, text: bytes) -> bytes:
-    return hmac.new(key, text, hashlib.sha256).digest()
+    return hmac.digest(key, text, "sha256")
