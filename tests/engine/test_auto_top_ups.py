@@ -323,6 +323,7 @@ def test_a_card_that_is_left_on_a_page_is_the_default_from_then_on(database_url:
                 ("4242", False),
             ]
             assert (await engine.list_top_ups(customer_id)).total_count == 0
+            await assert_clean(engine)
             await engine.make_default_method(customer_id, cards[1].id)
             await engine.remove_payment_method(customer_id, cards[1].id)
             (left,) = await engine.list_payment_methods(customer_id)
