@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.doubles.cards import Bank
+from tests.faults.paying import watched
 from tests.ledger.shop import (
     USD,
     Clock,
@@ -234,6 +235,44 @@ def test_a_process_that_dies_between_the_charge_and_the_grant_grants_once(databa
             await my.later(minutes=2)
             assert len(bank.asked) == 1
             assert await my.available() == 55
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_a_charge_that_was_begun_is_not_refused_when_the_card_is_removed_meanwhile(
+    database_url: str,
+):
+    async def story() -> None:
+        clock, bank = Clock(), Bank()
+        async with Engine.open(database_url, clock=clock, payments=[bank]) as engine:
+            await sell_tokens(engine)
+            customer_id = await make_customer(engine)
+            await leave_card(engine, customer_id)
+            my = Shop(engine, bank, clock, customer_id)
+            await my.agree(monthly_cap=50)
+            await my.spend(95)
+
+            def killed() -> None:
+                raise Killed
+
+            watched(engine, killed)
+            with pytest.raises(Killed):
+                # The payment is written, the queue does not know it.
+                await engine.take_up_collections()
+        async with Engine.open(database_url, clock=clock, payments=[bank]) as engine:
+            my = Shop(engine, bank, clock, customer_id)
+            bank.next = ["silent"]
+            clock.move(minutes=2)
+            await engine.reconcile_payments()
+            (card,) = await engine.list_payment_methods(customer_id)
+            await engine.remove_payment_method(customer_id, card.id)
+            await engine.take_up_collections()
+            await my.later(hours=1)
+            assert len(bank.charged) == 1
+            assert await my.available() == 55
+            standing = await my.standing()
+            assert (standing.in_flight, standing.failures, standing.month_amount) == (None, 0, 50)
             await assert_clean(engine)
 
     tell(story())

@@ -154,6 +154,7 @@ class CollectingOperations(PaymentOperations):
     async def _take_up(self, one: AskedCollection, turns: asyncio.Semaphore) -> None:
         async with turns:
             record = await self._payment_for(one)
+            is_there = True
             if isinstance(record, PaymentRecord):
                 try:
                     async with self._store.transaction() as transaction:
@@ -162,14 +163,17 @@ class CollectingOperations(PaymentOperations):
                     # Whoever made it died before the queue was told.
                     pass
             else:
-                await self._refuse(one, record)
+                # That one may have been charged already, while there was a card.
+                is_there = await records.is_known(self._store, one.asked.payment_id)
+                if not is_there:
+                    await self._refuse(one, record)
             async with self._store.transaction() as transaction:
                 await collections.take_up(transaction, one)
-            if isinstance(record, PaymentRecord):
+            if is_there:
                 try:
-                    await self.settle_payment(record.id)
+                    await self.settle_payment(one.asked.payment_id)
                 except FaregateError as error:
-                    log.warning("a charge waits", payment=record.id, reason=str(error))
+                    log.warning("a charge waits", payment=one.asked.payment_id, reason=str(error))
 
     async def _payment_for(self, one: AskedCollection) -> PaymentRecord | str:
         """Make the payment of a collection, or say why there can be none."""
