@@ -25,7 +25,13 @@ from faregate.core.amounts import (
 )
 from faregate.core.assets import Asset
 from faregate.core.codec import checked
-from faregate.core.collecting import AutoTopUp, Collecting, CollectionFailed, SetAutoTopUp
+from faregate.core.collecting import (
+    AutoTopUp,
+    Collecting,
+    CollectionFailed,
+    SetAutoTopUp,
+    month_so_far,
+)
 from faregate.core.conversion import no_rate, worth
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
 from faregate.core.transactions import AdjustmentRequest, Converted, ConvertTo, convert_payment
@@ -113,8 +119,9 @@ class CollectingOperations(PaymentOperations):
     def _auto_state(
         self, found: Collecting, scale: int, environment: int, now: datetime, *, has_card: bool
     ) -> AutoTopUpState:
-        terms = found.terms
-        paid_scale = self._catalog.view(environment).assets[terms.currency].scale
+        terms, view = found.terms, self._catalog.view(environment)
+        paid_scale = view.assets[terms.currency].scale
+        month_from, month_units = month_so_far(found, now, view.timezone)
 
         def paid(units: int) -> Decimal:
             return to_decimal(units, paid_scale)
@@ -129,9 +136,9 @@ class CollectingOperations(PaymentOperations):
             per_hour=terms.per_hour,
             has_card=has_card,
             failures=found.failures,
-            month_amount=paid(found.month_units),
+            month_amount=paid(month_units),
             monthly_cap=None if cap is None else paid(cap),
-            month_from=found.month_from,
+            month_from=month_from,
             in_flight=None if found.in_flight is None else found.in_flight.payment_id,
             next_try_at=found.next_try_at if waits and found.is_on else None,
             disabled_because=found.stopped_because,
