@@ -4,6 +4,7 @@ the card is charged."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,6 +44,11 @@ class Shop:
     async def available(self) -> int:
         wallet = await self.engine.get_wallet(self.customer_id)
         return int(wallet.accounts[0].available)
+
+    async def told(self) -> list[tuple[str, Any]]:
+        """What others were told of auto top-ups: topics, and what was said."""
+        rows = await self.engine._store.fetch("SELECT topic, data FROM outbox ORDER BY seq")
+        return [(row[0], json.loads(row[1])) for row in rows if row[0].startswith("auto_top_up")]
 
     async def later(self, **by: float) -> None:
         self.clock.move(**by)

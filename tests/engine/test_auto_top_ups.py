@@ -86,8 +86,7 @@ def test_a_card_that_is_declined_three_times_is_left_alone(database_url: str):
             assert len(my.bank.asked) == 3
             standing = await my.standing()
             assert standing.disabled_because == "The card was declined."
-            told = await my.engine._store.fetch("SELECT topic FROM outbox ORDER BY seq")
-            topics = [row[0] for row in told if row[0].startswith("auto_top_up")]
+            topics = [topic for topic, _ in await my.told()]
             assert topics == ["auto_top_up.failed"] * 3 + ["auto_top_up.disabled"]
             my.bank.next = []
             await my.agree()
@@ -128,6 +127,62 @@ def test_whoever_has_no_card_is_not_charged(database_url: str):
             assert not standing.has_card
             assert await my.charges() == []
             assert (await my.standing()).failures == 1
+
+    tell(story())
+
+
+def test_who_has_no_card_is_told_three_times_and_then_that_it_has_stopped(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.remove_payment_method(my.customer_id, card.id)
+            await my.agree()
+            await my.spend(95)
+            # Nobody waits for a card that is not there.
+            asked = my.engine.authorize(my.customer_id, hold("job", 120, 30))
+            waiting = asyncio.create_task(asked)
+            await my.asked()
+            await my.charges()
+            assert (await waiting).status == "declined"
+            await my.later(minutes=5)
+            await my.later(hours=1)
+            await my.later(days=2)
+            no_card = "The customer has no saved card."
+            told = [
+                (topic, said["account_id"], said["reason"], said["failures"])
+                for topic, said in await my.told()
+            ]
+            assert told == [
+                *[("auto_top_up.failed", USD, no_card, failures) for failures in (1, 2, 3)],
+                ("auto_top_up.disabled", USD, no_card, 3),
+            ]
+            standing = await my.standing()
+            assert (standing.has_card, standing.disabled_because) == (False, no_card)
+            # There is no top-up of which anybody could ask.
+            assert (await my.engine.list_top_ups(my.customer_id)).total_count == 0
+            # A card alone does not begin it again: that is agreed on anew.
+            await leave_card(my.engine, my.customer_id)
+            await my.later(days=1)
+            assert await my.charges() == []
+            await my.agree()
+            assert await my.charges() == [5_000]
+
+    tell(story())
+
+
+def test_a_card_that_is_left_in_time_pays_at_the_next_try(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.remove_payment_method(my.customer_id, card.id)
+            await my.agree(threshold=101)
+            await my.charges()
+            await leave_card(my.engine, my.customer_id)
+            await my.later(minutes=4)
+            assert await my.charges() == []
+            await my.later(minutes=1)
+            assert await my.charges() == [5_000]
+            assert (await my.standing()).failures == 0
 
     tell(story())
 
