@@ -231,7 +231,6 @@ class CollectingOperations(PaymentOperations):
         lane = await self._lane_of(one.environment_id, one.customer_id)
         command = CollectionFailed(one.customer_id, one.asked.payment_id, reason)
         await lane.submit(command, one.environment_id)
-        self._awaited.wake((one.environment_id, one.customer_id))
 
 
 def _units(field: str, amount: Number, asset: Asset) -> int:
