@@ -4,6 +4,7 @@ once, and never when that was not agreed on."""
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.ledger.shop import (
     USD,
     Clock,
     assert_clean,
+    give,
     make_customer,
     refusal,
     sell_tokens,
@@ -183,6 +185,44 @@ def test_a_card_that_is_left_in_time_pays_at_the_next_try(database_url: str):
             await my.later(minutes=1)
             assert await my.charges() == [5_000]
             assert (await my.standing()).failures == 0
+
+    tell(story())
+
+
+def test_credit_that_expires_while_nobody_calls_makes_the_card_pay(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, "5") as my:
+            ends = my.clock.now + timedelta(days=1)
+            await give(my.engine, my.customer_id, "50", "for a day", "gift", expires_at=ends)
+            await my.agree()
+            my.clock.move(hours=24, microseconds=-1)
+            await my.engine.work()
+            assert await my.charges() == []
+            assert not await my.engine.has_due_work()
+            my.clock.move(microseconds=1)
+            assert await my.engine.has_due_work()
+            await my.engine.work()
+            assert await my.charges() == [5_000]
+            assert await my.available() == 55
+            assert not await my.engine.has_due_work()
+
+    tell(story())
+
+
+def test_a_hold_that_expires_while_nobody_calls_asks_for_nothing_that_is_there_again(
+    database_url: str,
+):
+    async def story() -> None:
+        async with shop(database_url, "50") as my:
+            my.bank.next = ["declined"]
+            await my.agree()
+            held = await my.engine.authorize(my.customer_id, hold("job", 45, 0))
+            assert held.status == "authorized"
+            await my.charges()
+            # Declined; when it is tried again, the hold is over and nothing is lacking.
+            await my.later(hours=1)
+            assert await my.charges() == []
+            assert (await my.standing()).next_try_at is None
 
     tell(story())
 
