@@ -4,22 +4,22 @@ once, and never when that was not agreed on."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.doubles.cards import Bank
+from tests.engine.card_shop import Shop, leave_card, shop
+from tests.faults.paying import watched
 from tests.ledger.shop import (
     USD,
     Clock,
     assert_clean,
-    book,
+    give,
     make_customer,
     refusal,
     sell_tokens,
     tell,
-    use,
 )
 
 from faregate import Engine
@@ -28,83 +28,11 @@ from faregate.core.codec import from_dict
 from faregate.core.events import UsageEvent
 from faregate.core.hold_requests import HoldRequest
 from faregate.customers.types import Overdraft
-from faregate.payments import methods
-from faregate.payments.methods import PaymentMethod
-from faregate.payments.provider import SavedCard
 from faregate.payments.types import AutoTopUpTerms, BeginSetup
 
 GEMS = {"code": "GEMS", "name": "Gems", "precision": 0}
 RATE = {"source": "USD", "inverse_rate": 10}
 SHOP = BeginSetup("https://shop.example/thanks", "https://shop.example/sorry")
-
-
-class Shop:
-    """An engine with one customer who has left a card at the bank, and some credit."""
-
-    def __init__(self, engine: Engine, bank: Bank, clock: Clock, customer_id: str) -> None:
-        self.engine, self.bank, self.clock, self.customer_id = engine, bank, clock, customer_id
-        self.events = 0
-
-    async def agree(self, **more: Any) -> Any:
-        terms = {"enabled": True, "threshold": 10, "amount": 50, **more}
-        return await self.engine.set_auto_top_up(
-            self.customer_id, USD, from_dict(AutoTopUpTerms, terms)
-        )
-
-    async def standing(self) -> Any:
-        return await self.engine.get_auto_top_up(self.customer_id, USD)
-
-    async def spend(self, tokens: int) -> None:
-        self.events += 1
-        event = use(f"spent {self.events}", tokens, self.clock.now)
-        await book(self.engine, self.customer_id, event)
-
-    async def available(self) -> int:
-        wallet = await self.engine.get_wallet(self.customer_id)
-        return int(wallet.accounts[0].available)
-
-    async def later(self, **by: float) -> None:
-        self.clock.move(**by)
-        await self.engine.work()
-        await self.engine.take_up_collections()
-        await self.engine.reconcile_payments()
-
-    async def asked(self) -> None:
-        """Let others go on until something is in flight."""
-        while True:
-            await asyncio.sleep(0)
-            if (await self.standing()).in_flight is not None:
-                return
-
-    async def charges(self) -> list[int]:
-        await self.engine.take_up_collections()
-        return [asked.money.minor for asked in self.bank.charged.values()]
-
-
-async def leave_card(engine: Engine, customer_id: str, provider: str = "bank") -> None:
-    card = SavedCard("card_1", None, "visa", "4242", 12, 2040)
-    method = PaymentMethod(
-        f"pm_{customer_id}",
-        engine.context.environment_id,
-        customer_id,
-        provider,
-        card,
-        False,
-        engine.now(),
-    )
-    async with engine._store.transaction() as transaction:
-        await methods.keep_card(transaction, method)
-
-
-@asynccontextmanager
-async def shop(url: str, credit: str = "100") -> AsyncIterator[Shop]:
-    clock, bank = Clock(), Bank()
-    async with Engine.open(url, clock=clock, payments=[bank]) as engine:
-        await sell_tokens(engine)
-        customer_id = await make_customer(engine, credit)
-        await leave_card(engine, customer_id)
-        yield Shop(engine, bank, clock, customer_id)
-        await assert_clean(engine)
 
 
 def test_one_charge_and_one_grant_when_little_is_left(database_url: str):
@@ -160,8 +88,7 @@ def test_a_card_that_is_declined_three_times_is_left_alone(database_url: str):
             assert len(my.bank.asked) == 3
             standing = await my.standing()
             assert standing.disabled_because == "The card was declined."
-            told = await my.engine._store.fetch("SELECT topic FROM outbox ORDER BY seq")
-            topics = [row[0] for row in told if row[0].startswith("auto_top_up")]
+            topics = [topic for topic, _ in await my.told()]
             assert topics == ["auto_top_up.failed"] * 3 + ["auto_top_up.disabled"]
             my.bank.next = []
             await my.agree()
@@ -206,6 +133,100 @@ def test_whoever_has_no_card_is_not_charged(database_url: str):
     tell(story())
 
 
+def test_who_has_no_card_is_told_three_times_and_then_that_it_has_stopped(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.remove_payment_method(my.customer_id, card.id)
+            await my.agree()
+            await my.spend(95)
+            # Nobody waits for a card that is not there.
+            asked = my.engine.authorize(my.customer_id, hold("job", 120, 30))
+            waiting = asyncio.create_task(asked)
+            await my.asked()
+            await my.charges()
+            assert (await waiting).status == "declined"
+            await my.later(minutes=5)
+            await my.later(hours=1)
+            await my.later(days=2)
+            no_card = "The customer has no saved card."
+            told = [
+                (topic, said["account_id"], said["reason"], said["failures"])
+                for topic, said in await my.told()
+            ]
+            assert told == [
+                *[("auto_top_up.failed", USD, no_card, failures) for failures in (1, 2, 3)],
+                ("auto_top_up.disabled", USD, no_card, 3),
+            ]
+            standing = await my.standing()
+            assert (standing.has_card, standing.disabled_because) == (False, no_card)
+            # There is no top-up of which anybody could ask.
+            assert (await my.engine.list_top_ups(my.customer_id)).total_count == 0
+            # A card alone does not begin it again: that is agreed on anew.
+            await leave_card(my.engine, my.customer_id)
+            await my.later(days=1)
+            assert await my.charges() == []
+            await my.agree()
+            assert await my.charges() == [5_000]
+
+    tell(story())
+
+
+def test_a_card_that_is_left_in_time_pays_at_the_next_try(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.remove_payment_method(my.customer_id, card.id)
+            await my.agree(threshold=101)
+            await my.charges()
+            await leave_card(my.engine, my.customer_id)
+            await my.later(minutes=4)
+            assert await my.charges() == []
+            await my.later(minutes=1)
+            assert await my.charges() == [5_000]
+            assert (await my.standing()).failures == 0
+
+    tell(story())
+
+
+def test_credit_that_expires_while_nobody_calls_makes_the_card_pay(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, "5") as my:
+            ends = my.clock.now + timedelta(days=1)
+            await give(my.engine, my.customer_id, "50", "for a day", "gift", expires_at=ends)
+            await my.agree()
+            my.clock.move(hours=24, microseconds=-1)
+            await my.engine.work()
+            assert await my.charges() == []
+            assert not await my.engine.has_due_work()
+            my.clock.move(microseconds=1)
+            assert await my.engine.has_due_work()
+            await my.engine.work()
+            assert await my.charges() == [5_000]
+            assert await my.available() == 55
+            assert not await my.engine.has_due_work()
+
+    tell(story())
+
+
+def test_a_hold_that_expires_while_nobody_calls_asks_for_nothing_that_is_there_again(
+    database_url: str,
+):
+    async def story() -> None:
+        async with shop(database_url, "50") as my:
+            my.bank.next = ["declined"]
+            await my.agree()
+            held = await my.engine.authorize(my.customer_id, hold("job", 45, 0))
+            assert held.status == "authorized"
+            await my.charges()
+            # Declined; when it is tried again, the hold is over and nothing is lacking.
+            await my.later(hours=1)
+            assert await my.charges() == []
+            assert (await my.standing()).next_try_at is None
+
+    tell(story())
+
+
 class Killed(BaseException):
     """The process dies."""
 
@@ -234,6 +255,44 @@ def test_a_process_that_dies_between_the_charge_and_the_grant_grants_once(databa
             await my.later(minutes=2)
             assert len(bank.asked) == 1
             assert await my.available() == 55
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_a_charge_that_was_begun_is_not_refused_when_the_card_is_removed_meanwhile(
+    database_url: str,
+):
+    async def story() -> None:
+        clock, bank = Clock(), Bank()
+        async with Engine.open(database_url, clock=clock, payments=[bank]) as engine:
+            await sell_tokens(engine)
+            customer_id = await make_customer(engine)
+            await leave_card(engine, customer_id)
+            my = Shop(engine, bank, clock, customer_id)
+            await my.agree(monthly_cap=50)
+            await my.spend(95)
+
+            def killed() -> None:
+                raise Killed
+
+            watched(engine, killed)
+            with pytest.raises(Killed):
+                # The payment is written, the queue does not know it.
+                await engine.take_up_collections()
+        async with Engine.open(database_url, clock=clock, payments=[bank]) as engine:
+            my = Shop(engine, bank, clock, customer_id)
+            bank.next = ["silent"]
+            clock.move(minutes=2)
+            await engine.reconcile_payments()
+            (card,) = await engine.list_payment_methods(customer_id)
+            await engine.remove_payment_method(customer_id, card.id)
+            await engine.take_up_collections()
+            await my.later(hours=1)
+            assert len(bank.charged) == 1
+            assert await my.available() == 55
+            standing = await my.standing()
+            assert (standing.in_flight, standing.failures, standing.month_amount) == (None, 0, 50)
             await assert_clean(engine)
 
     tell(story())
@@ -323,6 +382,7 @@ def test_a_card_that_is_left_on_a_page_is_the_default_from_then_on(database_url:
                 ("4242", False),
             ]
             assert (await engine.list_top_ups(customer_id)).total_count == 0
+            await assert_clean(engine)
             await engine.make_default_method(customer_id, cards[1].id)
             await engine.remove_payment_method(customer_id, cards[1].id)
             (left,) = await engine.list_payment_methods(customer_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,7 @@ POINTS = [
     "the credit is given again",
     "nothing more is expected of the second",
 ]
+Story = Callable[[Engine, str], Awaitable[None]]
 GOOD, DISPUTED = "4242424242424242", "4000000000000259"
 URL = "https://shop.example/"
 
@@ -108,8 +109,10 @@ class _Wrote:
         return getattr(self.queries, name)
 
 
-def live_and_be_killed(url: str, customer_id: str, now: datetime, after_commit: int) -> None:
-    """Run the story in this process, and kill it after so many commits."""
+def live_and_be_killed(
+    url: str, customer_id: str, now: datetime, after_commit: int, story: Story = live
+) -> None:
+    """Run a story in this process, and kill it after so many commits."""
     commits = 0
 
     def after() -> None:
@@ -121,6 +124,6 @@ def live_and_be_killed(url: str, customer_id: str, now: datetime, after_commit: 
     async def run() -> None:
         async with Engine.open(url, clock=Clock(now)) as engine:
             watched(engine, after)
-            await live(engine, customer_id)
+            await story(engine, customer_id)
 
     asyncio.run(run())

@@ -39,7 +39,7 @@ from faregate.payments.provider import (
     SetupAsked,
     Sought,
 )
-from faregate.payments.types import InitiateTopUp, TopUp
+from faregate.payments.types import AutoTopUpState, AutoTopUpTerms, InitiateTopUp, TopUp
 
 Card = Literal["good", "declined", "disputed"]
 Saved = Literal["good", "declined", "confirms"]
@@ -128,6 +128,15 @@ class World(ABC):
         """The customer's grants: purpose and amount."""
         page = await self.engine.list_grants(customer_id, "default:USD")
         return [(grant.purpose, Decimal(grant.amount)) for grant in page.items]
+
+    async def agree(self, customer_id: str) -> None:
+        """Agree that a saved card pays 20 USD below 30."""
+        terms = AutoTopUpTerms(True, Number("30"), Number("20"))
+        await self.engine.set_auto_top_up(customer_id, "default:USD", terms)
+
+    async def standing(self, customer_id: str) -> AutoTopUpState:
+        """Where the customer's auto top-up stands."""
+        return await self.engine.get_auto_top_up(customer_id, "default:USD")
 
     def checkout(self, payment_id: str, **more: Any) -> CheckoutAsked:
         """What is asked to begin a payment of 20 USD."""
@@ -490,6 +499,88 @@ class ContractWhenThingsGoWrong(_Told):
             assert await world.grants(ada) == [("paid", 20)]
             shown: TopUp = await world.engine.get_top_up(payment_id)
             assert shown.status == "succeeded"
+            await assert_clean(world.engine)
+
+        self.tell(database_url, story)
+
+    def test_an_auto_top_up_whose_answer_is_lost_is_one_charge_and_one_grant(
+        self, database_url: str
+    ) -> None:
+        async def story(world: World) -> None:
+            # It takes several requests: each of them loses its answer in turn.
+            lost = 0
+            while True:
+                ada = await world.customer()
+                await world.paid(ada)
+                before = await world.times_charged()
+                await world.agree(ada)
+                world.breaks(*[None] * lost, "times out after it was done")
+                await world.engine.take_up_collections()
+                world.breaks()
+                waits = (await world.standing(ada)).in_flight is not None
+                for _ in range(3):
+                    world.clock.move(minutes=5)
+                    await world.engine.take_up_collections()
+                    await world.engine.reconcile_payments()
+                assert await world.times_charged() == before + 1
+                assert await world.grants(ada) == [("paid", 20), ("paid", 20)]
+                standing = await world.standing(ada)
+                assert (standing.in_flight, standing.month_amount) == (None, 20)
+                if not waits:
+                    break
+                lost += 1
+            assert lost
+            await assert_clean(world.engine)
+
+        self.tell(database_url, story)
+
+    @pytest.mark.parametrize("served", [0, 1])
+    def test_two_answers_of_500_delay_an_auto_top_up_and_do_not_double_it(
+        self, database_url: str, served: int
+    ) -> None:
+        async def story(world: World) -> None:
+            ada = await world.customer()
+            await world.paid(ada)
+            await world.agree(ada)
+            for _ in range(2):
+                # Whether it is known, or, once that is answered, the charge.
+                world.breaks(*[None] * served, "answers 500")
+                await world.engine.take_up_collections()
+                await world.engine.reconcile_payments()
+                assert await world.grants(ada) == [("paid", 20)]
+                standing = await world.standing(ada)
+                # Nobody has said no: it is no failure, and nothing else is asked meanwhile.
+                assert (standing.in_flight is None, standing.failures) == (False, 0)
+                world.clock.move(minutes=5)
+            world.breaks()
+            await world.engine.reconcile_payments()
+            assert await world.grants(ada) == [("paid", 20), ("paid", 20)]
+            assert await world.times_charged() == 2
+            await assert_clean(world.engine)
+
+        self.tell(database_url, story)
+
+    def test_who_is_down_for_an_hour_charges_an_auto_top_up_once_when_they_are_back(
+        self, database_url: str
+    ) -> None:
+        async def story(world: World) -> None:
+            ada = await world.customer()
+            await world.paid(ada)
+            await world.agree(ada)
+            world.goes_down()
+            for _ in range(60):
+                await world.engine.take_up_collections()
+                await world.engine.reconcile_payments()
+                world.clock.move(minutes=1)
+            assert await world.grants(ada) == [("paid", 20)]
+            assert (await world.standing(ada)).failures == 0
+            world.goes_down(is_down=False)
+            for _ in range(5):
+                world.clock.move(minutes=1)
+                await world.engine.reconcile_payments()
+            assert await world.grants(ada) == [("paid", 20), ("paid", 20)]
+            assert await world.times_charged() == 2
+            assert (await world.standing(ada)).month_amount == 20
             await assert_clean(world.engine)
 
         self.tell(database_url, story)

@@ -18,6 +18,8 @@ from tests.ledger.shop import (
 )
 
 from faregate import Engine
+from faregate.core.amounts import Number
+from faregate.payments.types import InitiateTopUp
 
 
 def test_a_gift_submitted_twice_at_once_is_one_credit(database_url: str):
@@ -54,6 +56,40 @@ def test_a_gift_whose_answer_was_lost_is_done_when_it_is_sent_again(database_url
             assert await engine.get_transaction(customer_id, "form 1") == again
             assert await available(engine, customer_id) == 25
             assert (await engine.list_grants(customer_id, USD)).total_count == 1
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_a_payment_form_submitted_twice_is_one_payment_also_when_an_answer_was_lost(
+    database_url: str,
+):
+    async def story() -> None:
+        clock = Clock()
+        url = "https://shop.example/"
+        async with Engine.open(database_url, clock=clock) as engine:
+            await sell_tokens(engine)
+            customer_id = await make_customer(engine, None)
+            form = InitiateTopUp(customer_id, Number("25"), "USD", url, url)
+            first, second = await asyncio.gather(
+                engine.initiate_top_up(form, idempotency_key="form 1"),
+                engine.initiate_top_up(form, idempotency_key="form 1"),
+            )
+            assert first == second
+            await engine.sandbox.pay(first.id, "4242424242424242")
+            asked = asyncio.create_task(engine.settle_payment(first.id))
+            await asyncio.sleep(0)
+            asked.cancel()
+        clock.move(hours=1)
+        async with Engine.open(database_url, clock=clock) as engine:
+            again = await engine.initiate_top_up(form, idempotency_key="form 1")
+            assert again.id == first.id
+            await engine.sandbox.pay(first.id, "4242424242424242")
+            assert (await engine.settle_payment(first.id)).status == "succeeded"
+            assert (await engine.settle_payment(first.id)).status == "succeeded"
+            assert await available(engine, customer_id) == 25
+            assert (await engine.list_grants(customer_id, USD)).total_count == 1
+            assert (await engine.list_top_ups(customer_id)).total_count == 1
             await assert_clean(engine)
 
     tell(story())

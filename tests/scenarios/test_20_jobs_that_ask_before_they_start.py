@@ -1,12 +1,16 @@
 """20 long jobs start at once on a wallet that can pay for 3: 3 run, 17 are declined before they
-cost anything.
+cost anything; and a job that a card is to pay for does not start when that is declined.
 
 Seen at octopusreview/octopus#506.
 """
 
 import asyncio
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from tests.api.caller import calling, product
+from tests.api.conftest import running_server
 from tests.ledger.shop import (
     USD,
     Clock,
@@ -17,6 +21,18 @@ from tests.ledger.shop import (
     sell_tokens,
     tell,
     use,
+)
+from tests.scenarios.cards import (
+    DECLINES_LATER,
+    GOOD,
+    agree,
+    ask,
+    charged,
+    customer,
+    leave_card,
+    standing,
+    top_ups,
+    work,
 )
 
 from faregate import Engine
@@ -128,3 +144,58 @@ def test_a_job_whose_process_died_gives_its_money_to_the_next_one_at_its_expiry(
             await assert_clean(engine)
 
     tell(story())
+
+
+@pytest.mark.parametrize("seconds", [0, 30])
+def test_a_declined_auto_top_up_stops_the_next_job(database_url: str, seconds: int):
+    clock = Clock()
+    with running_server(database_url, clock) as server, calling(server) as shop:
+        shop.made("products", product())
+        ada = customer(shop, "15")
+        leave_card(shop, server, ada, DECLINES_LATER)
+        agree(shop, ada)
+        waiting = {"wait_for_top_up_seconds": seconds} if seconds else {}
+        # The first job takes the balance below the threshold: its own money is there, so it runs.
+        assert ask(shop, ada, 10, "first", **waiting)["status"] == "authorized"
+        asked = standing(shop, ada)["in_flight"]
+        work(server)
+        assert shop.get(f"top-ups/{asked}").body["problem"] == "The card was declined."
+        # Nobody works on what the card was to pay, and nobody waits for a card that was declined.
+        for number in range(5):
+            next_job = ask(shop, ada, 10, f"next {number}", **waiting)
+            assert (next_job["status"], next_job["decline_code"], next_job["top_up_needed"]) == (
+                "declined",
+                "insufficient_funds",
+                5,
+            )
+        assert len(top_ups(shop, ada)) == 1
+        # The customer leaves a card that works: the next try pays, and jobs run again.
+        leave_card(shop, server, ada, GOOD)
+        clock.move(minutes=5)
+        work(server)
+        assert [one["status"] for one in top_ups(shop, ada)] == ["succeeded", "failed"]
+        assert ask(shop, ada, 10, "after the card", **waiting)["status"] == "authorized"
+        assert charged(shop, server, ada) == 50
+        assert server.wait(server.engine.verify()).is_clean
+
+
+def test_of_20_jobs_that_the_card_is_to_pay_none_runs_when_it_is_declined(database_url: str):
+    with running_server(database_url, Clock()) as server, calling(server) as shop:
+        shop.made("products", product())
+        ada = customer(shop, "32")
+        leave_card(shop, server, ada, DECLINES_LATER)
+        agree(shop, ada, threshold=1)
+        with ThreadPoolExecutor(20) as threads:
+            jobs = [
+                threads.submit(ask, shop, ada, TOKENS, f"job {number}", wait_for_top_up_seconds=30)
+                for number in range(20)
+            ]
+            # 3 run on what is there; the others wait, and the card says no.
+            while "in_flight" not in standing(shop, ada):
+                pass
+            work(server)
+            counted = Counter(job.result()["status"] for job in jobs)
+        assert counted == {"authorized": 3, "declined": 17}
+        assert len(top_ups(shop, ada)) == 1
+        assert shop.available(ada) == 2
+        assert server.wait(server.engine.verify()).is_clean

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from faregate.core.accounts import DEFAULT_ACCOUNT, Account, account_id
 from faregate.core.codec import decode, differing_fields, encode
-from faregate.core.customers import Changes
+from faregate.core.customers import Changes, CustomerState
 from faregate.core.estimates import Estimate, estimate, expected_use
 from faregate.core.gate import (
     Authorize,
@@ -41,6 +41,24 @@ from faregate.core.ids import IdSource
 from faregate.core.problems import Problem, conflict, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.core.wallet import fundable
+
+
+def may_go_on(before: CustomerState, after: CustomerState) -> bool:
+    """Tell whether a hold that waits for credit should be asked for again: an account has more than
+    before, or what its card was asked for has come to an end."""
+    for identifier, account in after.accounts.items():
+        if _line(account) > _line(before.account(identifier)):
+            return True
+    for identifier, collecting in before.rules.collecting.items():
+        now = after.rules.collecting.get(identifier)
+        if collecting.in_flight is not None and (now is None or now.in_flight is None):
+            return True
+    return False
+
+
+def _line(account: Account) -> int:
+    limit = account.overdraft_limit_units if account.overdraft_policy == "limit" else 0
+    return account.available_units + limit
 
 
 def authorize(

@@ -250,13 +250,20 @@ def collect(
     return ({**accounts, **changed} if changed else accounts), asked, told
 
 
+def month_so_far(collecting: Collecting, now: datetime, timezone: str) -> tuple[datetime, int]:
+    """Return when the month of `now` began, and what was asked in it and not refused, in units of
+    what the card pays."""
+    month_from, _ = calendar_window("month", timezone, now)
+    return month_from, collecting.month_units if collecting.month_from == month_from else 0
+
+
 def _ask(
     account_id: str, collecting: Collecting, now: datetime, timezone: str, ids: IdSource
 ) -> tuple[Collecting, Collection | None, Told | None]:
     """Ask for what was agreed on; where a bound is in the way, say when it no longer is."""
     terms = collecting.terms
-    month_from, month_ends = calendar_window("month", timezone, now)
-    spent = collecting.month_units if collecting.month_from == month_from else 0
+    _, month_ends = calendar_window("month", timezone, now)
+    month_from, spent = month_so_far(collecting, now, timezone)
     recent = tuple([at for at in collecting.recent if at > now - _HOUR])[-terms.per_hour :]
     collecting = structs.replace(
         collecting, month_from=month_from, month_units=spent, recent=recent, next_try_at=None

@@ -218,6 +218,7 @@ class EngineBase:
                 self._clock,
                 IdSource(secrets.randbits),
                 holder,
+                self._awaited,
             )
             self._lanes.append(lane)
             if wait_seconds is not None:

@@ -25,7 +25,13 @@ from faregate.core.amounts import (
 )
 from faregate.core.assets import Asset
 from faregate.core.codec import checked
-from faregate.core.collecting import AutoTopUp, Collecting, CollectionFailed, SetAutoTopUp
+from faregate.core.collecting import (
+    AutoTopUp,
+    Collecting,
+    CollectionFailed,
+    SetAutoTopUp,
+    month_so_far,
+)
 from faregate.core.conversion import no_rate, worth
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
 from faregate.core.transactions import AdjustmentRequest, Converted, ConvertTo, convert_payment
@@ -113,8 +119,9 @@ class CollectingOperations(PaymentOperations):
     def _auto_state(
         self, found: Collecting, scale: int, environment: int, now: datetime, *, has_card: bool
     ) -> AutoTopUpState:
-        terms = found.terms
-        paid_scale = self._catalog.view(environment).assets[terms.currency].scale
+        terms, view = found.terms, self._catalog.view(environment)
+        paid_scale = view.assets[terms.currency].scale
+        month_from, month_units = month_so_far(found, now, view.timezone)
 
         def paid(units: int) -> Decimal:
             return to_decimal(units, paid_scale)
@@ -129,9 +136,9 @@ class CollectingOperations(PaymentOperations):
             per_hour=terms.per_hour,
             has_card=has_card,
             failures=found.failures,
-            month_amount=paid(found.month_units),
+            month_amount=paid(month_units),
             monthly_cap=None if cap is None else paid(cap),
-            month_from=found.month_from,
+            month_from=month_from,
             in_flight=None if found.in_flight is None else found.in_flight.payment_id,
             next_try_at=found.next_try_at if waits and found.is_on else None,
             disabled_because=found.stopped_because,
@@ -154,6 +161,7 @@ class CollectingOperations(PaymentOperations):
     async def _take_up(self, one: AskedCollection, turns: asyncio.Semaphore) -> None:
         async with turns:
             record = await self._payment_for(one)
+            is_there = True
             if isinstance(record, PaymentRecord):
                 try:
                     async with self._store.transaction() as transaction:
@@ -162,14 +170,17 @@ class CollectingOperations(PaymentOperations):
                     # Whoever made it died before the queue was told.
                     pass
             else:
-                await self._refuse(one, record)
+                # That one may have been charged already, while there was a card.
+                is_there = await records.is_known(self._store, one.asked.payment_id)
+                if not is_there:
+                    await self._refuse(one, record)
             async with self._store.transaction() as transaction:
                 await collections.take_up(transaction, one)
-            if isinstance(record, PaymentRecord):
+            if is_there:
                 try:
-                    await self.settle_payment(record.id)
+                    await self.settle_payment(one.asked.payment_id)
                 except FaregateError as error:
-                    log.warning("a charge waits", payment=record.id, reason=str(error))
+                    log.warning("a charge waits", payment=one.asked.payment_id, reason=str(error))
 
     async def _payment_for(self, one: AskedCollection) -> PaymentRecord | str:
         """Make the payment of a collection, or say why there can be none."""
@@ -220,7 +231,6 @@ class CollectingOperations(PaymentOperations):
         lane = await self._lane_of(one.environment_id, one.customer_id)
         command = CollectionFailed(one.customer_id, one.asked.payment_id, reason)
         await lane.submit(command, one.environment_id)
-        self._awaited.wake((one.environment_id, one.customer_id))
 
 
 def _units(field: str, amount: Number, asset: Asset) -> int:

@@ -69,8 +69,7 @@ class HoldOperations(EngineBase):
         self, command: Authorize, seconds: int, weight: int, context: AccountContext | None
     ) -> HoldView | None:
         """Ask for a hold, again and again as credit comes; None if it is to be decided for good."""
-        customer = (self._environment(context), command.customer_id)
-        with self._awaited.waiting(customer) as something_came:
+        with self._awaited.waiting(command.customer_id) as something_came:
             if something_came is None:
                 return None
             try:

@@ -226,9 +226,7 @@ class PaymentOperations(PaymentReturns, SavedCards):
         )
         lane = await self._lane_of(record.environment_id, record.customer_id)
         command = CreditPayment(record.customer_id, credit)
-        booked = cast(BookedPayment, await lane.submit(command, record.environment_id))
-        self._awaited.wake((record.environment_id, record.customer_id))
-        return booked
+        return cast(BookedPayment, await lane.submit(command, record.environment_id))
 
 
 def _paid(record: PaymentRecord, booked: BookedPayment, state: PaymentState) -> PaymentTerms:

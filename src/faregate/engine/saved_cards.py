@@ -205,4 +205,3 @@ class SavedCards(PaymentBase):
         needs: CardNeed = "payment" if code == "authentication_required" else "payment_method"
         command = CollectionFailed(record.customer_id, record.id, reason, needs)
         await lane.submit(command, record.environment_id)
-        self._awaited.wake((record.environment_id, record.customer_id))

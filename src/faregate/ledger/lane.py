@@ -15,13 +15,14 @@ import asyncio
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
 
+from faregate.core.authorizing import may_go_on
 from faregate.core.decide import Answer, Command
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
@@ -88,6 +89,18 @@ class CatalogSource(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """Who waits for customers' credit, as far as a lane must know it."""
+
+    def among(self, customer_ids: Iterable[str]) -> Sequence[str]:
+        """Return those of these customers for whom somebody waits."""
+        ...
+
+    def wake(self, customer_id: str) -> None:
+        """Let all who wait for a customer ask again."""
+        ...
+
+
 def unavailable(detail: str) -> FaregateError:
     """Make the error that says: nothing is certain, send the same request again."""
     return FaregateError(Problem(UNAVAILABLE, detail, {}, RETRY_SECONDS))
@@ -115,6 +128,7 @@ class Lane:
         clock: Callable[[], datetime],
         ids: IdSource,
         holder: str,
+        waiting: Waiting,
     ) -> None:
         self.number = number
         self.statistics = LaneStatistics()
@@ -123,6 +137,7 @@ class Lane:
         self._clock = clock
         self._ids = ids
         self._holder = holder
+        self._waiting = waiting
         self._lease: Lease | None = None
         self._clock_us = 0
         self._last_seq = 0
@@ -521,6 +536,10 @@ class Lane:
         await self._catalog.refresh(for_lane=True)
 
     def _remember(self, batch: Batch) -> None:
+        for customer_id in self._waiting.among(batch.states):
+            before = self._memory.states.get(customer_id)
+            if before is None or may_go_on(before, batch.states[customer_id]):
+                self._waiting.wake(customer_id)
         self._last_seq = batch.rows.last_seq
         self._memory.learn(
             batch.states, batch.heads, batch.booked.names(), batch.counters, batch.tiers

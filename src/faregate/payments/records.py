@@ -193,6 +193,11 @@ async def find_payment(
     return _read(rows[0])
 
 
+async def is_known(queries: Queries, payment_id: str) -> bool:
+    """Tell whether there is a payment of ours with this id."""
+    return bool(await queries.fetch("SELECT 1 FROM payments WHERE id = $1", payment_id))
+
+
 async def find_told(
     queries: Queries, provider: str, payment_id: str | None, ref: str | None
 ) -> PaymentRecord | None:

@@ -104,13 +104,15 @@ def _fees(
 
 
 async def _authorize(call: Call) -> Hold:
-    view = await call.engine.authorize(
+    asked = call.engine.authorize(
         call.path["customer_id"],
         call.body,
         is_checked=True,
         weight=queue_weight(call.body_bytes),
         context=call.context,
     )
+    # Nobody shall hold money for who does not wait for it any more.
+    view = await (call.unless_gone(asked) if call.body.wait_for_top_up_seconds else asked)
     return show_hold(view, call.engine.catalog_view(call.context))
 
 

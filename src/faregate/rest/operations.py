@@ -5,16 +5,19 @@ differ.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final, Literal
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from faregate.core.problems import INVALID, FaregateError, Problem
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import Role
 
+T = TypeVar("T")
 Tag = Literal[
     "Assets",
     "Products",
@@ -54,7 +57,8 @@ class PageQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One authenticated request; `base_url` is where the caller found us."""
+    """One authenticated request; `base_url` is where the caller found us, `gone` returns when the
+    caller has left."""
 
     engine: Engine
     context: AccountContext
@@ -65,7 +69,20 @@ class Call(msgspec.Struct, frozen=True):
     prefers: frozenset[str]
     idempotency_key: str | None
     request_id: str
-    base_url: str = ""
+    base_url: str
+    gone: Callable[[], Awaitable[None]]
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for work that takes its time; whoever leaves meanwhile ends it."""
+        doing, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.gone())
+        try:
+            await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise FaregateError(Problem(INVALID, "the connection ended before the answer did"))
+            return doing.result()
+        finally:
+            doing.cancel()
+            leaving.cancel()
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -155,6 +155,7 @@ class Server:
             idempotency_key,
             headers.request_id.decode(),
             _base_url(scope),
+            lambda: _gone(receive),
         )
 
     def problem_of(self, error: BaseException, path: str, request_id: bytes) -> Problem:
@@ -256,6 +257,12 @@ async def read_body(receive: Receive, length: bytes | None, most: int = MAX_BODY
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the caller has left. The body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _too_large(most: int) -> FaregateError:
