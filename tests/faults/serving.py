@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -63,13 +65,16 @@ class _Process(Protocol):
 class _Spawned:
     """A process that begins with the Python interpreter, as a user's does."""
 
-    def __init__(self, arguments: list[str], settings: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "faregate.cli", *arguments],
-            env={**os.environ, **settings},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def __init__(
+        self, arguments: list[str], settings: dict[str, str], said: Path = Path(os.devnull)
+    ) -> None:
+        with said.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "faregate.cli", *arguments],
+                env={**os.environ, **settings},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
         self.pid = self._process.pid
 
     def has_ended(self) -> bool:
@@ -107,23 +112,35 @@ class _Forked:
 class Server:
     """A server process that can be harmed and started again on the same address.
 
-    `is_forked` makes the start cheap, for tests that start hundreds.
+    `is_forked` makes the start cheap, for tests that start hundreds. Of others, every word goes to
+    the file `said`, if one is given. `settings` are of the environment.
     """
 
     process: _Process
 
-    def __init__(self, database_url: str, *options: str, is_forked: bool = False) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *options: str,
+        is_forked: bool = False,
+        said: Path = Path(os.devnull),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._is_forked = is_forked
+        self._said = said
+        self._settings = {"FAREGATE_BOOTSTRAP_KEY": KEY, **(settings or {})}
         port = str(self.port)
         self._arguments = ["serve", "--port", port, "--database", database_url, *options]
         self.command = [sys.executable, "-m", "faregate.cli", *self._arguments]
 
     def launch(self) -> None:
         """Start the process, without waiting until it serves."""
-        kind = _Forked if self._is_forked else _Spawned
-        self.process = kind(self._arguments, {"FAREGATE_BOOTSTRAP_KEY": KEY})
+        if self._is_forked:
+            self.process = _Forked(self._arguments, self._settings)
+        else:
+            self.process = _Spawned(self._arguments, self._settings, self._said)
 
     async def start(self, client: httpx.AsyncClient) -> None:
         """Start the process and wait until it is ready for charges."""
