@@ -2,7 +2,9 @@
 PaymentMethods, refunds and disputes, over HTTP on a real port, in Stripe's wire format: forms with
 brackets in, JSON out, its error bodies, idempotency keys that live for 24 hours and refuse other
 parameters, lists, search, expansion, connected accounts, and signed events. What customers and
-banks do is the test's choice, and the time is the test's.
+banks do is the test's choice, and the time is the test's. Customers may also pay in a browser: each
+page is there, with a button for every card. If there is a `door`, what happens is told there, each
+event twice, as Stripe may.
 
 The format: https://docs.stripe.com/api. A parameter that is not known here is refused, as there.
 """
@@ -13,6 +15,7 @@ import asyncio
 import hmac
 import itertools
 import json
+import queue
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -21,10 +24,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from faregate.cli.server import address_of, listen
@@ -38,7 +42,10 @@ CARDS = {
     "poor": ("9995", "card_declined", "insufficient_funds"),
     "expired": ("0069", "expired_card", None),
     "confirms": ("3184", "authentication_required", "authentication_required"),
+    "declined later": ("0341", "card_declined", "generic_decline"),
 }
+TAKEN_WHEN_PRESENT = ("confirms", "declined later")
+"""Cards with which whoever is there can pay, and which nobody can charge without them."""
 SESSION = {
     *("mode", "line_items", "payment_intent_data", "adaptive_pricing", "client_reference_id"),
     *("metadata", "success_url", "cancel_url", "expires_at", "customer_creation", "customer"),
@@ -81,6 +88,9 @@ class StripeDouble:
         }
         self.requests: list[tuple[str, str, str | None]] = []
         self.permissions = True
+        self.door: str | None = None
+        self.answered: list[int] = []
+        self._events: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._answers: dict[tuple[str, str], tuple[int, str, int, Any]] = {}
         self._count = itertools.count(1)
 
@@ -133,6 +143,7 @@ class StripeDouble:
             )
             session.update(setup_intent=made["id"], status="complete", customer=customer)
             session["payment_status"] = "no_payment_required"
+            self._tell("checkout.session.completed", session)
             return
         if session["payment_intent"] is None:
             data, price = asked["payment_intent_data"], asked["line_items"]["0"]["price_data"]
@@ -146,10 +157,10 @@ class StripeDouble:
             session["payment_intent"] = made["id"]
         intent = self.kept["payment_intents"][session["payment_intent"]]
         intent["customer"] = customer
-        # Whoever is there can confirm.
-        self._confirm(intent, method, "good" if card == "confirms" else card)
+        self._confirm(intent, method, "good" if card in TAKEN_WHEN_PRESENT else card)
         if intent["status"] == "succeeded":
             session.update(status="complete", payment_status="paid", customer=customer)
+            self._tell("checkout.session.completed", session)
 
     def method(self, card: str, customer: str | None, account: str = "") -> dict[str, Any]:
         """A card as somebody gave it."""
@@ -158,12 +169,28 @@ class StripeDouble:
         method.update(customer=customer, _card=card)
         return method
 
+    def dispute(self, our_id: str) -> None:
+        """The customer of a payment tells their bank that it is not theirs."""
+        intent = next(i for i in self.charged if i["metadata"]["faregate_payment"] == our_id)
+        self.kept["charges"][intent["latest_charge"]]["disputed"] = True
+        made = self.make(
+            "disputes",
+            "dp",
+            intent["_account"],
+            amount=intent["amount"],
+            currency=intent["currency"],
+            payment_intent=intent["id"],
+            status="needs_response",
+        )
+        self._tell("charge.dispute.created", made)
+
     def settle_dispute(self, our_id: str, status: str) -> None:
         """Decide the disputes of a payment."""
         for dispute in self.kept["disputes"].values():
             intent = self.kept["payment_intents"][dispute["payment_intent"]]
             if intent["metadata"]["faregate_payment"] == our_id:
                 dispute["status"] = status
+                self._tell("charge.dispute.closed", dispute)
 
     @property
     def charged(self) -> list[dict[str, Any]]:
@@ -198,6 +225,45 @@ class StripeDouble:
         kind = "checkout.session.completed" if paid is None else "payment_intent.succeeded"
         return self.event(kind, {**told, "metadata": {**told["metadata"], **changed}})
 
+    def _tell(self, kind: str, told: dict[str, Any]) -> None:
+        if self.door is not None:
+            account = {"account": told["_account"]} if told["_account"] else {}
+            self._events.put(self.event(kind, told, **account))
+
+    def _deliver(self) -> None:
+        """Send what is to be told to the door, one after the other, until there is nothing more."""
+        with httpx.Client(timeout=30) as http:
+            while (body := self._events.get()) is not None:
+                assert self.door is not None
+                for _ in range(2):
+                    headers = self.sign(body)
+                    try:
+                        answer = http.post(self.door, content=body, headers=headers)
+                    except httpx.TransportError:
+                        continue
+                    self.answered.append(answer.status_code)
+
+    # -- the page ---------------------------------------------------------------------------------
+
+    async def show(self, request: Request) -> Response:
+        """Show a page to the customer's browser; or let them pay there, and lead them back."""
+        session = self._aged(self.kept["sessions"][request.path_params["session"]])
+        problem = ""
+        if request.method == "POST" and session["status"] == "open":
+            self.pay(
+                session["client_reference_id"],
+                dict(parse_qsl((await request.body()).decode()))["card"],
+            )
+            problem = "Your card was declined."
+        asked = session["_asked"]
+        if session["status"] == "complete":
+            return RedirectResponse(asked["success_url"], 303)
+        cards = "".join([f'<button name="card" value="{name}">{name}</button>' for name in CARDS])
+        return HTMLResponse(
+            f'<!doctype html><title>Pay</title><p role="alert">{problem}</p>'
+            f'<form method="post">{cards}</form><a href="{asked["cancel_url"]}">Cancel</a>'
+        )
+
     # -- the API ----------------------------------------------------------------------------------
 
     def create_session(self, asked: dict[str, Any], account: str) -> dict[str, Any]:
@@ -216,7 +282,7 @@ class StripeDouble:
             mode=asked["mode"],
             status="open",
             payment_status="unpaid",
-            url=f"https://checkout.stripe.example/c/{session['id']}",
+            url=f"{self.url}/c/{session['id']}",
             client_reference_id=asked["client_reference_id"],
             metadata=asked["metadata"],
             expires_at=ends,
@@ -265,7 +331,7 @@ class StripeDouble:
         if int(asked["amount"]) > left:
             text = "Refund amount is greater than unrefunded amount on charge."
             raise Refused(400, text, param="amount")
-        return self.make(
+        made = self.make(
             "refunds",
             "re",
             account,
@@ -275,6 +341,8 @@ class StripeDouble:
             status="succeeded",
             metadata=asked["metadata"],
         )
+        self._tell("refund.created", made)
+        return made
 
     def _new_intent(self, account: str, **more: Any) -> dict[str, Any]:
         intent = self.make("payment_intents", "pi", account, status="requires_payment_method")
@@ -288,9 +356,10 @@ class StripeDouble:
         if code is not None:
             failure = {"code": code, "decline_code": decline, "message": "It was declined."}
             intent.update(last_payment_error={**failure, "type": "card_error"})
+            self._tell("payment_intent.payment_failed", intent)
             return
         charge = self.make("charges", "ch", intent["_account"], payment_intent=intent["id"])
-        charge["disputed"] = card == "disputed"
+        charge["disputed"] = False
         intent.update(
             status="succeeded",
             amount_received=intent["amount"],
@@ -298,16 +367,9 @@ class StripeDouble:
             payment_method=method["id"],
             last_payment_error=None,
         )
+        self._tell("payment_intent.succeeded", intent)
         if card == "disputed":
-            self.make(
-                "disputes",
-                "dp",
-                intent["_account"],
-                amount=intent["amount"],
-                currency=intent["currency"],
-                payment_intent=intent["id"],
-                status="needs_response",
-            )
+            self.dispute(intent["metadata"]["faregate_payment"])
 
     def _check_amount(self, amount: int, currency: str) -> None:
         if currency == "usd" and amount < 50:
@@ -445,16 +507,24 @@ def _unflattened(text: str) -> dict[str, Any]:
 def stripe_double(clock: Callable[[], datetime], key: str, secret: str) -> Iterator[StripeDouble]:
     """Run Stripe on a free loopback port until the block ends."""
     double = StripeDouble(clock, key, secret)
-    app = Starlette(routes=[Route("/v1/{path:path}", double.serve, methods=["GET", "POST"])])
+    routes = [
+        Route("/v1/{path:path}", double.serve, methods=["GET", "POST"]),
+        Route("/c/{session}", double.show, methods=["GET", "POST"]),
+    ]
+    app = Starlette(routes=routes)
     listener = listen("127.0.0.1", 0)
     double.url = address_of(listener)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     serving = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
     )
+    telling = threading.Thread(target=double._deliver, daemon=True)
     serving.start()
+    telling.start()
     try:
         yield double
     finally:
+        double._events.put(None)
+        telling.join(10)
         server.should_exit = True
         serving.join(10)

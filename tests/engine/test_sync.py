@@ -22,6 +22,7 @@ INSIDE = {
     "charged_since",
     "confirm_checkout",
     "context_of_customer",
+    "decide_dispute",
     "external_ids",
     "find_key",
     "find_receipt",

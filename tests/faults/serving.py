@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -63,13 +65,16 @@ class _Process(Protocol):
 class _Spawned:
     """A process that begins with the Python interpreter, as a user's does."""
 
-    def __init__(self, arguments: list[str], settings: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "faregate.cli", *arguments],
-            env={**os.environ, **settings},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def __init__(
+        self, arguments: list[str], settings: dict[str, str], said: Path = Path(os.devnull)
+    ) -> None:
+        with said.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "faregate.cli", *arguments],
+                env={**os.environ, **settings},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
         self.pid = self._process.pid
 
     def has_ended(self) -> bool:
@@ -107,20 +112,31 @@ class _Forked:
 class Command:
     """A process of `faregate` that can be harmed and started again.
 
-    `is_forked` makes the start cheap, for tests that start hundreds.
+    `is_forked` makes the start cheap, for tests that start hundreds. Of others, every word goes to
+    the file `said`, if one is given. `settings` are of the environment.
     """
 
     process: _Process
 
-    def __init__(self, *arguments: str, is_forked: bool = False) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        is_forked: bool = False,
+        said: Path = Path(os.devnull),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._is_forked = is_forked
+        self._said = said
+        self._settings = {"FAREGATE_BOOTSTRAP_KEY": KEY, **(settings or {})}
         self._arguments = list(arguments)
         self.command = [sys.executable, "-m", "faregate.cli", *self._arguments]
 
     def launch(self) -> None:
         """Start the process, without waiting until it serves."""
-        kind = _Forked if self._is_forked else _Spawned
-        self.process = kind(self._arguments, {"FAREGATE_BOOTSTRAP_KEY": KEY})
+        if self._is_forked:
+            self.process = _Forked(self._arguments, self._settings)
+        else:
+            self.process = _Spawned(self._arguments, self._settings, self._said)
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""
@@ -141,11 +157,18 @@ class Command:
 class Server(Command):
     """A server process, on the same address whenever it is started."""
 
-    def __init__(self, database_url: str, *options: str, is_forked: bool = False) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *options: str,
+        is_forked: bool = False,
+        said: Path = Path(os.devnull),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = ("serve", "--port", str(self.port), "--database", database_url, *options)
-        super().__init__(*arguments, is_forked=is_forked)
+        super().__init__(*arguments, is_forked=is_forked, said=said, settings=settings)
 
     async def start(self, client: httpx.AsyncClient) -> None:
         """Start the process and wait until it is ready for charges."""

@@ -36,37 +36,6 @@ def settings() -> dict[str, str]:
     return {**forms, **{name: f"{MARK}{'x' * 32}" for name in found if name not in forms}}
 
 
-class _Printing(Server):
-    """A server whose every word goes to a file."""
-
-    def __init__(self, database_url: str, said: Path) -> None:
-        super().__init__(database_url)
-        self._said = said
-
-    def launch(self) -> None:
-        """Start the process."""
-        with self._said.open("ab") as file:
-            started = subprocess.Popen(
-                self.command,
-                env={**os.environ, **settings(), "FAREGATE_BOOTSTRAP_KEY": KEY},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        self.process = _Started(started)
-
-
-class _Started:
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def wait(self) -> int:
-        return self._process.wait()
-
-
 def test_no_secret_is_printed_logged_or_answered(tmp_path: Path) -> None:
     said, answers = tmp_path / "said", []
 
@@ -75,7 +44,7 @@ def test_no_secret_is_printed_logged_or_answered(tmp_path: Path) -> None:
         answers.append(f"{response.status_code} {response.headers} {response.text}")
 
     async def walk() -> None:
-        server = _Printing(f"sqlite:///{tmp_path}/faregate.db", said)
+        server = Server(f"sqlite:///{tmp_path}/faregate.db", said=said, settings=settings())
         hooks = {"response": [remember]}
         async with httpx.AsyncClient(
             base_url=server.url, headers=HEADERS, event_hooks=hooks, timeout=60

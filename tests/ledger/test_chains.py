@@ -13,8 +13,10 @@ import pytest
 from tests.ledger.chaining import assert_chained, chains_of, settle, write_index
 from tests.ledger.shop import (
     Clock,
+    assert_clean,
     book,
     by_hand,
+    give,
     make_customer,
     make_version,
     other_connection,
@@ -25,6 +27,7 @@ from tests.ledger.shop import (
 )
 
 from faregate import Engine
+from faregate.core.chain import beginning
 from faregate.core.problems import FaregateError
 from faregate.ledger import event_index, memory
 from faregate.ledger import lane as lanes
@@ -308,6 +311,37 @@ def test_the_ends_of_all_chains_are_kept_soon_after_the_last_charge(
             assert sorted(map(tuple, kept)) == [(c, 3 * n - 1) for n, c in enumerate(customers, 1)]
             await book(engine, customers[0], use("after"))
             await assert_chained(database_url, engine)
+
+    tell(story())
+
+
+def test_whoever_had_no_transfer_when_ends_were_kept_has_a_whole_chain(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lanes, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(lanes, "LEASE_SECONDS", 0.2)
+
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            # Of each it is told that they are subscribed, which takes a number.
+            ada, ben = [await make_customer(engine, None) for _ in range(2)]
+            async with other_connection(database_url) as store:
+                for _ in range(2000):
+                    if (await store.leases())[0].indexed_seq == 2:
+                        break
+                    await asyncio.sleep(0.01)
+                assert (await store.leases())[0].indexed_seq == 2
+            await assert_chained(database_url, engine)
+            await give(engine, ada, "10", "first")
+            assert await assert_chained(database_url, engine) == {ada: 1}
+
+            async with by_hand(database_url) as database:
+                kept = (ben, beginning(ben).hash)
+                await database.fetch("INSERT INTO chains VALUES (0, $1, $2, 0)", *kept)
+            await assert_clean(engine)
+            await give(engine, ben, "10", "first")
+            await assert_clean(engine)
 
     tell(story())
 

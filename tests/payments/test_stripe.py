@@ -119,6 +119,18 @@ def test_a_charge_whose_key_stripe_has_forgotten_is_found(sqlite: str) -> None:
     told(sqlite, story)
 
 
+def test_a_card_that_was_taken_from_its_customer_is_declined(sqlite: str) -> None:
+    async def story(world: StripeWorld) -> None:
+        card = world.double.method("good", None)["id"]
+        asked = msgspec.structs.replace(world.charge(PAYMENT), method_ref=card)
+        with pytest.raises(ProviderRefused) as refused:
+            await world.stripe.charge(asked)
+        assert refused.value.code == "card_declined"
+        assert await world.times_charged() == 0
+
+    told(sqlite, story)
+
+
 def test_a_page_that_has_ended_is_not_made_again(sqlite: str) -> None:
     async def story(world: StripeWorld) -> None:
         asked = world.checkout(PAYMENT)

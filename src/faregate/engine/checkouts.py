@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import structlog
@@ -22,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 class Checkout(msgspec.Struct, frozen=True):
     """What a customer sees of a payment. `amount` None: nothing is paid, a card is left. `problem`
-    says in words why the last try came to nothing."""
+    says in words why the last try came to nothing. `dispute` is where the payment's dispute stands,
+    if there is one."""
 
     payment_id: str
     stage: Stage
@@ -36,6 +38,7 @@ class Checkout(msgspec.Struct, frozen=True):
     expires_at: datetime
     last4: str | None
     problem: str | None
+    dispute: Literal["open", "won", "lost"] | None = None
 
 
 class CheckoutOperations(PaymentOperations):
@@ -73,6 +76,16 @@ class CheckoutOperations(PaymentOperations):
         await self._tell(found[0], payment)
         return self._checkout(payment)
 
+    async def decide_dispute(self, payment_id: str, *, is_won: bool) -> Checkout | None:
+        """Decide the open dispute of a payment, as the customer's bank would: `is_won` by the
+        seller. What is decided stays so. None if there is no such payment."""
+        found = await self.sandbox.find(payment_id)
+        if found is None:
+            return None
+        payment = await self.sandbox.settle_dispute(payment_id, "won" if is_won else "lost")
+        await self._tell(found[0], payment)
+        return self._checkout(payment)
+
     async def _tell(self, environment_id: int, payment: SandboxPayment) -> None:
         headers, body = self.sandbox.message(payment.payment_id, environment_id)
         try:
@@ -99,4 +112,5 @@ class CheckoutOperations(PaymentOperations):
             payment.expires_at,
             None if payment.card is None else payment.card[-4:],
             problem or payment.text,
+            payment.dispute,
         )

@@ -94,12 +94,14 @@ class _Walked:
     __slots__ = ("hash", "is_passed", "kept", "last_seq", "length", "settled")
 
     def __init__(self, customer_id: str, kept: Head | None) -> None:
-        self.hash = beginning(customer_id).hash
+        start = beginning(customer_id)
+        self.hash = start.hash
         self.last_seq = 0
         self.length = 0
         self.settled: Head | None = None
         self.kept = kept
-        self.is_passed = kept is None
+        # Of whoever had no transfer yet, older versions kept where chains begin.
+        self.is_passed = kept is None or kept == start
 
 
 class ChainCheck:

@@ -26,6 +26,16 @@ class TestCard(msgspec.Struct, frozen=True):
     fails_later: bool = False
     is_disputed: bool = False
 
+    @property
+    def spelled(self) -> str:
+        """Return the number in groups of four, as cards show it."""
+        return " ".join([self.number[at : at + 4] for at in range(0, len(self.number), 4)])
+
+    @property
+    def last4(self) -> str:
+        """Return the last four digits, which no other test card has."""
+        return self.number[-4:]
+
 
 _DECLINED: Final = "The card was declined."
 

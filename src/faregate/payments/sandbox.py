@@ -63,6 +63,14 @@ class SandboxPayment(msgspec.Struct, frozen=True, omit_defaults=True):
     returns: tuple[Returned, ...] = ()
     messages: int = 0
 
+    @property
+    def dispute(self) -> Literal["open", "won", "lost"] | None:
+        """Return where its dispute stands; None: nobody has disputed it."""
+        for returned in self.returns:
+            if returned.status in ("open", "won", "lost"):
+                return returned.status
+        return None
+
 
 class SandboxProvider:
     """The sandbox over a store. `base_url` of a request says where its pages are."""
@@ -220,8 +228,10 @@ class SandboxProvider:
 
         return await self._change(payment_id, change)
 
-    async def settle_dispute(self, payment_id: str, status: Literal["won", "lost"]) -> None:
-        """Decide the open dispute of a payment, as a bank would."""
+    async def settle_dispute(
+        self, payment_id: str, status: Literal["won", "lost"]
+    ) -> SandboxPayment:
+        """Decide the open dispute of a payment, as a bank would; one that is decided stays so."""
 
         def change(payment: SandboxPayment) -> SandboxPayment:
             returns = tuple(
@@ -234,7 +244,7 @@ class SandboxProvider:
             )
             return structs.replace(payment, returns=returns)
 
-        await self._change(payment_id, change)
+        return await self._change(payment_id, change)
 
     def message(self, payment_id: str, environment_id: int) -> tuple[dict[str, str], bytes]:
         """Make the message that tells of a payment: headers and body."""

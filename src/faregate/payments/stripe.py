@@ -251,9 +251,7 @@ class StripeProvider:
             )
         customer = read(Method, found).customer or asked.payer.provider_ref
         if customer is None:
-            raise ProviderRefused(
-                "carddeclined_state", "The card is no longer saved with its customer."
-            )
+            raise ProviderRefused("card_declined", "The card is no longer saved with its customer.")
         begun = instant_of(asked.payment_id)
         if begun is not None and self._clock() - begun > KEY_LIFE:
             known = await self._find_charge(merchant, customer, asked.payment_id, begun)
