@@ -68,8 +68,10 @@ class Shop:
         return [asked.money.minor for asked in self.bank.charged.values()]
 
 
-async def leave_card(engine: Engine, customer_id: str, provider: str = "bank") -> None:
-    card = SavedCard("card_1", None, "visa", "4242", 12, 2040)
+async def leave_card(
+    engine: Engine, customer_id: str, provider: str = "bank", ref: str = "card_1"
+) -> None:
+    card = SavedCard(ref, None, "visa", "4242", 12, 2040)
     method = PaymentMethod(
         f"pm_{customer_id}",
         engine.context.environment_id,

@@ -18,12 +18,14 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from tests.engine.card_shop import leave_card
+from tests.ledger.plans import monthly, sell_plan
 from tests.ledger.shop import NOON, Clock, assert_clean, available, refusal, tell
 
 from faregate import Engine
 from faregate.core.amounts import Number
 from faregate.core.problems import FORBIDDEN, UNAVAILABLE, Problem
-from faregate.customers.types import CreateCustomer
+from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.payments.provider import (
     BadMessage,
     CheckoutAsked,
@@ -530,6 +532,38 @@ class ContractWhenThingsGoWrong(_Told):
                     break
                 lost += 1
             assert lost
+            await assert_clean(world.engine)
+
+        self.tell(database_url, story)
+
+    def test_a_subscription_is_paid_by_a_saved_card_or_by_its_customer_where_the_bank_asks(
+        self, database_url: str
+    ) -> None:
+        async def story(world: World) -> None:
+            await sell_plan(world.engine, "team", monthly(20), points=0)
+            by_card = CreateSubscription(
+                [SubscribedProduct(code="team")], collection_method="charge_automatically"
+            )
+            shown = {}
+            for card in ("good", "confirms"):
+                who = await world.customer()
+                await leave_card(world.engine, who, world.provider.name, world.saved(card))
+                made = await world.engine.create_subscription(who, by_card)
+                await world.engine.take_up_collections()
+                shown[card] = await world.engine.get_subscription(who, made.id)
+            assert (shown["good"].status, shown["good"].required_actions) == ("active", None)
+            assert await world.times_charged() == 1
+            (action,) = shown["confirms"].required_actions
+            assert action.type == "payment"
+            page = f"{OUR_PAGES}/pay/{who}/{made.id}"
+            await world.engine.begin_paying(who, made.id, page, base_url=OUR_PAGES)
+            top_ups = {one.kind: one for one in (await world.engine.list_top_ups(who)).items}
+            assert top_ups["subscription"].status == "failed"
+            await world.pay(top_ups["top_up"].id)
+            await world.told(world.message(top_ups["top_up"].id))
+            assert (await world.engine.get_subscription(who, made.id)).status == "active"
+            assert await available(world.engine, who) == 0
+            assert await world.times_charged() == 2
             await assert_clean(world.engine)
 
         self.tell(database_url, story)
