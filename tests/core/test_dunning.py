@@ -12,8 +12,8 @@ from tests.core.builders import ASSETS, CUSTOMER
 from tests.core.plans import PLAN, SUB, Life, at, credits, fee, shop, version
 
 from faregate.core.amounts import plain, to_decimal
-from faregate.core.collecting import BeginCollection, CollectionFailed
-from faregate.core.dunning import required
+from faregate.core.collecting import BeginCollection, CollectionFailed, InFlight
+from faregate.core.dunning import SubscriptionNotice, required
 from faregate.core.payments import CreditPayment, PaymentCredit, credit_key
 from faregate.core.renewing import lacking
 from faregate.core.subscribing import CardSaved, ChangeCollection, Subscribe
@@ -97,8 +97,11 @@ def test_the_first_payment_is_asked_of_the_card_and_begins_the_subscription() ->
     my = Card(usd="4")
     assert (my.amounts(), my.status("2026-01-01")) == (["6"], "action_required")
     assert my.topics() == []
-    assert my.asked[0].subscription_id == SUB
-    assert my.begin("2026-01-01 00:00:01").units == my.asked[0].units
+    asked = my.asked[0]
+    assert (asked.subscription_id, asked.account_id, asked.currency) == (SUB, "default:USD", "USD")
+    assert (my.subscription.stretches, required(my.subscription)) == ((), "payment")
+    wanted = InFlight(asked.payment_id, asked.units, at("2026-01-01"))
+    assert my.begin("2026-01-01 00:00:01") == wanted
     my.comes("2026-01-01 00:00:02")
     assert my.status("2026-01-01 00:00:02") == "active"
     assert my.topics() == ["activated"]
@@ -144,6 +147,10 @@ def test_a_declined_renewal_is_tried_again_and_ends_the_subscription() -> None:
     my = Card(usd="10").on("2026-02-01")
     my.fails("2026-02-01 00:01:00")
     assert my.topics() == ["activated", "payment_failed", "action_required"]
+    told = SubscriptionNotice(CUSTOMER, SUB, at("2026-02-01 00:01:00"), "The card was declined.")
+    assert [n.data for n in my.book.told("subscription.")[1:]] == [told, told]
+    by_card = ByCard(None, 1, "The card was declined.", "payment_method")
+    assert my.subscription.terms.by_card == by_card
     assert required(my.subscription) == "payment_method"
     my.on("2026-02-01 23:59:59")
     assert len(my.asked) == 1
@@ -169,6 +176,22 @@ def test_a_charge_that_is_declined_after_the_grace_ends_it_then_and_not_before()
     assert my.status("2026-02-10 23:59:59") == "active"
     assert my.status("2026-02-11") == "inactive"
     assert len(my.asked) == 1
+
+
+def test_a_charge_that_is_declined_as_the_grace_ends_ends_it() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.fails("2026-02-08")
+    assert my.status("2026-02-08") == "inactive"
+
+
+def test_what_was_had_before_is_kept_while_it_waits_to_begin_again() -> None:
+    my = Card(usd="10")
+    my.cancel("2026-01-15", at="now")
+    my.reactivate("2026-03-01")
+    assert (my.status("2026-03-01"), my.amounts()) == ("action_required", ["10"])
+    assert my.subscription.stretches == (Stretch(at("2026-01-01"), at("2026-01-15")),)
+    my.comes("2026-03-01 00:01:00")
+    assert my.status("2026-03-02") == "active"
 
 
 def test_without_grace_the_card_still_has_its_try() -> None:
@@ -246,6 +269,12 @@ def test_what_is_paid_in_another_way_is_not_charged_any_more() -> None:
     late.pay("10", "2026-02-01 00:00:30")
     late.comes("2026-02-01 00:01:00")
     assert late.usd("2026-02-02") == "10"
+    # Where it was declined, that is nobody's matter any more.
+    declined = Card(usd="10").on("2026-02-01")
+    declined.pay("10", "2026-02-01 00:00:30")
+    declined.fails("2026-02-01 00:01:00")
+    assert declined.subscription.terms.by_card == ByCard()
+    assert declined.topics() == ["activated", "renewed"]
 
 
 def test_what_is_over_is_not_charged_any_more() -> None:
@@ -284,6 +313,9 @@ def test_a_debt_is_paid_with_what_is_due() -> None:
 def test_what_no_card_pays_is_told_as_before() -> None:
     my = Card(usd="5", catalog=shop(version(1, fee("10", asset="POINTS"))))
     assert (my.asked, my.topics()) == ([], ["action_required"])
+    (notice,) = my.book.told("subscription.")
+    detail = "10 is needed and default:POINTS has 0: top up at least 10"
+    assert notice.data == SubscriptionNotice(CUSTOMER, SUB, at("2026-01-01"), detail)
     assert required(my.subscription) == "payment"
 
 
