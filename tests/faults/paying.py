@@ -6,6 +6,7 @@ are all the points that there are; `POINTS` names them in their order, and the t
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,6 +49,8 @@ POINTS = [
     "the credit is given again",
     "nothing more is expected of the second",
 ]
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.faults.preloaded"])
 Story = Callable[[Engine, str], Awaitable[None]]
 GOOD, DISPUTED = "4242424242424242", "4000000000000259"
 URL = "https://shop.example/"
@@ -109,8 +112,18 @@ class _Wrote:
         return getattr(self.queries, name)
 
 
-def live_and_be_killed(
-    url: str, customer_id: str, now: datetime, after_commit: int, story: Story = live
+def kill(url: str, customer_id: str, after_commit: int, story: Story = live) -> None:
+    """Run a story in a process of its own, and kill that after so many commits."""
+    process = _context.Process(
+        target=_live_and_be_killed, args=(url, customer_id, Clock().now, after_commit, story)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _live_and_be_killed(
+    url: str, customer_id: str, now: datetime, after_commit: int, story: Story
 ) -> None:
     """Run a story in this process, and kill it after so many commits."""
     commits = 0

@@ -6,14 +6,12 @@ counted each once."""
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from tests.faults.collecting import AMOUNT, CAP, CREDIT, GOOD, POINTS, TERMS, agree, choose, live
-from tests.faults.paying import live_and_be_killed, watched
+from tests.faults.paying import kill, watched
 from tests.ledger.shop import (
     USD,
     Clock,
@@ -29,9 +27,6 @@ from tests.ledger.shop import (
 from faregate import Engine
 from faregate.core.problems import FaregateError
 from faregate.store.protocol import StoreUnavailable
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.preloaded"])
 
 
 async def make_customer_here(engine: Engine) -> str:
@@ -121,13 +116,7 @@ def test_a_process_that_is_killed_when(database_url: str, point: str) -> None:
             await end(engine, clock, customer_id)
 
     customer_id = asyncio.run(begin())
-    number = POINTS.index(point) + 1
-    process = _context.Process(
-        target=live_and_be_killed, args=(database_url, customer_id, Clock().now, number, live)
-    )
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    kill(database_url, customer_id, POINTS.index(point) + 1, live)
     asyncio.run(come_back())
 
 

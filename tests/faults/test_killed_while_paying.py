@@ -5,17 +5,13 @@ would have ended without it."""
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
 
 import pytest
-from tests.faults.paying import POINTS, live, live_and_be_killed, watched
+from tests.faults.paying import POINTS, kill, live, watched
 from tests.ledger.shop import Clock, assert_clean, available, make_customer, sell_tokens
 
 from faregate import Engine
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.preloaded"])
 IN_THE_END = 20 - 5 + 30
 
 
@@ -67,11 +63,5 @@ def test_a_process_that_is_killed_when(database_url: str, point: str) -> None:
         return left // 100
 
     customer_id = asyncio.run(begin())
-    number = POINTS.index(point) + 1
-    process = _context.Process(
-        target=live_and_be_killed, args=(database_url, customer_id, Clock().now, number)
-    )
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    kill(database_url, customer_id, POINTS.index(point) + 1)
     asyncio.run(end())

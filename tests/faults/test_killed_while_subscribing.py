@@ -5,20 +5,15 @@ that was due, and the customer has no credit of it left."""
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
 
 import pytest
 from tests.faults.collecting import GOOD, choose
-from tests.faults.paying import live_and_be_killed, watched
+from tests.faults.paying import kill, watched
 from tests.faults.subscribing import POINTS, PRICE, live, make_customer
 from tests.faults.test_killed_while_collecting import charges, later
 from tests.ledger.shop import Clock, assert_clean, available
 
 from faregate import Engine
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.preloaded"])
 
 
 def test_the_points_are_all_the_commits_of_the_story(database_url: str) -> None:
@@ -76,11 +71,5 @@ def test_a_process_that_is_killed_when(database_url: str, point: str) -> None:
             await end(engine, clock, customer_id)
 
     customer_id = asyncio.run(begin())
-    number = POINTS.index(point) + 1
-    process = _context.Process(
-        target=live_and_be_killed, args=(database_url, customer_id, Clock().now, number, live)
-    )
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    kill(database_url, customer_id, POINTS.index(point) + 1, live)
     asyncio.run(come_back())

@@ -3,11 +3,8 @@ sandbox's checkout behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from tests.ledger.plans import monthly
 from tests.web.live import LiveServer
 from tests.web.test_checkout import DECLINED, GOOD, accessible
@@ -23,14 +20,6 @@ from faregate.customers.types import (
 )
 
 SAVED_THEN_DECLINED = "4000000000000341"
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    yield page
-    context.close()
 
 
 def subscribed(
