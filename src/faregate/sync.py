@@ -181,6 +181,7 @@ class SyncEngine:
     list_webhook_deliveries = _sync(Engine.list_webhook_deliveries)
     redeliver_webhooks = _sync(Engine.redeliver_webhooks)
     deliver_webhooks = _sync(Engine.deliver_webhooks)
+    prune_webhooks = _sync(Engine.prune_webhooks)
     begin_setup = _sync(Engine.begin_setup)
     list_payment_methods = _sync(Engine.list_payment_methods)
     make_default_method = _sync(Engine.make_default_method)
