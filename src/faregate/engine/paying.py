@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import msgspec
 
-from faregate.core.amounts import Number, power_of_ten, to_decimal
-from faregate.core.dunning import Short, required
+from faregate.core.amounts import Number, to_decimal
+from faregate.core.dunning import Short, payable_units, required
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.core.renewing import lacking
 from faregate.customers.subscribing import show_subscription
@@ -130,15 +130,9 @@ class PayingOperations(TopUpOperations, SavedCards):
         return _Lacking(shown, f"pay {found.id} {found.terms.turns}", account)
 
     def _payable(self, environment: int, short: Short) -> Decimal | None:
-        """Return what a customer pays who lacks something: no less than what the account takes, no
-        fraction of what can be paid."""
+        """Return what a customer pays who lacks something; None if that is not paid in money."""
         view = self._catalog.view(environment)
         asset = view.assets[short.account_id.rpartition(":")[2]]
         if not asset.is_currency or short.units <= 0:
             return None
-        step = power_of_ten(asset.scale - asset.precision)
-        amount = to_decimal(-(-short.units // step) * step, asset.scale)
-        bounds = view.payments.top_ups.get(asset.code)
-        if bounds is not None and bounds.minimum is not None:
-            amount = max(amount, Decimal(bounds.minimum))
-        return amount
+        return to_decimal(payable_units(view, asset, short.units), asset.scale)
