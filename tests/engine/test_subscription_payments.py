@@ -16,6 +16,7 @@ from tests.ledger.shop import Clock, assert_clean, available, give, refusal, tel
 from faregate import Engine
 from faregate.core.problems import CONFLICT
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
+from faregate.payments.provider import Money, SavedCard
 
 PAGE = "https://shop.example/pay"
 BY_CARD = CreateSubscription(
@@ -255,5 +256,40 @@ def test_what_pays_can_be_changed(database_url: str):
             await my.engine.set_collection_method(my.customer_id, made.id, "wallet")
             await my.later(days=31)
             assert (my.charged(), (await my.shown()).overdue is not None) == ([1_000], True)
+
+    tell(story())
+
+
+CARD = SavedCard("card_2", None, "visa", "1881", 12, 2041)
+
+
+@pytest.mark.parametrize("has_failed", [True, False])
+def test_who_pays_on_the_page_and_leaves_the_card_is_not_charged_beside(
+    database_url: str, has_failed: bool
+):
+    async def story() -> None:
+        async with shop(database_url, has_card=has_failed) as my:
+            my.bank.next = ["declined"] * has_failed
+            made = await my.subscribe()
+            await my.later(seconds=1)
+            await my.engine.begin_paying(my.customer_id, made.id, PAGE)
+            paying = (await my.engine.list_top_ups(my.customer_id)).items[0]
+            assert paying.kind == "top_up"
+            my.bank.pay(paying.id, Money(1_000, "USD", 2), CARD)
+
+            async def killed(*_given: Any) -> None:
+                raise Killed
+
+            # Whatever happens in between, the card is not asked for what is paid already.
+            my.engine._credit = killed  # type: ignore[method-assign]
+            with pytest.raises(Killed):
+                await my.engine.settle_payment(paying.id)
+            await my.engine.take_up_collections()
+            del my.engine._credit  # type: ignore[attr-defined]
+            await my.later(minutes=10)
+            assert ((await my.shown()).status, my.charged()) == ("active", [])
+            assert len(await my.engine.list_payment_methods(my.customer_id)) == 1 + has_failed
+            await my.later(days=31)
+            assert (my.charged(), await my.balance()) == ([1_000], 0)
 
     tell(story())

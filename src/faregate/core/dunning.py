@@ -123,7 +123,7 @@ def ask_card(
     if by_card is None or by_card.charge is not None or short.units <= 0 or not asset.is_currency:
         return subscription
     missing = short.units + _claimed(changes, subscription, short.account_id)
-    units = payable_units(catalog, asset, missing)
+    units = asked_units(catalog, asset, missing)
     if units > MAX_UNITS:
         return subscription
     turn = (str(to_us(at)), str(terms.turns), str(terms.charges))
@@ -142,7 +142,7 @@ def ask_card(
     return structs.replace(subscription, terms=terms)
 
 
-def payable_units(catalog: CatalogView, asset: Asset, missing: int) -> int:
+def asked_units(catalog: CatalogView, asset: Asset, missing: int) -> int:
     """Return what is asked of a customer who lacks something: no fraction of what can be paid, and
     no less than the account takes."""
     # Where there are three decimals, card networks take two.

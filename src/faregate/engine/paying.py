@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from faregate.core.amounts import Number, to_decimal
-from faregate.core.dunning import Short, payable_units, required
+from faregate.core.dunning import Short, asked_units, required
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.core.renewing import lacking
 from faregate.customers.subscribing import show_subscription
@@ -135,4 +135,4 @@ class PayingOperations(TopUpOperations, SavedCards):
         asset = view.assets[short.account_id.rpartition(":")[2]]
         if not asset.is_currency or short.units <= 0:
             return None
-        return to_decimal(payable_units(view, asset, short.units), asset.scale)
+        return to_decimal(asked_units(view, asset, short.units), asset.scale)

@@ -151,16 +151,20 @@ class PaymentOperations(PaymentReturns, SavedCards):
         now = self._clock()
         record = records.checked(record, now)
         record = structs.replace(record, payment_ref=state.payment_ref or record.payment_ref)
-        if state.status == "succeeded" and record.status != "succeeded":
-            # Not again when something is told later: the customer may have removed it since.
-            await self._keep_card(record, state.card)
+        was_paid = record.status == "succeeded"
         if state.status == "succeeded" and record.kind == "setup":
+            if not was_paid:
+                await self._keep_card(record, state.card)
             record = structs.replace(record, status="succeeded", problem=None, check_at=None)
         elif state.status == "succeeded":
             booked = await self._credit(record, state)
             if booked is None:
                 await self._collection_failed(record, "another currency came", None)
                 return await self._write(structs.replace(record, problem="another currency came"))
+            if not was_paid:
+                # After the credit: what it pays must not be asked of the card. And not again when
+                # something is told later: the customer may have removed it since.
+                await self._keep_card(record, state.card)
             waits = await self._return(record, booked, state.returns)
             record = structs.replace(
                 record,
