@@ -27,13 +27,15 @@ from faregate.payments.provider import (
 
 class Bank:
     """What cards were charged, by our id, and what the next charges and look-ups come to: `"ok"`,
-    `"declined"`, `"silent"` (charged, and not said), `"down"` (nothing happened, and not said)."""
+    `"declined"`, `"silent"` (charged, and not said), `"down"` (nothing happened, and not said),
+    `"slow"` (it is charged when it is no longer among the `slow` ones)."""
 
     name = "bank"
 
     def __init__(self) -> None:
         self.charged: dict[str, SavedCharge] = {}
         self.declined: set[str] = set()
+        self.slow: set[str] = set()
         self.paid: dict[str, tuple[Money, SavedCard | None]] = {}
         self.asked: list[str] = []
         self.next: list[str] = []
@@ -63,6 +65,8 @@ class Bank:
             self.declined.add(asked.payment_id)
         else:
             self.charged.setdefault(asked.payment_id, asked)
+        if outcome == "slow":
+            self.slow.add(asked.payment_id)
         if outcome == "silent":
             raise ProviderDown("it took too long")
         return self._state(asked.payment_id)
@@ -87,6 +91,8 @@ class Bank:
             money, card = self.paid[payment_id]
             ref = f"bank_{payment_id}"
             return PaymentState("succeeded", ref, money.minor, money.currency, card=card)
+        if payment_id in self.slow:
+            return PaymentState("processing", f"bank_{payment_id}")
         if payment_id in self.charged:
             money = self.charged[payment_id].money
             return PaymentState("succeeded", f"bank_{payment_id}", money.minor, money.currency)

@@ -173,7 +173,7 @@ def test_a_card_that_is_gone_at_the_renewal_is_asked_for(database_url: str):
             await my.engine.remove_payment_method(my.customer_id, card.id)
             await my.later(days=31)
             shown = await my.shown()
-            assert shown.collection.problem == "The customer has no saved card."
+            assert shown.collection.problem == "The customer has no saved card that can be charged."
             assert [a.type for a in shown.required_actions] == ["payment_method"]
 
     tell(story())
@@ -291,5 +291,55 @@ def test_who_pays_on_the_page_and_leaves_the_card_is_not_charged_beside(
             assert len(await my.engine.list_payment_methods(my.customer_id)) == 1 + has_failed
             await my.later(days=31)
             assert (my.charged(), await my.balance()) == ([1_000], 0)
+
+    tell(story())
+
+
+def test_a_card_of_somebody_who_collects_no_more_is_asked_to_be_replaced(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            await leave_card(my.engine, my.customer_id, "gone")
+            await my.subscribe()
+            await my.later(seconds=1)
+            shown = await my.shown()
+            assert [a.type for a in shown.required_actions] == ["payment_method"]
+            assert shown.collection.in_flight is None
+            assert (await my.engine.list_top_ups(my.customer_id)).total_count == 0
+
+    tell(story())
+
+
+def test_a_charge_of_which_nobody_says_anything_is_given_up_and_credited_if_it_comes(
+    database_url: str,
+):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            await give(my.engine, my.customer_id, "10", "a gift")
+            await my.subscribe()
+            my.bank.next = ["silent"]
+            await my.later(days=31)
+            my.bank.is_down = True
+            await my.later(days=3)
+            assert (await my.shown()).collection.in_flight is not None
+            for _ in range(8):
+                await my.later(days=1)
+            assert ((await my.shown()).status, my.charged()) == ("inactive", [1_000])
+            my.bank.is_down = False
+            await my.later(hours=1)
+            assert (my.charged(), await my.balance()) == ([1_000], 10)
+
+    tell(story())
+
+
+def test_a_charge_that_takes_long_is_looked_after_as_long_as_it_takes(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = ["slow"]
+            await my.subscribe()
+            for _ in range(8):
+                await my.later(days=1)
+            my.bank.slow.clear()
+            await my.later(hours=3)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
 
     tell(story())

@@ -50,7 +50,7 @@ CHARGES_AT_ONCE: Final = 20
 """Cards that are charged at the same time."""
 CHARGE_LIFE: Final = timedelta(days=1)
 """How long a charge may take that a provider has begun."""
-NO_CARD: Final = "The customer has no saved card."
+NO_CARD: Final = "The customer has no saved card that can be charged."
 
 log = structlog.get_logger(__name__)
 

@@ -161,8 +161,13 @@ class SavedCards(PaymentBase):
         await lane.submit(CardSaved(customer_id), environment)
 
     async def _default_card(self, environment_id: int, customer_id: str) -> PaymentMethod | None:
+        """Return the card that pays; None if there is none, or nobody who could charge it."""
         known = await methods.list_methods(self._store, environment_id, customer_id)
-        return known[0] if known else None
+        if not known:
+            return None
+        provider = self._providers.get(known[0].provider)
+        merchant = merchant_of(await self._know(environment_id))
+        return known[0] if provider is not None and provider.serves(merchant) else None
 
     async def _charge(
         self, record: PaymentRecord, provider: PaymentProvider, acts: AccountContext
