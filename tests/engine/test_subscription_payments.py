@@ -14,6 +14,8 @@ from tests.ledger.plans import sell_plan
 from tests.ledger.shop import Clock, assert_clean, available, give, refusal, tell
 
 from faregate import Engine
+from faregate.core.amounts import Number
+from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.problems import CONFLICT
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.payments.provider import Money, SavedCard
@@ -341,5 +343,73 @@ def test_a_charge_that_takes_long_is_looked_after_as_long_as_it_takes(database_u
             my.bank.slow.clear()
             await my.later(hours=3)
             assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+
+    tell(story())
+
+
+def test_a_payment_that_failed_on_the_page_leads_to_another_one(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            plain = CreateSubscription([SubscribedProduct(code="pro")])
+            made = await my.subscribe(plain)
+            for number in (1, 2, 3):
+                await my.engine.begin_paying(my.customer_id, made.id, PAGE)
+                page = await my.engine.list_top_ups(my.customer_id)
+                assert page.total_count == number
+                my.clock.move(minutes=1)
+                # Whoever comes back has failed there, and it was not heard of yet.
+                if number < 3:
+                    my.bank.declined.add(page.items[0].id)
+            my.bank.pay(page.items[0].id, Money(1_000, "USD", 2))
+            refused = await refusal(my.engine.begin_paying(my.customer_id, made.id, PAGE))
+            assert refused.problem.kind is CONFLICT
+            assert ((await my.shown()).status, await my.balance()) == ("active", 0)
+
+    tell(story())
+
+
+def test_what_is_more_than_one_payment_may_be_is_paid_in_several(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            rules = PaymentRules(top_ups={"USD": TopUpBounds(maximum=Number(4))})
+            await my.engine.change_settings(payments=rules)
+            made = await my.subscribe(CreateSubscription([SubscribedProduct(code="pro")]))
+            for amount in (4, 4, 2):
+                to_pay = await my.engine.get_to_pay(my.customer_id, made.id)
+                assert to_pay.amount == amount
+                await my.engine.begin_paying(my.customer_id, made.id, PAGE)
+                paying = (await my.engine.list_top_ups(my.customer_id)).items[0]
+                my.bank.pay(paying.id, Money(amount * 100, "USD", 2))
+                await my.engine.settle_payment(paying.id)
+            assert ((await my.shown()).status, await my.balance()) == ("active", 0)
+
+    tell(story())
+
+
+def test_who_asks_again_to_leave_a_card_is_led_to_the_same_page(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            made = await my.subscribe()
+
+            async def setups() -> int:
+                sql = "SELECT count(*) FROM payments WHERE kind = 'setup'"
+                return int((await my.engine._store.fetch(sql))[0][0])
+
+            for _ in range(5):
+                await my.engine.begin_leaving_card(my.customer_id, made.id, PAGE)
+                my.clock.move(minutes=1)
+            assert await setups() == 1
+            # Under whichever name we are reached: there are so many in an hour.
+            for number in range(40):
+                page = f"https://shop.example/{number}"
+                begin = my.engine.begin_leaving_card(my.customer_id, made.id, page)
+                if await setups() < 20:
+                    await begin
+                else:
+                    assert (await refusal(begin)).problem.kind is CONFLICT
+            assert await setups() == 20
+            my.clock.move(hours=1)
+            await my.engine.begin_leaving_card(my.customer_id, made.id, PAGE)
+            assert await setups() == 21
 
     tell(story())
