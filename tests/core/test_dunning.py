@@ -14,6 +14,7 @@ from tests.core.plans import PLAN, SUB, Life, at, coupon, credits, fee, shop, ve
 
 from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.collecting import BeginCollection, CollectionFailed, InFlight
+from faregate.core.decide import SetOverdraft
 from faregate.core.dunning import SubscriptionNotice, required
 from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.payments import CreditPayment, PaymentCredit, credit_key
@@ -480,3 +481,24 @@ def test_after_a_charge_that_took_long_the_tries_that_it_missed_are_one() -> Non
     assert len(my.asked) == 2
     my.on("2026-02-08")
     assert my.status("2026-02-08") == "inactive"
+
+
+def test_what_the_balance_pays_by_now_is_not_charged() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.do(SetOverdraft(CUSTOMER, "default:USD", "limit", 10**10), "2026-02-01 00:00:01")
+    assert my.begin("2026-02-01 00:00:02") is None
+    assert my.charged()[-1] == ("2026-02-01", "10")
+    assert my.topics()[-1] == "renewed"
+
+
+def test_a_charge_that_failed_and_came_in_all_the_same_pays_once() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.fails("2026-02-01 00:01:00")
+    my.on("2026-02-02")
+    assert len(my.asked) == 2
+    my.comes("2026-02-02 00:00:01", 0)
+    assert (my.topics()[-1], my.usd("2026-02-02 00:00:02")) == ("renewed", "0")
+    assert my.begin("2026-02-02 00:00:03") is None
+    my.comes("2026-02-02 00:00:04", 0)
+    assert (my.usd("2026-02-02 00:00:05"), len(my.asked)) == ("0", 2)
+    assert my.subscription.terms.by_card == ByCard()

@@ -17,8 +17,10 @@ from faregate import Engine
 from faregate.core.amounts import Number
 from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.problems import CONFLICT
+from faregate.core.subscribing import Subscribe
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.payments.provider import Money, SavedCard
+from faregate.payments.types import BeginSetup
 
 PAGE = "https://shop.example/pay"
 BY_CARD = CreateSubscription(
@@ -411,5 +413,51 @@ def test_who_asks_again_to_leave_a_card_is_led_to_the_same_page(database_url: st
             my.clock.move(hours=1)
             await my.engine.begin_leaving_card(my.customer_id, made.id, PAGE)
             assert await setups() == 21
+
+    tell(story())
+
+
+def test_a_card_that_is_left_while_another_one_is_charged_is_asked_next(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = ["slow"]
+            await my.subscribe()
+            await my.later(seconds=1)
+            (charged,) = my.bank.slow
+            setup = await my.engine.begin_setup(my.customer_id, BeginSetup(PAGE, PAGE))
+            my.bank.pay(setup.id, Money(0, "USD", 2), CARD)
+            await my.engine.settle_payment(setup.id)
+            assert my.bank.asked == [charged]
+            my.bank.slow.clear()
+            del my.bank.charged[charged]
+            my.bank.declined.add(charged)
+            for _ in range(3):
+                await my.later(minutes=10)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+            assert [asked.method_ref for asked in my.bank.charged.values()] == ["card_2"]
+            assert len(my.bank.asked) == 2
+
+    tell(story())
+
+
+def test_a_card_that_is_left_while_somebody_subscribes_lets_it_begin(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            lane = my.engine.lanes[0]
+            submit = lane.submit
+
+            async def slowly(command: Any, environment: int) -> Any:
+                if isinstance(command, Subscribe):
+                    lane.submit = submit  # type: ignore[method-assign]
+                    await leave_card(my.engine, my.customer_id)
+                    await my.engine._card_saved(environment, my.customer_id)
+                return await submit(command, environment)
+
+            for each in my.engine.lanes:
+                each.submit = slowly  # type: ignore[method-assign]
+            made = await my.subscribe()
+            assert made.collection.in_flight is not None
+            await my.later(seconds=1)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
 
     tell(story())

@@ -164,7 +164,7 @@ class PaymentOperations(PaymentReturns, SavedCards):
         now = self._clock()
         record = records.checked(record, now)
         record = structs.replace(record, payment_ref=state.payment_ref or record.payment_ref)
-        was_paid = record.status == "succeeded"
+        was_paid, was_final = record.status == "succeeded", record.is_final
         if state.status == "succeeded" and record.kind == "setup":
             if not was_paid:
                 await self._keep_card(record, state.card)
@@ -201,6 +201,8 @@ class PaymentOperations(PaymentReturns, SavedCards):
             if record.kind in COLLECTED and record.is_final:
                 reason = problem or "The charge has expired."
                 await self._collection_failed(record, reason, state.code)
+                if not was_final:
+                    await self._ask_other_card(record)
             if status == "failed" and record.kind != "setup":
                 await self._tell_failure(record)
         return await self._write(record)
