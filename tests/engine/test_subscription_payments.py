@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.doubles.cards import Bank
 from tests.engine.test_auto_top_ups import Killed, leave_card
-from tests.ledger.plans import sell_plan
+from tests.ledger.plans import monthly, sell_plan
 from tests.ledger.shop import Clock, assert_clean, available, give, refusal, tell
 
 from faregate import Engine
@@ -18,9 +20,11 @@ from faregate.core.amounts import Number
 from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.problems import CONFLICT
 from faregate.core.subscribing import Subscribe
+from faregate.core.transactions import AdjustmentRequest
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.payments.provider import Money, SavedCard
 from faregate.payments.types import BeginSetup
+from faregate.platform.clocks import AdvanceTestClock, CreateTestClock
 
 PAGE = "https://shop.example/pay"
 BY_CARD = CreateSubscription(
@@ -459,5 +463,48 @@ def test_a_card_that_is_left_while_somebody_subscribes_lets_it_begin(database_ur
             assert made.collection.in_flight is not None
             await my.later(seconds=1)
             assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "had", "minor"),
+    [("JPY", "1000", "0.4", 1_000), ("KWD", "10", "0.004", 10_000), ("USD", "10", "0.004", 1_000)],
+)
+def test_each_currency_is_charged_as_cards_pay_it(
+    database_url: str, currency: str, price: str, had: str, minor: int
+):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            pricing = [{"asset": currency, "values": [{"unit_price": Decimal(price)}]}]
+            await sell_plan(my.engine, "here", {**monthly(1), "pricing": pricing})
+            gift = AdjustmentRequest("a gift", currency, Number(had), "gift")
+            await my.engine.adjust(my.customer_id, gift)
+            request = CreateSubscription(
+                [SubscribedProduct(code="here")], collection_method="charge_automatically"
+            )
+            await my.subscribe(request)
+            await my.later(seconds=1)
+            assert ((await my.shown()).status, my.charged()) == ("active", [minor])
+
+    tell(story())
+
+
+def test_a_year_on_a_test_clock_is_charged_period_by_period(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            start = datetime(2030, 1, 1, tzinfo=UTC)
+            test_clock = await my.engine.create_test_clock(CreateTestClock(start))
+            ada = CreateCustomer(name="Ada", test_clock_id=test_clock.id)
+            my.customer_id = (await my.engine.create_customer(ada)).id
+            await leave_card(my.engine, my.customer_id)
+            await my.subscribe()
+            await my.engine.take_up_collections()
+            assert my.charged() == [1_000]
+            year = AdvanceTestClock(datetime(2030, 12, 15, tzinfo=UTC))
+            await my.engine.advance_test_clock(test_clock.id, year)
+            await my.engine.take_up_collections()
+            assert (my.charged(), await my.balance()) == ([1_000] * 12, 0)
+            assert (await my.shown()).overdue is None
 
     tell(story())
