@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.core.builders import ASSETS, CUSTOMER
-from tests.core.plans import PLAN, SUB, Life, at, credits, fee, shop, version
+from tests.core.plans import PLAN, SUB, Life, at, coupon, credits, fee, shop, version
 
-from faregate.core.amounts import plain, to_decimal
+from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.collecting import BeginCollection, CollectionFailed, InFlight
+from faregate.core.decide import SetOverdraft
 from faregate.core.dunning import SubscriptionNotice, required
+from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.payments import CreditPayment, PaymentCredit, credit_key
 from faregate.core.renewing import lacking
-from faregate.core.subscribing import CardSaved, ChangeCollection, Subscribe
+from faregate.core.subscribing import CardSaved, ChangeCollection, GiveDiscount, Subscribe
 from faregate.core.subscriptions import (
     Binding,
     ByCard,
@@ -406,8 +409,96 @@ def test_whatever_happens_no_period_is_paid_twice_and_one_charge_is_in_flight(
         assert len({c.payment_id for c in flying}) == len(flying) <= 2
         settled = {my.asked[i].payment_id for i in came | failed}
         assert not settled & {c.payment_id for c in flying}
+        unknown = [c.subscription_id for c in my.asked if c.payment_id not in settled]
+        assert len(set(unknown)) == len(unknown)
     paid_for = [(f.request.subscription_id, f.request.due_at) for f in my.fees]
     assert len(set(paid_for)) == len(paid_for)
     assert len({one.payment_id for one in my.asked}) == len(my.asked)
     by_card = sum(t.units for t in my.book.transfers if t.from_account == "payments:bank")
     assert by_card == sum(my.asked[i].units for i in came)
+
+
+def test_who_leaves_the_card_and_comes_back_has_one_charge_in_flight() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    assert my.begin("2026-02-01 00:00:01") is not None
+    my.do(ChangeCollection(CUSTOMER, SUB, False), "2026-02-01 00:00:02")
+    my.do(ChangeCollection(CUSTOMER, SUB, True), "2026-02-01 00:00:03")
+    assert len(my.asked) == 1
+    my.comes("2026-02-01 00:00:04")
+    assert (my.usd("2026-02-02"), my.subscription.terms.by_card) == ("0", ByCard())
+
+
+def test_who_leaves_the_card_is_told_to_pay_once_it_is_known_that_it_is_not_charged() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.do(ChangeCollection(CUSTOMER, SUB, False), "2026-02-01 00:00:02")
+    assert my.topics() == ["activated"]
+    assert my.begin("2026-02-01 00:00:03") is None
+    assert my.topics() == ["activated", "payment_failed", "action_required"]
+    assert (my.subscription.terms.by_card, required(my.subscription)) == (None, "payment")
+    my.on("2026-02-08")
+    assert (my.status("2026-02-08"), len(my.asked)) == ("inactive", 1)
+    # What was charged already is paid with.
+    paid = Card(usd="10").on("2026-02-01")
+    paid.do(ChangeCollection(CUSTOMER, SUB, False), "2026-02-01 00:00:02")
+    paid.comes("2026-02-01 00:00:03")
+    assert (paid.topics()[-1], paid.subscription.terms.by_card) == ("renewed", None)
+
+
+def test_what_is_cancelled_with_a_period_that_is_not_paid_ends_and_is_not_charged() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.cancel("2026-02-01 00:00:30")
+    assert my.begin("2026-02-01 00:01:00") is None
+    assert (my.status("2026-02-01 00:01:00"), my.topics()[-1]) == ("inactive", "deactivated")
+    assert my.subscription.terms.overdue is None
+
+
+def test_what_waits_for_money_begins_where_it_has_become_free() -> None:
+    free = version(2, credits("100"))
+    my = Card(usd=None, catalog=shop(MONTHLY, free, renewals=RULES))
+    my.move(2, "2026-01-01 00:00:01")
+    assert my.status("2026-01-01 00:00:01") == "active"
+    assert my.begin("2026-01-01 00:00:02") is None
+    poor = Card(usd=None, by_card=None, catalog=shop(MONTHLY, coupons=(coupon("100"),)))
+    poor.do(GiveDiscount(CUSTOMER, SUB, "ONE"), "2026-01-05")
+    assert (poor.status("2026-01-05"), poor.charged()) == ("active", [("2026-01-05", "0")])
+
+
+def test_a_card_is_not_charged_less_than_the_account_takes() -> None:
+    catalog = shop(MONTHLY, renewals=RULES)
+    rules = PaymentRules(top_ups={"USD": TopUpBounds(minimum=Number("0.50"))})
+    my = Card(usd="9.80", catalog=structs.replace(catalog, payments=rules))
+    assert my.amounts() == ["0.5"]
+    my.comes("2026-01-01 00:00:01")
+    assert (my.status("2026-01-02"), my.usd("2026-01-02")) == ("active", "0.3")
+
+
+def test_after_a_charge_that_took_long_the_tries_that_it_missed_are_one() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.fails("2026-02-05")
+    assert (len(my.asked), my.asked[-1].asked_at) == (2, at("2026-02-05"))
+    my.fails("2026-02-05 00:00:01")
+    my.on("2026-02-07 23:59:59")
+    assert len(my.asked) == 2
+    my.on("2026-02-08")
+    assert my.status("2026-02-08") == "inactive"
+
+
+def test_what_the_balance_pays_by_now_is_not_charged() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.do(SetOverdraft(CUSTOMER, "default:USD", "limit", 10**10), "2026-02-01 00:00:01")
+    assert my.begin("2026-02-01 00:00:02") is None
+    assert my.charged()[-1] == ("2026-02-01", "10")
+    assert my.topics()[-1] == "renewed"
+
+
+def test_a_charge_that_failed_and_came_in_all_the_same_pays_once() -> None:
+    my = Card(usd="10").on("2026-02-01")
+    my.fails("2026-02-01 00:01:00")
+    my.on("2026-02-02")
+    assert len(my.asked) == 2
+    my.comes("2026-02-02 00:00:01", 0)
+    assert (my.topics()[-1], my.usd("2026-02-02 00:00:02")) == ("renewed", "0")
+    assert my.begin("2026-02-02 00:00:03") is None
+    my.comes("2026-02-02 00:00:04", 0)
+    assert (my.usd("2026-02-02 00:00:05"), len(my.asked)) == ("0", 2)
+    assert my.subscription.terms.by_card == ByCard()

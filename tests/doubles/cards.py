@@ -13,10 +13,12 @@ from faregate.payments.provider import (
     CheckoutAsked,
     Merchant,
     Message,
+    Money,
     PaymentState,
     ProviderDown,
     RefundAsked,
     Returned,
+    SavedCard,
     SavedCharge,
     SetupAsked,
     Sought,
@@ -25,13 +27,16 @@ from faregate.payments.provider import (
 
 class Bank:
     """What cards were charged, by our id, and what the next charges and look-ups come to: `"ok"`,
-    `"declined"`, `"silent"` (charged, and not said), `"down"` (nothing happened, and not said)."""
+    `"declined"`, `"silent"` (charged, and not said), `"down"` (nothing happened, and not said),
+    `"slow"` (it is charged when it is no longer among the `slow` ones)."""
 
     name = "bank"
 
     def __init__(self) -> None:
         self.charged: dict[str, SavedCharge] = {}
         self.declined: set[str] = set()
+        self.slow: set[str] = set()
+        self.paid: dict[str, tuple[Money, SavedCard | None]] = {}
         self.asked: list[str] = []
         self.next: list[str] = []
         self.is_down = False
@@ -46,6 +51,10 @@ class Bank:
     async def begin_setup(self, asked: SetupAsked) -> Begun:
         return Begun(f"page_{asked.setup_id}", "https://bank.example", asked.expires_at)
 
+    def pay(self, payment_id: str, money: Money, card: SavedCard | None = None) -> None:
+        """Let a customer pay on the page, and leave the card."""
+        self.paid[payment_id] = (money, card)
+
     async def charge(self, asked: SavedCharge) -> PaymentState:
         self.asked.append(asked.payment_id)
         self.before_charge(asked)
@@ -56,6 +65,8 @@ class Bank:
             self.declined.add(asked.payment_id)
         else:
             self.charged.setdefault(asked.payment_id, asked)
+        if outcome == "slow":
+            self.slow.add(asked.payment_id)
         if outcome == "silent":
             raise ProviderDown("it took too long")
         return self._state(asked.payment_id)
@@ -66,8 +77,9 @@ class Bank:
     async def look_up(self, sought: Sought) -> PaymentState | None:
         if self.is_down:
             raise ProviderDown("the line is dead")
-        known = sought.payment_id in self.charged or sought.payment_id in self.declined
-        return self._state(sought.payment_id) if known else None
+        name = sought.payment_id
+        is_known = name in self.charged or name in self.declined or name in self.paid
+        return self._state(name) if is_known else None
 
     def read_message(
         self, headers: Mapping[str, str], body: bytes, merchant: Merchant, now: datetime
@@ -75,6 +87,12 @@ class Bank:
         raise BadMessage("this bank tells nothing")
 
     def _state(self, payment_id: str) -> PaymentState:
+        if payment_id in self.paid:
+            money, card = self.paid[payment_id]
+            ref = f"bank_{payment_id}"
+            return PaymentState("succeeded", ref, money.minor, money.currency, card=card)
+        if payment_id in self.slow:
+            return PaymentState("processing", f"bank_{payment_id}")
         if payment_id in self.charged:
             money = self.charged[payment_id].money
             return PaymentState("succeeded", f"bank_{payment_id}", money.minor, money.currency)

@@ -149,7 +149,7 @@ def test_who_has_no_card_is_told_three_times_and_then_that_it_has_stopped(databa
             await my.later(minutes=5)
             await my.later(hours=1)
             await my.later(days=2)
-            no_card = "The customer has no saved card."
+            no_card = "The customer has no saved card that can be charged."
             told = [
                 (topic, said["account_id"], said["reason"], said["failures"])
                 for topic, said in await my.told()

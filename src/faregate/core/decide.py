@@ -19,6 +19,7 @@ from faregate.core.authorizing import authorize
 from faregate.core.capturing import capture, extend, void
 from faregate.core.collecting import (
     AwaitsTopUp,
+    BeginCollection,
     Collecting,
     CollectingCommand,
     CollectingNotice,
@@ -76,7 +77,7 @@ from faregate.core.payments import (
 )
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import Problem, invalid
-from faregate.core.renewing import catch_up
+from faregate.core.renewing import catch_up, try_again
 from faregate.core.rules import (
     CustomerRules,
     RulesAnswer,
@@ -522,6 +523,10 @@ def _change_collecting(
         charged = charged_by(state.subscriptions, command.payment_id)
         if charged is not None:
             changes = Changes(state)
+            if isinstance(command, BeginCollection):
+                # What it waits for may be there by now, without anything that was credited.
+                try_again(changes, catalog, charged.id, now)
+                charged = changes.subscriptions.get(charged.id, charged)
             in_flight = decide_charge(changes, charged, command, now)
             if not changes.subscriptions:
                 return Decision(state, in_flight)

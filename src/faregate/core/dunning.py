@@ -13,11 +13,13 @@ What does not live here: what is due, and when (`renewing`); cards, and who char
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from msgspec import structs
 
-from faregate.core.amounts import MAX_UNITS, power_of_ten
+from faregate.core.amounts import MAX_UNITS, power_of_ten, to_units
+from faregate.core.assets import Asset
 from faregate.core.collecting import (
     BeginCollection,
     CardNeed,
@@ -36,6 +38,9 @@ from faregate.core.subscriptions import (
     Overdue,
     Subscription,
 )
+
+CARD_DECIMALS: Final = 2
+SWITCHED_OFF: Final = "It was switched off before the card was charged."
 
 
 class SubscriptionNotice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,8 +100,8 @@ def put_off(
     tries = 1 if before is None else before.tries + 1
     if before is not None:
         ends_at = before.ends_at
-    hours = rules.retry_hours[tries - 1 :]
-    next_at = since_at + timedelta(hours=hours[0]) if hours else ends_at
+    tries_at = [since_at + timedelta(hours=hours) for hours in rules.retry_hours]
+    next_at = min([moment for moment in tries_at if moment > at], default=ends_at)
     overdue = Overdue(since_at, tries, min(next_at, ends_at), ends_at)
     terms = structs.replace(subscription.terms, overdue=overdue)
     after = ask_card(changes, catalog, structs.replace(subscription, terms=terms), short, at)
@@ -118,8 +123,7 @@ def ask_card(
     if by_card is None or by_card.charge is not None or short.units <= 0 or not asset.is_currency:
         return subscription
     missing = short.units + _claimed(changes, subscription, short.account_id)
-    step = power_of_ten(asset.scale - asset.precision)
-    units = max(1, -(-missing // step)) * step
+    units = asked_units(catalog, asset, missing)
     if units > MAX_UNITS:
         return subscription
     turn = (str(to_us(at)), str(terms.turns), str(terms.charges))
@@ -138,6 +142,17 @@ def ask_card(
     return structs.replace(subscription, terms=terms)
 
 
+def asked_units(catalog: CatalogView, asset: Asset, missing: int) -> int:
+    """Return what is asked of a customer who lacks something: no fraction of what can be paid, and
+    no less than the account takes."""
+    # Where there are three decimals, card networks take two.
+    step = power_of_ten(asset.scale - min(asset.precision, CARD_DECIMALS))
+    bounds = catalog.payments.top_ups.get(asset.code)
+    if bounds is not None and bounds.minimum is not None:
+        missing = max(missing, to_units(bounds.minimum, asset.scale))
+    return max(1, -(-missing // step)) * step
+
+
 def _claimed(changes: Changes, subscription: Subscription, account_id: str) -> int:
     """Return what of an account's balance other subscriptions count on, beside what their charges
     will bring; below 0, what their charges will pay of its debt."""
@@ -150,7 +165,8 @@ def _claimed(changes: Changes, subscription: Subscription, account_id: str) -> i
 
 
 def _with_card(subscription: Subscription, by_card: ByCard) -> Subscription:
-    terms = structs.replace(subscription.terms, by_card=by_card)
+    is_over = by_card.is_ending and by_card.charge is None
+    terms = structs.replace(subscription.terms, by_card=None if is_over else by_card)
     return structs.replace(subscription, terms=terms)
 
 
@@ -188,7 +204,8 @@ def charged_by(
 def paid_by_card(subscription: Subscription) -> Subscription:
     """Return a subscription whose charge has come in, or that was paid in another way: nobody has
     to do anything about its card."""
-    return _with_card(subscription, ByCard())
+    by_card = subscription.terms.by_card or ByCard()
+    return _with_card(subscription, ByCard(is_ending=by_card.is_ending))
 
 
 def settled(subscription: Subscription) -> Subscription:
@@ -196,7 +213,7 @@ def settled(subscription: Subscription) -> Subscription:
     by_card = subscription.terms.by_card
     if by_card is None or not (by_card.failures or by_card.problem):
         return subscription
-    return _with_card(subscription, ByCard(by_card.charge))
+    return _with_card(subscription, ByCard(by_card.charge, is_ending=by_card.is_ending))
 
 
 def decide_charge(
@@ -211,32 +228,40 @@ def decide_charge(
     if by_card is None or by_card.charge is None:
         return None
     charge = by_card.charge
-    if isinstance(command, BeginCollection) and is_unpaid(subscription):
+    if not is_unpaid(subscription):
+        after = _with_card(subscription, structs.replace(by_card, charge=None))
+    elif isinstance(command, CollectionFailed):
+        after = _failed(changes, subscription, by_card, command.reason, command.needs, now)
+    elif by_card.is_ending:
+        after = _failed(changes, subscription, by_card, SWITCHED_OFF, "payment", now)
+    else:
         return InFlight(charge.payment_id, charge.units, charge.asked_at)
-    after = _with_card(subscription, structs.replace(by_card, charge=None))
-    if isinstance(command, CollectionFailed) and is_unpaid(subscription):
-        after = _failed(changes, after, command, now)
     changes.subscriptions[subscription.id] = after
     return None
 
 
 def _failed(
-    changes: Changes, subscription: Subscription, command: CollectionFailed, now: datetime
+    changes: Changes,
+    subscription: Subscription,
+    by_card: ByCard,
+    reason: str,
+    needs: CardNeed,
+    now: datetime,
 ) -> Subscription:
-    terms = subscription.terms
-    by_card = terms.by_card or ByCard()
     is_first = by_card.failures == 0
     by_card = structs.replace(
-        by_card, failures=by_card.failures + 1, problem=command.reason, needs=command.needs
+        by_card, charge=None, failures=by_card.failures + 1, problem=reason, needs=needs
     )
-    overdue = terms.overdue
+    overdue = subscription.terms.overdue
     if overdue is not None:
-        tell(changes, "payment_failed", subscription, now, command.reason)
-        if overdue.ends_at <= now:
-            # It went on while its charge was in flight: it ends now, and not before.
-            overdue = structs.replace(overdue, next_try_at=now, ends_at=now)
+        tell(changes, "payment_failed", subscription, now, reason)
+        # It went on while its charge was in flight: what it missed is done now, and not before.
+        overdue = structs.replace(
+            overdue,
+            next_try_at=max(overdue.next_try_at, now),
+            ends_at=max(overdue.ends_at, now),
+        )
     if is_first:
-        tell(changes, "action_required", subscription, now, command.reason)
-    return structs.replace(
-        subscription, terms=structs.replace(terms, by_card=by_card, overdue=overdue)
-    )
+        tell(changes, "action_required", subscription, now, reason)
+    terms = structs.replace(subscription.terms, overdue=overdue)
+    return _with_card(structs.replace(subscription, terms=terms), by_card)

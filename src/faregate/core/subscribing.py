@@ -231,6 +231,8 @@ def decide_subscription(
     after = outcome.subscription
     if after != found:
         changes.subscriptions[after.id] = after
+        # What it waited for may be there now, or be due no more.
+        try_again(changes, catalog, after.id, now)
         # What the change has made due at this very instant belongs to it.
         catch_up(changes, catalog, now)
         after = changes.subscriptions[after.id]
@@ -285,9 +287,13 @@ def _change_collection(
     catalog: CatalogView,
     now: datetime,
 ) -> Subscription:
-    if command.is_by_card == (found.terms.by_card is not None):
+    if command.is_by_card == found.terms.is_by_card:
         return found
     by_card = ByCard() if command.is_by_card else None
+    charge = found.terms.charge
+    if charge is not None:
+        # It may have been made: until that is known no other one is asked for.
+        by_card = ByCard(charge, is_ending=not command.is_by_card)
     after = structs.replace(found, terms=structs.replace(found.terms, by_card=by_card))
     changes.subscriptions[found.id] = after
     if command.is_by_card:

@@ -156,12 +156,15 @@ class CardCharge(msgspec.Struct, frozen=True):
 
 class ByCard(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the balance lacks, the customer's saved card pays. `failures` counts the charges in a
-    row that failed; `problem` says why the last one did, `needs` what a person must do then."""
+    row that failed; `problem` says why the last one did, `needs` what a person must do then.
+    `is_ending`: it was agreed that the balance alone pays, while a charge was in flight; with that
+    it is over."""
 
     charge: CardCharge | None = None
     failures: int = 0
     problem: str | None = None
     needs: CardNeed | None = None
+    is_ending: bool = False
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -202,6 +205,11 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     def charge(self) -> CardCharge | None:
         """What is asked of the customer's card and not settled yet."""
         return None if self.by_card is None else self.by_card.charge
+
+    @property
+    def is_by_card(self) -> bool:
+        """Tell whether the customer's card pays what the balance lacks from now on."""
+        return self.by_card is not None and not self.by_card.is_ending
 
 
 AGREED: Final = Terms()

@@ -217,7 +217,7 @@ def show_subscription(
         _planned(subscription, now) or None,
         [_show_discount(discount, now) for discount in terms.discounts] or None,
         _commitments(subscription, products) or None,
-        "wallet" if by_card is None else "charge_automatically",
+        "charge_automatically" if terms.is_by_card else "wallet",
         collection,
     )
 

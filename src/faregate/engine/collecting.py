@@ -50,7 +50,7 @@ CHARGES_AT_ONCE: Final = 20
 """Cards that are charged at the same time."""
 CHARGE_LIFE: Final = timedelta(days=1)
 """How long a charge may take that a provider has begun."""
-NO_CARD: Final = "The customer has no saved card."
+NO_CARD: Final = "The customer has no saved card that can be charged."
 
 log = structlog.get_logger(__name__)
 
@@ -231,6 +231,10 @@ class CollectingOperations(PaymentOperations):
         lane = await self._lane_of(one.environment_id, one.customer_id)
         command = CollectionFailed(one.customer_id, one.asked.payment_id, reason)
         await lane.submit(command, one.environment_id)
+        is_left = await self._default_card(one.environment_id, one.customer_id) is not None
+        if is_left and reason == NO_CARD:
+            # It was left just now.
+            await self._card_saved(one.environment_id, one.customer_id)
 
 
 def _units(field: str, amount: Number, asset: Asset) -> int:

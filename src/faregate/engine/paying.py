@@ -5,21 +5,29 @@ money in.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
-from faregate.core.amounts import Number, power_of_ten, to_decimal
-from faregate.core.dunning import Short, required
+from faregate.core.amounts import Number, to_decimal
+from faregate.core.dunning import Short, asked_units, required
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.core.renewing import lacking
 from faregate.customers.subscribing import show_subscription
 from faregate.customers.types import ShownSubscription
-from faregate.engine.saved_cards import SavedCards
+from faregate.engine.payments import PaymentOperations
 from faregate.engine.top_ups import TopUpOperations
 from faregate.ledger import reading
+from faregate.payments import records
 from faregate.payments.types import BeginSetup, InitiateTopUp, TopUpDestination
 from faregate.platform.environments import AccountContext
+
+AN_HOUR: Final = 20
+"""Pages that may be begun within an hour: whoever has the link cannot make rows without end."""
+HOUR: Final = timedelta(hours=1)
+TOO_MANY: Final = "it was tried too often: wait an hour, or ask the shop"
 
 
 class ToPay(msgspec.Struct, frozen=True):
@@ -41,7 +49,7 @@ class _Lacking(msgspec.Struct, frozen=True):
     account_id: str
 
 
-class PayingOperations(TopUpOperations, SavedCards):
+class PayingOperations(TopUpOperations, PaymentOperations):
     """What a customer does for a subscription."""
 
     async def get_to_pay(
@@ -60,27 +68,38 @@ class PayingOperations(TopUpOperations, SavedCards):
         context: AccountContext | None = None,
     ) -> str:
         """Begin a payment of what a subscription lacks; returns where the customer pays, who is led
-        back to `page`. Who asks again within an hour gets the same one. Raises 404, 409 if there is
-        nothing to pay, 503."""
-        found = await self._lacking(customer_id, subscription_id, context)
-        amount = found.shown.amount
-        if amount is None or found.shown.is_charging:
-            raise FaregateError(conflict("subscription_id", "there is nothing to pay now"))
-        name, _, code = found.account_id.rpartition(":")
-        request = InitiateTopUp(
-            customer_id,
-            Number(amount),
-            code,
-            page,
-            page,
-            ", ".join(found.shown.product_names)[:100] or None,
-            TopUpDestination(code, name),
-        )
-        key = f"{found.name} {amount} {self._clock():%Y-%m-%dT%H}"
-        begun = await self.initiate_top_up(
-            request, idempotency_key=key, base_url=base_url, context=context
-        )
-        return begun.redirect_url
+        back to `page`. Who asks again within an hour gets the same one, as long as it can be paid.
+        Raises 404, 409 if there is nothing to pay, 503."""
+        after = ""
+        for _ in range(AN_HOUR):
+            found = await self._lacking(customer_id, subscription_id, context)
+            amount = found.shown.amount
+            if amount is None or found.shown.is_charging:
+                raise FaregateError(conflict("subscription_id", "there is nothing to pay now"))
+            name, _, code = found.account_id.rpartition(":")
+            request = InitiateTopUp(
+                customer_id,
+                Number(amount),
+                code,
+                page,
+                page,
+                ", ".join(found.shown.product_names)[:100] or None,
+                TopUpDestination(code, name),
+            )
+            key = f"{found.name} {amount} {self._clock():%Y-%m-%dT%H}{after}"
+            begun = await self.initiate_top_up(
+                request, idempotency_key=key, base_url=base_url, context=context
+            )
+            if not await self._is_over(begun.id, begun.created_at):
+                return begun.redirect_url
+            after = f" after {begun.id}"
+        raise FaregateError(conflict("subscription_id", TOO_MANY))
+
+    async def _is_over(self, payment_id: str, created_at: datetime) -> bool:
+        """Tell whether a page is of no more use: what has become of it may not be heard of yet."""
+        if created_at < self._clock():
+            await self.settle_payment(payment_id)
+        return (await records.find_payment(self._store, payment_id, None)).is_final
 
     async def begin_leaving_card(
         self,
@@ -92,10 +111,28 @@ class PayingOperations(TopUpOperations, SavedCards):
         context: AccountContext | None = None,
     ) -> str:
         """Begin to save a card for a subscription that needs one; returns where the customer leaves
-        it, who is led back to `page`. Raises 404, 409 if none is needed, 503."""
+        it, who is led back to `page`. Who asks again within an hour gets the same one. Raises 404,
+        409 if none is needed, or if too many were asked for, 503."""
         found = await self._lacking(customer_id, subscription_id, context)
         if found.shown.needs is None:
             raise FaregateError(conflict("subscription_id", "no card is needed now"))
+        environment = (context or self.context).environment_id
+        since = self._clock() - HOUR
+        begun_before = await records.list_setups(
+            self._store, environment, customer_id, since, AN_HOUR
+        )
+        for record in begun_before:
+            terms = record.terms
+            if record.is_final or terms.return_url != page or not terms.redirect_url:
+                continue
+            if not await self._is_over(record.id, record.created_at):
+                return terms.redirect_url
+            # The card may have been left there.
+            return await self.begin_leaving_card(
+                customer_id, subscription_id, page, base_url=base_url, context=context
+            )
+        if len(begun_before) == AN_HOUR:
+            raise FaregateError(conflict("subscription_id", TOO_MANY))
         begun = await self.begin_setup(
             customer_id, BeginSetup(page, page), base_url=base_url, context=context
         )
@@ -130,15 +167,14 @@ class PayingOperations(TopUpOperations, SavedCards):
         return _Lacking(shown, f"pay {found.id} {found.terms.turns}", account)
 
     def _payable(self, environment: int, short: Short) -> Decimal | None:
-        """Return what a customer pays who lacks something: no less than what the account takes, no
-        fraction of what can be paid."""
+        """Return what a customer pays who lacks something; None if that is not paid in money."""
         view = self._catalog.view(environment)
         asset = view.assets[short.account_id.rpartition(":")[2]]
         if not asset.is_currency or short.units <= 0:
             return None
-        step = power_of_ten(asset.scale - asset.precision)
-        amount = to_decimal(-(-short.units // step) * step, asset.scale)
+        amount = to_decimal(asked_units(view, asset, short.units), asset.scale)
         bounds = view.payments.top_ups.get(asset.code)
-        if bounds is not None and bounds.minimum is not None:
-            amount = max(amount, Decimal(bounds.minimum))
+        if bounds is not None and bounds.maximum is not None:
+            # The rest is asked for when this has come.
+            amount = min(amount, Decimal(bounds.maximum))
         return amount

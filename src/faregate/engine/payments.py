@@ -52,6 +52,7 @@ from faregate.store.protocol import StoreUnavailable
 
 CHECK_AT_ONCE: Final = 100
 ASK_AT_ONCE: Final = 8
+NOTHING_HEARD: Final = "Whoever collects does not say what has become of the charge."
 
 log = structlog.get_logger(__name__)
 
@@ -109,17 +110,29 @@ class PaymentOperations(PaymentReturns, SavedCards):
         """Ask the provider about a payment, and book what it says. Under the payment's lock.
         Raises 503."""
         acts = await self._know(record.environment_id)
-        provider = self._provider_of(record)
         sought = Sought(merchant_of(acts), record.id, record.checkout_ref, record.payment_ref)
+        try:
+            provider = self._provider_of(record)
+        except FaregateError:
+            await self._give_up(record)
+            raise
         try:
             state = await provider.look_up(sought)
             if state is None and record.kind in COLLECTED and not record.is_final:
                 state = await self._charge(record, provider, acts)
         except (ProviderDown, ProviderRefused) as error:
+            await self._give_up(record)
             await self._write(records.unanswered(record, self._clock()))
             detail = f"{record.provider} does not say what has become of {record.id}: {error}"
             raise FaregateError(Problem(UNAVAILABLE, detail, {}, 60)) from error
         return await self._book(record, state or PaymentState("open"))
+
+    async def _give_up(self, record: PaymentRecord) -> None:
+        """Let nobody wait any longer for a charge of which its provider says nothing, long after it
+        should have. It is asked about all the same: what comes in the end is credit."""
+        is_late = self._clock() > record.expires_at + records.PATIENCE
+        if is_late and record.kind in COLLECTED and not record.is_final:
+            await self._collection_failed(record, NOTHING_HEARD, "processing_error")
 
     async def reconcile_payments(self) -> int:
         """Ask providers about the payments of which nothing was heard for some time; returns of how
@@ -151,16 +164,20 @@ class PaymentOperations(PaymentReturns, SavedCards):
         now = self._clock()
         record = records.checked(record, now)
         record = structs.replace(record, payment_ref=state.payment_ref or record.payment_ref)
-        if state.status == "succeeded" and record.status != "succeeded":
-            # Not again when something is told later: the customer may have removed it since.
-            await self._keep_card(record, state.card)
+        was_paid, was_final = record.status == "succeeded", record.is_final
         if state.status == "succeeded" and record.kind == "setup":
+            if not was_paid:
+                await self._keep_card(record, state.card)
             record = structs.replace(record, status="succeeded", problem=None, check_at=None)
         elif state.status == "succeeded":
             booked = await self._credit(record, state)
             if booked is None:
                 await self._collection_failed(record, "another currency came", None)
                 return await self._write(structs.replace(record, problem="another currency came"))
+            if not was_paid:
+                # After the credit: what it pays must not be asked of the card. And not again when
+                # something is told later: the customer may have removed it since.
+                await self._keep_card(record, state.card)
             waits = await self._return(record, booked, state.returns)
             record = structs.replace(
                 record,
@@ -173,6 +190,8 @@ class PaymentOperations(PaymentReturns, SavedCards):
             status = record.status
             if state.status == "processing":
                 status = "pending"
+                # Some ways to pay take weeks.
+                record = structs.replace(record, check_at=records.next_check(record, now))
             elif state.status in ("failed", "expired"):
                 status = state.status
             elif now > record.expires_at + records.PATIENCE:
@@ -182,6 +201,8 @@ class PaymentOperations(PaymentReturns, SavedCards):
             if record.kind in COLLECTED and record.is_final:
                 reason = problem or "The charge has expired."
                 await self._collection_failed(record, reason, state.code)
+                if not was_final:
+                    await self._ask_other_card(record)
             if status == "failed" and record.kind != "setup":
                 await self._tell_failure(record)
         return await self._write(record)

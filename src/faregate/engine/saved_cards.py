@@ -160,9 +160,23 @@ class SavedCards(PaymentBase):
         lane = await self._lane_of(environment, customer_id)
         await lane.submit(CardSaved(customer_id), environment)
 
+    async def _ask_other_card(self, record: PaymentRecord) -> None:
+        """Let another card be asked at once that was left while a subscription's charge was in
+        flight."""
+        if record.kind != "subscription":
+            return
+        card = await self._default_card(record.environment_id, record.customer_id)
+        if card is not None and card.id != record.terms.method_id:
+            await self._card_saved(record.environment_id, record.customer_id)
+
     async def _default_card(self, environment_id: int, customer_id: str) -> PaymentMethod | None:
+        """Return the card that pays; None if there is none, or nobody who could charge it."""
         known = await methods.list_methods(self._store, environment_id, customer_id)
-        return known[0] if known else None
+        if not known:
+            return None
+        provider = self._providers.get(known[0].provider)
+        merchant = merchant_of(await self._know(environment_id))
+        return known[0] if provider is not None and provider.serves(merchant) else None
 
     async def _charge(
         self, record: PaymentRecord, provider: PaymentProvider, acts: AccountContext

@@ -12,6 +12,7 @@ from faregate.core import subscribing
 from faregate.core.codec import checked
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, invalid
 from faregate.core.subscribing import (
+    CardSaved,
     ChangeSubscription,
     Subscribe,
     SubscriptionCommand,
@@ -79,9 +80,17 @@ class SubscriptionOperations(EngineBase):
                 made = await self._once(key, transaction, request, Subscription, make)
         command = Subscribe(customer_id, (made,))
         changed = cast(SubscriptionsChanged, await lane.submit(command, environment))
+        found = changed.subscription
+        if found.terms.needs == "payment_method" and await methods.list_methods(
+            self._store, environment, customer_id
+        ):
+            # The card was left after it was looked for: whoever kept it found nothing that waited.
+            saved = await lane.submit(CardSaved(customer_id), environment)
+            known = {s.id: s for s in cast(SubscriptionsChanged, saved).subscriptions}
+            found = known.get(found.id, found)
         view = self._catalog.view(environment)
         page = pay_page(base_url, customer_id)
-        return show_subscription(changed.subscription, view.products, present.now, page)
+        return show_subscription(found, view.products, present.now, page)
 
     async def list_subscriptions(
         self, customer_id: str, *, base_url: str = "", context: AccountContext | None = None

@@ -240,6 +240,20 @@ async def list_payments(
     return [_read(row) for row in rows], int(total[0][0])
 
 
+async def list_setups(
+    queries: Queries, environment_id: int, customer_id: str, since: datetime, limit: int
+) -> list[PaymentRecord]:
+    """Return a customer's pages to leave a card on, begun since an instant, the newest first."""
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} FROM payments WHERE environment_id = $1 AND customer_id = $2 "
+        f"AND kind = 'setup' AND created_at > $3 ORDER BY id DESC LIMIT {int(limit)}",
+        environment_id,
+        customer_id,
+        to_us(since),
+    )
+    return [_read(row) for row in rows]
+
+
 async def claim_payments(queries: Queries, now: datetime, limit: int) -> list[str]:
     """Return the ids of payments of which the provider is to be asked now, the longest due first.
     They are claimed: nobody else is told of them for a minute, in which the next check is set."""
