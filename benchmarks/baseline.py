@@ -18,7 +18,8 @@ import asyncpg
 
 from faregate.core.chain import Head
 from faregate.core.customers import CustomerState
-from faregate.core.decide import Known, decide
+from faregate.core.decide import decide
+from faregate.core.decision import Known
 from faregate.core.events import EventsBooked, RecordEvents, UsageEvent
 from faregate.core.ids import IdSource
 from faregate.core.instants import to_us

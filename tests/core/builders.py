@@ -15,7 +15,8 @@ from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset, custom_asset
 from faregate.core.compiled import CompiledPrice, compile_price
 from faregate.core.customers import CustomerState
-from faregate.core.decide import Command, Decision, Known, Transaction, decide
+from faregate.core.decide import decide
+from faregate.core.decision import Command, Decision, Known, Transaction
 from faregate.core.events import BookedEvent, EventResult, EventsBooked, RecordEvents, UsageEvent
 from faregate.core.gate import Authorize, Authorized, Capture, HoldView, UpdateHold
 from faregate.core.grants import DEFAULT_PRIORITY, Grant

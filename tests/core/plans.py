@@ -23,7 +23,7 @@ from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.collecting import Collection
 from faregate.core.commitments import compile_commitment
 from faregate.core.customers import CustomerState
-from faregate.core.decide import CatchUp, Command
+from faregate.core.decision import CatchUp, Command
 from faregate.core.discounts import WHOLE, Coupon, Discount
 from faregate.core.events import EventResult
 from faregate.core.plan_fees import BookedPlanFee

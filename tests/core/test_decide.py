@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 
 from faregate.core.accounts import restore_account
 from faregate.core.amounts import MAX_UNITS
-from faregate.core.decide import (
-    NOTHING_KNOWN,
-    Decision,
-    SetOverdraft,
-    decide,
-)
+from faregate.core.decide import decide
+from faregate.core.decision import NOTHING_KNOWN, Decision, SetOverdraft
 from faregate.core.gate import VoidHold
 from faregate.core.problems import INSUFFICIENT_FUNDS, INVALID, NOT_FOUND, Problem
 from faregate.core.subscribing import ChangeSubscription, Subscribe, SubscriptionsChanged

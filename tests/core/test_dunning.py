@@ -14,7 +14,7 @@ from tests.core.plans import PLAN, SUB, Life, at, coupon, credits, fee, shop, ve
 
 from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.collecting import BeginCollection, CollectionFailed, InFlight
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.dunning import SubscriptionNotice, required
 from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.payments import CreditPayment, PaymentCredit, credit_key

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from faregate.core import codec
 from faregate.core.amounts import Number
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.events import GRACE_PERIOD, Cost, RecordEvents, UsageEvent
 from faregate.core.prices import AssetPricing
 from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, INVALID, FaregateError, Problem

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from faregate.core.amounts import Number
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.gate import Authorize, ExtendHold, HoldCaptured, HoldUpdated, VoidHold
 from faregate.core.hold_requests import ExtendRequest, HoldRequest
 from faregate.core.holds import MAX_OPEN_HOLDS

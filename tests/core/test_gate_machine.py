@@ -16,7 +16,7 @@ from faregate.core.accounts import REVENUE, Account, overdraft_held
 from faregate.core.amounts import Number, plain, to_decimal
 from faregate.core.chain import beginning
 from faregate.core.customers import CustomerState
-from faregate.core.decide import CatchUp, Command, Decision, SetLowBalance, SetOverdraft
+from faregate.core.decision import CatchUp, Command, Decision, SetLowBalance, SetOverdraft
 from faregate.core.events import EventsBooked, UsageEvent
 from faregate.core.gate import (
     Authorize,

@@ -15,7 +15,7 @@ from tests.core.hearing import assert_heard
 from tests.core.plans import SUB, Life, at, commitment, coupon, credits, fee, shop, version
 from tests.core.plans import given as discounted
 
-from faregate.core.decide import CatchUp
+from faregate.core.decision import CatchUp
 from faregate.core.problems import Problem
 from faregate.core.subscribing import (
     CancelSubscription,

@@ -33,7 +33,7 @@ from tests.core.builders import (
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import Number
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.events import PENDING_WARNING, UsageEvent
 from faregate.core.limits import Limit
 from faregate.core.outcomes import SETTLE_WITHIN, OutcomeSettled

@@ -31,7 +31,7 @@ from tests.core.builders import (
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.bonuses import Bonus
-from faregate.core.decide import CatchUp, SetOverdraft
+from faregate.core.decision import CatchUp, SetOverdraft
 from faregate.core.gate import VoidHold
 from faregate.core.grants import Grant, GrantTerms
 from faregate.core.payment_rules import PaymentRules

@@ -14,7 +14,7 @@ from tests.core.builders import ASSETS, CUSTOMER, ledger
 from tests.core.plans import SUB, Life, at, credits, fee, shop, version
 
 from faregate.core.amounts import Number
-from faregate.core.decide import CatchUp
+from faregate.core.decision import CatchUp
 from faregate.core.plans import after_duration, check_duration, share
 from faregate.core.prices import Entitlement, FixedAssetPricing, FixedPrice, FixedValue
 from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, NOT_FOUND

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from faregate.core.accounts import REVENUE
 from faregate.core.amounts import plain, to_decimal
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.gate import VoidHold
 from faregate.core.prices import UsageBasedPrice
 from faregate.core.problems import INVALID

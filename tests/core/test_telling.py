@@ -26,7 +26,7 @@ from tests.core.hearing import assert_heard
 
 from faregate.core.amounts import Number
 from faregate.core.costs import Cost
-from faregate.core.decide import CatchUp, SetLowBalance, SetOverdraft
+from faregate.core.decision import CatchUp, SetLowBalance, SetOverdraft
 from faregate.core.events import UsageEvent
 from faregate.core.gate import VoidHold
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faregate.core.accounts import BREAKAGE, Account, Transfer, restore_account
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.holds import MAX_DEPTH
 from faregate.core.timeline import advance
 

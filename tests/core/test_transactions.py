@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from faregate.core import codec
 from faregate.core.amounts import MAX_UNITS, Number
-from faregate.core.decide import SetOverdraft
+from faregate.core.decision import SetOverdraft
 from faregate.core.problems import CONFLICT, INSUFFICIENT_FUNDS, INVALID, FaregateError
 from faregate.core.transactions import Adjust, AdjustmentRequest, Charge, ChargeRequest
 

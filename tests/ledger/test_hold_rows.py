@@ -7,7 +7,7 @@ import msgspec
 from tests.core.builders import CUSTOMER, T0, Book, adjust, authorize, catalog, grant, volume_price
 
 from faregate.core.chain import beginning
-from faregate.core.decide import Decision
+from faregate.core.decision import Decision
 from faregate.core.holds import (
     Decline,
     FirstAnswer,

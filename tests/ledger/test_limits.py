@@ -21,7 +21,7 @@ from tests.ledger.shop import (
 
 from faregate import Engine
 from faregate.core.amounts import Number
-from faregate.core.decide import Command
+from faregate.core.decision import Command
 from faregate.core.events import EventsBooked, RecordEvents
 from faregate.core.limits import NOTHING_COUNTED, Limit, LimitChange, LimitRequest
 from faregate.core.problems import NOT_FOUND

@@ -13,16 +13,17 @@ them), `rules` (what holds for one customer alone), `customers`, `events`, `tran
 `payments` (by `payment_rules`, with `bonuses`; `returning` takes back), `collecting` (what a saved
 card is asked for), `refunds` and `outcomes` (what a use costs that is confirmed, changed or
 withdrawn later); then time: `cycles`, `switching` and `renewing` (what it brings to subscriptions),
-`subscribing` (commands on them); then the gate: `slices` and `estimates` (what a use costs piece by
-piece, and what it will cost), `hold_requests`, `gate`, `authorizing`, `settling`, `capturing`,
-`sessions`; then what others are told: `alerts`, `topics`, `telling`; and last `decide`, where a
-command meets a customer's state and becomes rows and an answer. `chain` is what makes it visible
-when somebody edits transfers afterwards. Where less is paid than prices ask: `discounts` and
-`commitments` are the terms, `discounting` takes discounts off bills, `reducing` takes both off the
-fees for uses; `conversion` is for what another asset pays. What would be is in `imagined`,
-`simulating` and `monthly`; what two versions have not in common, in words, in `differences`,
-`price_differences`, `commitment_differences` and `wording`; what is earned in `margins`. What
-others are told of is in `topics`.
+`dunning` (what becomes of those that are not paid), `subscribing` (commands on them); then the
+gate: `slices` and `estimates` (what a use costs piece by piece, and what it will cost),
+`hold_requests`, `gate`, `authorizing`, `settling`, `capturing`, `sessions`; then `decision` (what
+comes of a command, as a value), what others are told: `alerts`, `topics`, `telling`, what cards are
+asked (`asking`); and last `decide`, where a command meets a customer's state and becomes rows and
+an answer. `chain` is what makes it visible when somebody edits transfers afterwards. Where less is
+paid than prices ask: `discounts` and `commitments` are the terms, `discounting` takes discounts off
+bills, `reducing` takes both off the fees for uses; `conversion` is for what another asset pays.
+What would be is in `imagined`, `simulating` and `monthly`; what two versions have not in common, in
+words, in `differences`, `price_differences`, `commitment_differences` and `wording`; what is earned
+in `margins`. What others are told of is in `topics`.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

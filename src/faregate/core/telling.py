@@ -24,7 +24,8 @@ from faregate.core.accounts import BREAKAGE, Account, Level, Transfer, Watch
 from faregate.core.amounts import FIAT_SCALE, to_decimal
 from faregate.core.conversion import worth
 from faregate.core.costs import DEFAULT_COST_CURRENCY
-from faregate.core.customers import CustomerState
+from faregate.core.customers import CustomerState, first_of
+from faregate.core.decision import Decision, Known
 from faregate.core.events import Fee, UsageEvent
 from faregate.core.grants import Grant
 from faregate.core.holds import Hold
@@ -301,3 +302,87 @@ def credit_due_at(
             announced_at = grant.expires_at - before if before else grant.expires_at
             instants.append(announced_at if announced_at > now else grant.expires_at)
     return min(instants, default=None)
+
+
+def has_news(before: CustomerState, decision: Decision, catalog: CatalogView) -> bool:
+    """Tell whether there may be anything to tell. This runs for every charge, nearly always in
+    vain. (Credit breaks when it is due, with a subscription, or out of a hold.)"""
+    if decision.made or decision.revived or decision.subscriptions or decision.outcomes:
+        return True
+    for booked in decision.events:
+        if booked.event.costs:
+            return True
+    if decision.holds:
+        for hold in decision.holds.values():
+            if hold.status == "expired":
+                return True
+        for transfer in decision.transfers:
+            if transfer.to_account == BREAKAGE:
+                return True
+    return has_new_level(before.accounts, decision.state.accounts, catalog.low_units)
+
+
+def with_news(
+    before: CustomerState,
+    known: Known,
+    decision: Decision,
+    catalog: CatalogView,
+    now: datetime,
+    *,
+    is_credit_due: bool,
+) -> Decision:
+    """Add to a decision what others are told of it, and when grants bring something next."""
+    state, rules = decision.state, decision.rules
+    telling = Telling(before, catalog, now)
+    if decision.transfers:
+        telling.broken(decision.transfers, decision.grants, decision.holds)
+    if decision.holds:
+        telling.expired(decision.holds.values())
+    if decision.made:
+        telling.made(decision.made)
+    if is_credit_due:
+        telling.expiring(state.accounts.values())
+    telling.levels(state.accounts)
+    if _tells_margin(telling, decision, known, now):
+        rules = structs.replace(state.rules, margin_told_on=now.date())
+    due_at = state.credit_due_at
+    if is_credit_due or decision.made or decision.revived:
+        due_at = credit_due_at(state.accounts.values(), now, catalog.expiring_before)
+        if not is_credit_due:
+            # What is due has only come nearer: a row is written for nothing else.
+            due_at = first_of(due_at, state.credit_due_at)
+    is_moved = due_at != state.credit_due_at
+    if not (telling.notices or telling.accounts or is_moved):
+        return decision
+    accounts = telling.accounts
+    return structs.replace(
+        decision,
+        state=structs.replace(
+            state,
+            accounts={**state.accounts, **accounts} if accounts else state.accounts,
+            rules=rules or state.rules,
+            credit_due_at=due_at,
+        ),
+        accounts={**decision.accounts, **accounts} if accounts else decision.accounts,
+        notices=decision.notices + telling.notices,
+        rules=rules,
+        is_due_moved=is_moved or decision.is_due_moved,
+    )
+
+
+def _tells_margin(telling: Telling, decision: Decision, known: Known, now: datetime) -> bool:
+    """Tell the first event of the customer's day that costs more than it earns."""
+    if not (decision.events or decision.outcomes):
+        return False
+    if decision.state.rules.margin_told_on == now.date():
+        return False
+    for booked in decision.events:
+        event = booked.event
+        # What is pending may still earn something.
+        if event.costs and event.outcome is None and telling.margin(event, booked.result.fees):
+            return True
+    for event_id, outcome in decision.outcomes.items():
+        fees = [charged.fee for charged in outcome.fees]
+        if telling.margin(known.events[event_id].event, fees):
+            return True
+    return False

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from faregate.core.codec import checked
-from faregate.core.decide import CatchUp
+from faregate.core.decision import CatchUp
 from faregate.core.problems import FaregateError, conflict
 from faregate.engine.base import EngineBase, Key, Page
 from faregate.platform import clocks

@@ -13,7 +13,7 @@ import structlog
 from msgspec import structs
 
 from faregate.core.amounts import power_of_ten
-from faregate.core.decide import CatchUp
+from faregate.core.decision import CatchUp
 from faregate.core.ids import derived_id
 from faregate.core.payments import (
     BookedPayment,

@@ -10,7 +10,7 @@ from typing import Any, cast
 from faregate.catalog import products
 from faregate.catalog.products import VersionName
 from faregate.core.codec import checked
-from faregate.core.decide import Answer
+from faregate.core.decision import Answer
 from faregate.core.events import (
     MAX_EVENTS,
     BookedEvent,

@@ -13,7 +13,7 @@ from faregate.core.accounts import Account, open_account
 from faregate.core.alerts import check_threshold
 from faregate.core.amounts import AmountError, Number, to_decimal, to_units
 from faregate.core.codec import checked
-from faregate.core.decide import Command, SetLowBalance, SetOverdraft, Transaction
+from faregate.core.decision import Command, SetLowBalance, SetOverdraft, Transaction
 from faregate.core.events import (
     Fee,
 )

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from faregate.core.decide import CatchUp
+from faregate.core.decision import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
 from faregate.engine.base import Page
 from faregate.engine.collecting import CollectingOperations

@@ -18,15 +18,8 @@ import structlog
 from faregate.core.chain import Head
 from faregate.core.collecting import AwaitsTopUp
 from faregate.core.customers import CustomerState
-from faregate.core.decide import (
-    NOTHING_KNOWN,
-    Answer,
-    Command,
-    Decision,
-    Known,
-    Transaction,
-    decide,
-)
+from faregate.core.decide import decide
+from faregate.core.decision import NOTHING_KNOWN, Answer, Command, Decision, Known, Transaction
 from faregate.core.events import BookedEvent, EventsBooked, RecordEvents
 from faregate.core.gate import Authorize, Capture, ExtendHold, UpdateHold, VoidHold
 from faregate.core.holds import CounterKey, Hold

@@ -23,7 +23,7 @@ from typing import Final, Protocol
 import structlog
 
 from faregate.core.authorizing import may_go_on
-from faregate.core.decide import Answer, Command
+from faregate.core.decision import Answer, Command
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import INTERNAL, OVERLOADED, UNAVAILABLE, FaregateError, Problem

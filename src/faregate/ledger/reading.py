@@ -12,7 +12,7 @@ import msgspec
 
 from faregate.core.accounts import Account
 from faregate.core.customers import Changes, CustomerState
-from faregate.core.decide import Transaction
+from faregate.core.decision import Transaction
 from faregate.core.events import BookedEvent, Fee
 from faregate.core.grants import Grant, with_remaining
 from faregate.core.holds import CounterKey, Hold

@@ -28,7 +28,7 @@ from faregate.core.codec import decode, encode
 from faregate.core.collecting import Collection
 from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
 from faregate.core.customers import CustomerState, first_due, first_of
-from faregate.core.decide import Decision, Transaction
+from faregate.core.decision import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
 from faregate.core.gate import HoldCaptured, HoldUpdated, SettledHold, Settlement
 from faregate.core.grants import Grant, GrantTerms

@@ -16,7 +16,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faregate.core.codec import decode_request
-from faregate.core.decide import Answer
+from faregate.core.decision import Answer
 from faregate.customers.wire import UsageRequest
 from faregate.platform.environments import AccountContext
 from faregate.rest.headers import RequestHeaders
