@@ -508,3 +508,19 @@ def test_a_year_on_a_test_clock_is_charged_period_by_period(database_url: str):
             assert (await my.shown()).overdue is None
 
     tell(story())
+
+
+def test_a_card_that_is_removed_while_it_is_charged_stays_removed(database_url: str):
+    async def story() -> None:
+        async with shop(database_url) as my:
+            my.bank.next = ["slow"]
+            await my.subscribe()
+            await my.later(seconds=1)
+            (card,) = await my.engine.list_payment_methods(my.customer_id)
+            await my.engine.remove_payment_method(my.customer_id, card.id)
+            my.bank.slow.clear()
+            await my.later(minutes=10)
+            assert ((await my.shown()).status, my.charged()) == ("active", [1_000])
+            assert await my.engine.list_payment_methods(my.customer_id) == []
+
+    tell(story())

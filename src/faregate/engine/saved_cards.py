@@ -30,7 +30,7 @@ from faregate.payments.provider import (
     SetupAsked,
 )
 from faregate.payments.records import PaymentRecord, PaymentTerms
-from faregate.payments.types import BeginSetup, SetupBegun
+from faregate.payments.types import COLLECTED, BeginSetup, SetupBegun
 from faregate.platform.environments import AccountContext
 
 SETUP_LIFE: Final = timedelta(hours=24)
@@ -139,8 +139,9 @@ class SavedCards(PaymentBase):
             await methods.remove_method(transaction, method)
 
     async def _keep_card(self, record: PaymentRecord, card: SavedCard | None) -> None:
-        """Keep the card that a payment was made with, or that was left on a page for it."""
-        if card is None:
+        """Keep the card that a payment was made with, or that was left on a page for it. One that
+        was charged by itself is there already, unless the customer has removed it since."""
+        if card is None or record.kind in COLLECTED:
             return
         method = PaymentMethod(
             self._ticked().next("pm"),
