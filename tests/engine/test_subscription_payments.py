@@ -524,3 +524,22 @@ def test_a_card_that_is_removed_while_it_is_charged_stays_removed(database_url: 
             assert await my.engine.list_payment_methods(my.customer_id) == []
 
     tell(story())
+
+
+def test_who_is_reached_under_another_name_can_be_paid_there_too(database_url: str):
+    async def story() -> None:
+        async with shop(database_url, has_card=False) as my:
+            made = await my.subscribe(CreateSubscription([SubscribedProduct(code="pro")]))
+            for page in (PAGE, "https://other.example/pay", PAGE):
+                url = await my.engine.begin_paying(my.customer_id, made.id, page)
+                assert url == "https://bank.example"
+            assert (await my.engine.list_top_ups(my.customer_id)).total_count == 2
+            for number in range(18):
+                page = f"https://shop.example/{number}"
+                await my.engine.begin_paying(my.customer_id, made.id, page)
+            begin = my.engine.begin_paying(my.customer_id, made.id, "https://one.more")
+            assert (await refusal(begin)).problem.kind is CONFLICT
+            await my.engine.begin_paying(my.customer_id, made.id, PAGE)
+            assert (await my.engine.list_top_ups(my.customer_id)).total_count == 20
+
+    tell(story())

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Final
 
 import msgspec
 
 from faregate.core.amounts import Number, to_decimal
+from faregate.core.codec import encode
 from faregate.core.dunning import Short, asked_units, required
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict
 from faregate.core.renewing import lacking
@@ -21,7 +23,8 @@ from faregate.engine.payments import PaymentOperations
 from faregate.engine.top_ups import TopUpOperations
 from faregate.ledger import reading
 from faregate.payments import records
-from faregate.payments.types import BeginSetup, InitiateTopUp, TopUpDestination
+from faregate.payments.records import PaymentRecord
+from faregate.payments.types import BeginSetup, InitiateTopUp, Kind, TopUpDestination
 from faregate.platform.environments import AccountContext
 
 AN_HOUR: Final = 20
@@ -70,6 +73,10 @@ class PayingOperations(TopUpOperations, PaymentOperations):
         """Begin a payment of what a subscription lacks; returns where the customer pays, who is led
         back to `page`. Who asks again within an hour gets the same one, as long as it can be paid.
         Raises 404, 409 if there is nothing to pay, 503."""
+        begun_before = await self._begun_before(customer_id, "top_up", context)
+        is_new = all(record.terms.return_url != page for record in begun_before)
+        if is_new and len(begun_before) == AN_HOUR:
+            raise FaregateError(conflict("subscription_id", TOO_MANY))
         after = ""
         for _ in range(AN_HOUR):
             found = await self._lacking(customer_id, subscription_id, context)
@@ -86,7 +93,9 @@ class PayingOperations(TopUpOperations, PaymentOperations):
                 ", ".join(found.shown.product_names)[:100] or None,
                 TopUpDestination(code, name),
             )
-            key = f"{found.name} {amount} {self._clock():%Y-%m-%dT%H}{after}"
+            # The same page may be reached under several names, and lead back to each.
+            asked = sha256(encode(request)).hexdigest()[:32]
+            key = f"{found.name} {asked} {self._clock():%Y-%m-%dT%H}{after}"
             begun = await self.initiate_top_up(
                 request, idempotency_key=key, base_url=base_url, context=context
             )
@@ -94,6 +103,13 @@ class PayingOperations(TopUpOperations, PaymentOperations):
                 return begun.redirect_url
             after = f" after {begun.id}"
         raise FaregateError(conflict("subscription_id", TOO_MANY))
+
+    async def _begun_before(
+        self, customer_id: str, kind: Kind, context: AccountContext | None
+    ) -> list[PaymentRecord]:
+        """Return what the customer has begun within an hour, as far as it may be."""
+        environment, since = (context or self.context).environment_id, self._clock() - HOUR
+        return await records.list_begun(self._store, environment, customer_id, kind, since, AN_HOUR)
 
     async def _is_over(self, payment_id: str, created_at: datetime) -> bool:
         """Tell whether a page is of no more use: what has become of it may not be heard of yet."""
@@ -116,11 +132,7 @@ class PayingOperations(TopUpOperations, PaymentOperations):
         found = await self._lacking(customer_id, subscription_id, context)
         if found.shown.needs is None:
             raise FaregateError(conflict("subscription_id", "no card is needed now"))
-        environment = (context or self.context).environment_id
-        since = self._clock() - HOUR
-        begun_before = await records.list_setups(
-            self._store, environment, customer_id, since, AN_HOUR
-        )
+        begun_before = await self._begun_before(customer_id, "setup", context)
         for record in begun_before:
             terms = record.terms
             if record.is_final or terms.return_url != page or not terms.redirect_url:

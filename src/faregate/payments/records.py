@@ -240,15 +240,16 @@ async def list_payments(
     return [_read(row) for row in rows], int(total[0][0])
 
 
-async def list_setups(
-    queries: Queries, environment_id: int, customer_id: str, since: datetime, limit: int
+async def list_begun(
+    queries: Queries, environment_id: int, customer_id: str, kind: Kind, since: datetime, limit: int
 ) -> list[PaymentRecord]:
-    """Return a customer's pages to leave a card on, begun since an instant, the newest first."""
+    """Return a customer's payments of a kind that began after an instant, the newest first."""
     rows = await queries.fetch(
         f"SELECT {_COLUMNS} FROM payments WHERE environment_id = $1 AND customer_id = $2 "
-        f"AND kind = 'setup' AND created_at > $3 ORDER BY id DESC LIMIT {int(limit)}",
+        f"AND kind = $3 AND created_at > $4 ORDER BY id DESC LIMIT {int(limit)}",
         environment_id,
         customer_id,
+        kind,
         to_us(since),
     )
     return [_read(row) for row in rows]
