@@ -26,7 +26,7 @@ lint: setup ## Run the linters and check types, formatting and imports
 	@$(BIN)/lint-imports
 
 check: lint ## Run the linters and all tests
-	@$(BIN)/pytest -n 3 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 quick: lint ## Run the linters and the quick tests below the faces, on SQLite alone (under a minute)
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "not postgresql" \
