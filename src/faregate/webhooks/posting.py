@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import certifi
@@ -206,29 +206,15 @@ class Poster:
         if self._keeps is None or self._closes is None:
             tls = ssl.create_default_context()
             tls.load_verify_locations(certifi.where())
-            self._keeps = self._open(
-                aiohttp.TCPConnector(
-                    ssl=tls,
-                    resolver=self._resolver,
-                    use_dns_cache=False,
-                    limit=0,
-                    keepalive_timeout=KEEP_SECONDS,
-                )
-            )
-            self._closes = self._open(
-                aiohttp.TCPConnector(
-                    ssl=tls,
-                    resolver=self._resolver,
-                    use_dns_cache=False,
-                    limit=0,
-                    force_close=True,
-                )
-            )
+            self._keeps = self._open(tls, keepalive_timeout=KEEP_SECONDS)
+            self._closes = self._open(tls, force_close=True)
         return self._keeps if is_kept else self._closes
 
-    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    def _open(self, tls: ssl.SSLContext, **keeping: Any) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(
+                ssl=tls, resolver=self._resolver, use_dns_cache=False, limit=0, **keeping
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
