@@ -51,7 +51,9 @@ POINTS = [
 ]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.faults.preloaded"])
+Make = Callable[[Engine], Awaitable[str]]
 Story = Callable[[Engine, str], Awaitable[None]]
+End = Callable[[Engine, Clock, str], Awaitable[None]]
 GOOD, DISPUTED = "4242424242424242", "4000000000000259"
 URL = "https://shop.example/"
 
@@ -112,8 +114,27 @@ class _Wrote:
         return getattr(self.queries, name)
 
 
-def kill(url: str, customer_id: str, after_commit: int, story: Story = live) -> None:
-    """Run a story in a process of its own, and kill that after so many commits."""
+def kill_and_come_back(
+    url: str, make_customer: Make, after_commit: int, story: Story, end: End
+) -> None:
+    """Run a customer's story in a process of its own, kill that after so many commits, and see how
+    it ends once somebody has opened the database again."""
+
+    async def begin() -> str:
+        async with Engine.open(url, clock=Clock()) as engine:
+            return await make_customer(engine)
+
+    async def come_back() -> None:
+        clock = Clock()
+        async with Engine.open(url, clock=clock) as engine:
+            await end(engine, clock, customer_id)
+
+    customer_id = asyncio.run(begin())
+    _kill(url, customer_id, after_commit, story)
+    asyncio.run(come_back())
+
+
+def _kill(url: str, customer_id: str, after_commit: int, story: Story) -> None:
     process = _context.Process(
         target=_live_and_be_killed, args=(url, customer_id, Clock().now, after_commit, story)
     )

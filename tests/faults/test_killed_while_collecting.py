@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.faults.collecting import AMOUNT, CAP, CREDIT, GOOD, POINTS, TERMS, agree, choose, live
-from tests.faults.paying import kill, watched
+from tests.faults.paying import kill_and_come_back, watched
 from tests.ledger.shop import (
     USD,
     Clock,
@@ -106,18 +106,7 @@ async def end(engine: Engine, clock: Clock, customer_id: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_process_that_is_killed_when(database_url: str, point: str) -> None:
-    async def begin() -> str:
-        async with Engine.open(database_url, clock=Clock()) as engine:
-            return await make_customer_here(engine)
-
-    async def come_back() -> None:
-        clock = Clock()
-        async with Engine.open(database_url, clock=clock) as engine:
-            await end(engine, clock, customer_id)
-
-    customer_id = asyncio.run(begin())
-    kill(database_url, customer_id, POINTS.index(point) + 1, live)
-    asyncio.run(come_back())
+    kill_and_come_back(database_url, make_customer_here, POINTS.index(point) + 1, live, end)
 
 
 @pytest.mark.slow

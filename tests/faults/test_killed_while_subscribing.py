@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 from tests.faults.collecting import GOOD, choose
-from tests.faults.paying import kill, watched
+from tests.faults.paying import kill_and_come_back, watched
 from tests.faults.subscribing import POINTS, PRICE, live, make_customer
 from tests.faults.test_killed_while_collecting import charges, later
 from tests.ledger.shop import Clock, assert_clean, available
@@ -61,15 +61,4 @@ async def end(engine: Engine, clock: Clock, customer_id: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_process_that_is_killed_when(database_url: str, point: str) -> None:
-    async def begin() -> str:
-        async with Engine.open(database_url, clock=Clock()) as engine:
-            return await make_customer(engine)
-
-    async def come_back() -> None:
-        clock = Clock()
-        async with Engine.open(database_url, clock=clock) as engine:
-            await end(engine, clock, customer_id)
-
-    customer_id = asyncio.run(begin())
-    kill(database_url, customer_id, POINTS.index(point) + 1, live)
-    asyncio.run(come_back())
+    kill_and_come_back(database_url, make_customer, POINTS.index(point) + 1, live, end)
