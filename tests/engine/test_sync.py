@@ -36,6 +36,7 @@ INSIDE = {
     "get_checkout",
     "get_to_pay",
     "has_due_work",
+    "has_operators",
     "has_webhooks_due",
     "is_ready",
     "last_changes_by",

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "•••"
-MAX_TEXT: Final = 500
+MAX_TEXT: Final = 4_000
 MAX_ITEMS: Final = 50
 MAX_DEPTH: Final = 6
 

@@ -269,6 +269,10 @@ class OperatorOperations(EngineBase):
 
     # People
 
+    async def has_operators(self) -> bool:
+        """Tell whether there is anybody who may sign in, or might again."""
+        return await operators.has_operators(self._store)
+
     async def list_operators(self) -> list[Operator]:
         """List all operators, disabled ones too, the oldest first."""
         return await operators.list_operators(self._store)

@@ -183,7 +183,8 @@ def _where(wanted: AuditFilter) -> tuple[str, list[Any]]:
     given: list[Any] = []
 
     def mark(value: Any) -> str:
-        given.append(value)
+        # No database compares a text with a NUL in it.
+        given.append(value.replace("\x00", "") if isinstance(value, str) else value)
         return f"${len(given)}"
 
     if wanted.who:

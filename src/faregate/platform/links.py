@@ -82,9 +82,13 @@ async def make_link(
     role: OperatorRole,
     now: datetime,
 ) -> Invitation:
-    """Write a link. Earlier ones of its kind for the same person open nothing any more."""
+    """Write a link. Earlier ones of its kind for the same person open nothing any more, but for
+    those that only sign in."""
     await queries.fetch("DELETE FROM operator_links WHERE expires_at <= $1", to_us(now))
-    await queries.fetch("DELETE FROM operator_links WHERE kind = $1 AND email = $2", kind, email)
+    if kind != "sign_in":
+        await queries.fetch(
+            "DELETE FROM operator_links WHERE kind = $1 AND email = $2", kind, email
+        )
     secret = new_secret()
     link = Link(kind, operator_id, email, role, now, now + LASTS[kind])
     await queries.fetch(

@@ -47,6 +47,10 @@ class OperatorSession(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime
 
+    def is_csrf(self, shown: str) -> bool:
+        """Tell whether a form carries what those of this session do, in the same time for any."""
+        return hmac.compare_digest(shown.encode("utf-8", "replace"), self.csrf.encode())
+
     def __repr__(self) -> str:
         """Show it without what its forms carry."""
         return f"OperatorSession({self.id!r}, {self.operator.id!r})"
