@@ -10,15 +10,13 @@ from zoneinfo import available_timezones
 from starlette.responses import Response
 
 from faregate.core.alerts import Alerts
-from faregate.core.amounts import Number
 from faregate.core.codec import from_dict
 from faregate.core.payment_rules import PaymentRules
 from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import RenewalRules
-from faregate.web.dashboard import asset
-from faregate.web.dashboard.typed import number, whole
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
+from faregate.web.typed import Typed
 
 MAX_ROWS: Final = 200
 MESSAGES: Final = "/payments/messages"
@@ -56,8 +54,7 @@ async def _shown(
         providers=engine.payment_providers(context),
         door=f"{visit.base_url}{MESSAGES}",
         is_external=_has_secret(visit),
-        own=[one for one in assets if not one.is_currency],
-        given=[one for one in assets if one.code in view.bonuses],
+        own=[one for one in assets if not one.is_currency or one.code in view.bonuses],
         codes=[one.code for one in assets if not one.is_currency]
         + first
         + [code for code in currencies if code not in first],
@@ -104,14 +101,17 @@ async def set_renewals(visit: Visit) -> Response:
     """Say what happens to renewals that a balance does not cover."""
     form = await visit.form()
     hours = form.get("renewals.retry_hours").replace(",", " ").split()
+    typed = Typed(form)
+    grace = typed.whole("renewals.grace_hours")
     try:
         for text in hours:
             if not text.isascii() or not text.isdigit() or len(text) > 9:
                 shown = f"have {text[:50]!r}: write whole hours, e.g. 24, 72, 120"
-                raise FaregateError(invalid("renewals.retry_hours", shown))
+                typed.refuse("renewals.retry_hours", shown)
+        typed.check()
         given = {
             "retry_hours": [int(text) for text in hours],
-            "grace_hours": whole(form, "renewals.grace_hours", 0),
+            "grace_hours": grace or 0,
             "may_overdraw": "renewals.may_overdraw" in form,
         }
         rules = _named(RenewalRules, given, "renewals")
@@ -124,23 +124,23 @@ async def set_renewals(visit: Visit) -> Response:
 async def set_payments(visit: Visit) -> Response:
     """Say how payments are taken in this mode."""
     form = await visit.form()
+    typed = Typed(form)
     try:
-        top_ups: dict[str, dict[str, Number]] = {}
+        top_ups: dict[str, dict[str, Any]] = {}
         for at, row in enumerate(_rows(form, "bound", BOUNDS)):
             code = row["code"]
             bounds = {
                 name: value
                 for name in BOUNDS
-                if (value := number(form, f"bound-{name}-{at}")) is not None
+                if (value := typed.number(f"bound-{name}-{at}")) is not None
             }
             if code and code in top_ups:
-                raise FaregateError(
-                    invalid(f"bound-code-{at}", f"{code} is listed twice: keep one of them")
-                )
+                typed.refuse(f"bound-code-{at}", f"{code} is listed twice: keep one of them")
             if code and bounds:
                 top_ups[code] = bounds
             elif bounds:
-                raise FaregateError(invalid(f"bound-code-{at}", "is missing: choose a currency"))
+                typed.refuse(f"bound-code-{at}", "is missing: choose a currency")
+        typed.check()
         given: dict[str, Any] = {
             "top_ups": top_ups,
             "blocks_on_dispute": "payments.blocks_on_dispute" in form,
@@ -158,20 +158,20 @@ async def set_payments(visit: Visit) -> Response:
 async def set_alerts(visit: Visit) -> Response:
     """Say when to warn."""
     form = await visit.form()
+    typed = Typed(form)
     try:
-        lows: dict[str, Number] = {}
+        lows: dict[str, Any] = {}
         for at, row in enumerate(_rows(form, "low", LOWS)):
-            amount = number(form, f"low-amount-{at}")
+            amount = typed.number(f"low-amount-{at}")
             if row["code"] and row["code"] in lows:
-                raise FaregateError(
-                    invalid(f"low-code-{at}", f"{row['code']} is listed twice: keep one of them")
-                )
+                typed.refuse(f"low-code-{at}", f"{row['code']} is listed twice: keep one of them")
             if row["code"] and amount is not None:
                 lows[row["code"]] = amount
             elif amount is not None:
-                raise FaregateError(invalid(f"low-code-{at}", "is missing: choose an asset"))
-        hours = whole(form, "alerts.grant_expiring_hours", 0)
-        given = {"low_balances": lows, "grant_expiring_hours": hours}
+                typed.refuse(f"low-code-{at}", "is missing: choose an asset")
+        hours = typed.whole("alerts.grant_expiring_hours")
+        typed.check()
+        given = {"low_balances": lows, "grant_expiring_hours": hours or 0}
         rules = _named(Alerts, given, "alerts")
         await visit.engine.change_settings(alerts=rules, context=visit.context)
     except FaregateError as error:
@@ -235,5 +235,4 @@ PAGES: Final = (
     Page("settings/payments", set_payments, "POST", "admin", action="set rules of payments"),
     Page("settings/alerts", set_alerts, "POST", "admin", action="set warnings"),
     Page("settings/secret", show_secret, "POST", "admin", action="show the external secret"),
-    *asset.PAGES,
 )
