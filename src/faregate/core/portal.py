@@ -22,9 +22,9 @@ EMail = Annotated[str, Meta(max_length=200, pattern=r"^[^@\s<>]+@[^@\s<>]+\Z")]
 MAX_ORIGINS: Final = 20
 MAX_PLANS: Final = 50
 
-LIGHT: Final = "#ffffff"
-DARK: Final = "#14171f"
-"""What pages are painted on in the two themes."""
+LIGHT: Final = "#f6f7f9"
+DARK: Final = "#151a23"
+"""What pages are painted on in the two themes, where it is hardest to read on."""
 READABLE: Final = 4.5
 """The least contrast of text with what is behind it (WCAG 2.2, 1.4.3, level AA)."""
 
@@ -95,12 +95,12 @@ def said_of_accent(colour: str) -> list[str]:
     None: it can be used as it is in both themes.
 
     >>> said_of_accent("#ffe600")[0]
-    '#ffe600 on white has a contrast of 1.3, and text needs 4.5: links are shown in #7a6e00 there'
+    '#ffe600 in the light theme has a contrast of 1.2, and text needs 4.5: links are shown in #7a6e00 there'
     """
     accent = Accent.of(colour)
     said = []
     for where, behind, tone in (
-        ("on white", LIGHT, accent.on_light),
+        ("in the light theme", LIGHT, accent.on_light),
         ("in the dark theme", DARK, accent.on_dark),
     ):
         if tone != accent.fill:
