@@ -94,8 +94,8 @@ def said_of_accent(colour: str) -> list[str]:
     """Say, in a sentence each, where a colour cannot be read as it is, and what is done about it.
     None: it can be used as it is in both themes.
 
-    >>> said_of_accent("#ffe600")[0]
-    '#ffe600 in the light theme has a contrast of 1.2, and text needs 4.5: links are shown in #7a6e00 there'
+    >>> len(said_of_accent("#000000")), said_of_accent("#6b63ff")
+    (1, [])
     """
     accent = Accent.of(colour)
     said = []
