@@ -63,13 +63,17 @@ class BrandOperations(EngineBase):
         return await self.get_portal_brand(context=context)
 
     async def set_portal_logo(
-        self, content: bytes | None, *, context: AccountContext | None = None
+        self,
+        content: bytes | None,
+        *,
+        field: str = "logo",
+        context: AccountContext | None = None,
     ) -> PortalBrand:
-        """Show this picture in the account's portal; None: none any more. Raises 422 for what is no
-        PNG, JPEG or WebP, or too large."""
+        """Show this picture in the account's portal; None: none any more. Raises 422, which names
+        the `field`, for what is no PNG, JPEG or WebP, or too large."""
         acts, logo = context or self.context, None
         if content is not None:
-            kind = check_picture("logo", content)
+            kind = check_picture(field, content)
             if isinstance(kind, Problem):
                 raise FaregateError(kind)
             logo = Logo.of(kind, content)

@@ -49,7 +49,7 @@ async def _set_logo(call: Call) -> PortalBrand:
         content = base64.b64decode(call.body.content, validate=True)
     except (binascii.Error, ValueError) as error:
         raise FaregateError(invalid("content", f"is not base64: {error}")) from None
-    return await call.engine.set_portal_logo(content, context=call.context)
+    return await call.engine.set_portal_logo(content, field="content", context=call.context)
 
 
 async def _remove_logo(call: Call) -> PortalBrand:
