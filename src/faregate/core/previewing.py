@@ -20,7 +20,11 @@ from faregate.core.decision import NOTHING_KNOWN, CatchUp
 from faregate.core.ids import IdSource
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.problems import INSUFFICIENT_FUNDS, Problem
-from faregate.core.subscribing import SubscriptionCommand, SubscriptionsChanged
+from faregate.core.subscribing import (
+    ReplaceSubscription,
+    SubscriptionCommand,
+    SubscriptionsChanged,
+)
 from faregate.core.subscriptions import CatalogView, Subscription
 
 MAX_TURNS: Final = 24
@@ -61,7 +65,10 @@ def preview(
     if not isinstance(done.answer, SubscriptionsChanged):
         raise AssertionError("the answer to a change of subscriptions are subscriptions")
     after = done.answer.subscription
-    fees = _of(after.id, done.answer.fees)
+    mine = {after.id}
+    if isinstance(command, ReplaceSubscription):
+        mine.add(command.subscription_id)
+    fees = _of(mine, done.answer.fees)
     next_at, next_fees = _next_fees(done.state, after.id, generous, now, ids)
     refusal = real.answer if isinstance(real.answer, Problem) else None
     shown = real.answer if isinstance(real.answer, SubscriptionsChanged) else done.answer
@@ -99,12 +106,12 @@ def _next_fees(
         turned = decide(
             state, NOTHING_KNOWN, CatchUp(state.customer_id, is_due=True), catalog, now, ids
         )
-        fees = _of(subscription_id, tuple(turned.plan_fees))
+        fees = _of({subscription_id}, tuple(turned.plan_fees))
         if fees:
             return now, fees
         state = turned.state
     return None, ()
 
 
-def _of(subscription_id: str, fees: tuple[BookedPlanFee, ...]) -> tuple[BookedPlanFee, ...]:
-    return tuple([fee for fee in fees if fee.request.subscription_id == subscription_id])
+def _of(mine: set[str], fees: tuple[BookedPlanFee, ...]) -> tuple[BookedPlanFee, ...]:
+    return tuple([fee for fee in fees if fee.request.subscription_id in mine])
