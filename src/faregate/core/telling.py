@@ -315,7 +315,9 @@ def has_new_level(
         if account.watch is WELL and account.available_units > 0 and not thresholds:
             # Nearly always.
             continue
-        if _level(account, thresholds) != account.watch.level or _is_own_news(account):
+        if _level(account, thresholds) != account.watch.level:
+            return True
+        if account.watch.own_units is not None and _is_own_news(account):
             return True
     return False
 

@@ -20,7 +20,7 @@ from faregate.core.uses_left import UsesLeft, from_prices, from_recent_use
 from faregate.core.windows import find_zone
 from faregate.engine.base import EngineBase
 from faregate.ledger import customer_usage, reading
-from faregate.ledger.customer_usage import Used
+from faregate.ledger.customer_usage import NOTHING, Used
 from faregate.ledger.reading import Present
 from faregate.platform.environments import AccountContext
 
@@ -92,14 +92,10 @@ class OwnUseOperations(EngineBase):
                 raise FaregateError(invalid(field, "is out of range: send a day from 1970 on"))
         place = (lane.number, customer_id, from_at, to_at)
         async with self._store.snapshot() as snapshot:
-            quarters = await customer_usage.used_by_quarter(snapshot, *place)
-            subjects = await customer_usage.used_by(snapshot, "subject", *place)
-            types = await customer_usage.used_by(snapshot, "event_type", *place)
-            since = await customer_usage.looks_back_to(snapshot, lane.number, customer_id)
-        days = {
-            from_day + timedelta(days=n): Used(0, {}) for n in range((to_day - from_day).days + 1)
-        }
-        for at, used in quarters.items():
+            usage = await customer_usage.read_usage(snapshot, *place)
+            since = await customer_usage.looked_at_since(snapshot, lane.number, customer_id)
+        days = {from_day + timedelta(days=n): NOTHING for n in range((to_day - from_day).days + 1)}
+        for at, used in usage.quarters.items():
             day = at.astimezone(zone).date()
             units = dict(days[day].units)
             for code, more in used.units.items():
@@ -111,8 +107,14 @@ class OwnUseOperations(EngineBase):
             to_day,
             view.timezone,
             [DayOfUse(day, used.events, _fees(used, assets)) for day, used in days.items()],
-            [PartOfUse(name, used.events, _fees(used, assets)) for name, used in subjects.items()],
-            [PartOfUse(name, used.events, _fees(used, assets)) for name, used in types.items()],
+            [
+                PartOfUse(name, used.events, _fees(used, assets))
+                for name, used in usage.subjects.items()
+            ],
+            [
+                PartOfUse(name, used.events, _fees(used, assets))
+                for name, used in usage.event_types.items()
+            ],
             since if since is not None and since > from_at else None,
         )
 
@@ -126,11 +128,9 @@ class OwnUseOperations(EngineBase):
         lane = await self._lane_of(environment, customer_id)
         present = await self._present(environment, lane, customer_id)
         view = self._catalog.view(environment)
-        filters = {"customer_id": customer_id, "occurred_from": present.now - RECENT}
-        listed, _ = await reading.list_events(
-            self._store, environment, [lane.number], filters, SAMPLE, 0
+        keys = await customer_usage.newest_events(
+            self._store, lane.number, customer_id, present.now - RECENT, SAMPLE
         )
-        keys = [(event.id, customer_id) for event in listed]
         events = list((await reading.read_events(self._store, lane.number, keys)).values())
         sold = _prices_in_force(present, view)
         found = {}
@@ -141,6 +141,10 @@ class OwnUseOperations(EngineBase):
             if told:
                 found[account.id] = told
         return found
+
+
+def _parts(used: Mapping[str | None, Used], assets: Mapping[str, Asset]) -> list[PartOfUse]:
+    return [PartOfUse(name, one.events, _fees(one, assets)) for name, one in used.items()]
 
 
 def _fees(used: Used, assets: Mapping[str, Asset]) -> dict[str, Decimal]:
