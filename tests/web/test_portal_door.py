@@ -111,9 +111,10 @@ def test_a_visit_has_a_secret_that_nobody_else_has_chosen_or_can_read(
 def test_another_link_ends_the_visit_before_and_shows_its_own_customer_alone(
     server: LiveServer, stranger: httpx.Client
 ) -> None:
-    ada = server.add_customer("Ada", "11") if server.add_product() is None else ""
-    bob = server.add_customer("Bob", "22")
-    enter(stranger, link_for(server, ada))
+    server.add_product()
+    ada, bob = server.add_customer("Ada", "11"), server.add_customer("Bob", "22")
+    adas = link_for(server, ada)
+    enter(stranger, adas)
     before = stranger.cookies["faregate_portal"]
     assert "$11.00" in stranger.get("/portal").text
     stranger.cookies.clear()
@@ -125,6 +126,8 @@ def test_another_link_ends_the_visit_before_and_shows_its_own_customer_alone(
     shown = stranger.get("/portal", params={"customer_id": ada, "customer": ada}).text
     assert "$22.00" in shown
     assert "$11.00" not in shown
+    # Her link, which she has opened, leads him nowhere: not even to what is his.
+    assert stranger.get(adas).status_code == 410
     with httpx.Client(base_url=server.url, cookies={"faregate_portal": before}) as other:
         assert other.get("/portal").status_code == 401
 
