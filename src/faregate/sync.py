@@ -115,6 +115,7 @@ class SyncEngine:
     change_customer_limit = _sync(Engine.change_customer_limit)
     delete_customer_limit = _sync(Engine.delete_customer_limit)
     block_customer = _sync(Engine.block_customer)
+    preview_product = _sync(Engine.preview_product)
     simulate_usage = _sync(Engine.simulate_usage)
     create_customer = _sync(Engine.create_customer)
     customer_id_of = _sync(Engine.customer_id_of)

@@ -22,6 +22,13 @@ from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.paying import PayingOperations, ToPay
+from faregate.engine.previewing import (
+    Preview,
+    PreviewFee,
+    PreviewMonth,
+    PreviewOperations,
+    PreviewUse,
+)
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -45,6 +52,7 @@ class Engine(
     ExternalOperations,
     CheckoutOperations,
     PayingOperations,
+    PreviewOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
@@ -68,6 +76,10 @@ __all__ = [
     "Engine",
     "LimitState",
     "Page",
+    "Preview",
+    "PreviewFee",
+    "PreviewMonth",
+    "PreviewUse",
     "ProductSubscriber",
     "ToPay",
     "system_clock",
