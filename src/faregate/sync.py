@@ -102,6 +102,7 @@ class SyncEngine:
     diff_versions = _sync(Engine.diff_versions)
     archive_version = _sync(Engine.archive_version)
     delete_product = _sync(Engine.delete_product)
+    count_subscribers = _sync(Engine.count_subscribers)
     list_subscribers = _sync(Engine.list_subscribers)
     migrate_subscribers = _sync(Engine.migrate_subscribers)
     create_limit = _sync(Engine.create_limit)

@@ -78,12 +78,12 @@ def numbers(source: Any) -> Any:
         ),
         (
             tiered(("1000", "0.01"), ("5000", "0.005"), (None, "0.001")),
-            "each llm by tiers: the first 1,000 output in a calendar month: $0.01 per output; "
+            "Each llm by tiers: the first 1,000 output in a calendar month: $0.01 per output; "
             "up to 5,000: $0.005 per output; beyond 5,000: $0.001 per output.",
         ),
         (
             tiered(("1000", "0"), (None, "0.01"), model="bulk", period="lifetime"),
-            "each llm by tiers: the first 1,000 output in all: output free; "
+            "Each llm by tiers: the first 1,000 output in all: output free; "
             "beyond 1,000: $0.01 per output. "
             "All of a use has the price of the tier that it reaches.",
         ),
@@ -120,7 +120,7 @@ def test_what_comes_with_a_product_is_said_with_how_long_it_lasts() -> None:
     gone = read(Entitlement, credit(lasts={"refresh": {"strategy": "expire_and_replace"}}))
     once = read(Entitlement, credit())
     said = [entitlement_in_words(item) for item in (kept, gone, once)]
-    amount = f"1,000{'.00' if once.asset == 'USD' else ''} {once.asset}"
+    amount = "1,000 CREDITS" if once.asset == "CREDITS" else "$1,000.00"
     assert said == [
         f"{amount} come with each month; what is left rolls over, at most 200.",
         f"{amount} come with each month; what is left expires.",

@@ -331,8 +331,10 @@ def test_what_is_wrong_is_said_at_the_field_that_it_is_about() -> None:
         ("commitments[0].maximum", "commitment-1-maximum"),
         ("publish", ""),
     ):
-        assert draft.places.field(path) == field
+        assert draft.places.field(path)[0] == field
     assert draft.places.fields({"publish": ["is odd"]}) == {"": ["publish is odd"]}
+    deep = draft.places.fields({"prices[1].pricing[0].asset": ["is odd"]})
+    assert deep == {"price-2-json": ["pricing[0].asset is odd"]}
 
 
 def test_buttons_add_and_take_away_and_the_open_tier_stays_the_last() -> None:

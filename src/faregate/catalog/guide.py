@@ -182,14 +182,14 @@ def _advice(answers: Answers) -> Iterator[str]:
             "that is how much you trust them with."
         )
     if answers.differ == "each":
-        yield "Report what each use has cost you (`costs` of the event): the price is made of that."
+        yield "Report what each use has cost you in the event's costs: the price is made of that."
     if answers.costs != "no" and answers.fee == "only":
         yield (
             "Each use costs you money and the month's fee is all you get: set a limit per "
             "customer, or one who uses much costs more than he brings."
         )
     if answers.costs != "no" and answers.differ != "each":
-        yield "Report what uses cost you (`costs` of the event): the margin is shown by customer."
+        yield "Report what uses cost you in the event's costs: the margin is shown by customer."
     if answers.costs == "no" and answers.fee == "none":
         yield "Uses cost you nothing: a monthly fee alone is simpler to understand than many small."
     if answers.fee == "included":

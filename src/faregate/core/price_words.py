@@ -54,7 +54,7 @@ def offer_in_words(offer: Offer, assets: Assets = CURRENCIES) -> list[str]:
     """Say what a version asks and brings: one entry for each price, entitlement and commitment, in
     this order."""
     said = [price_in_words(price, assets) for price in offer.prices]
-    said += [entitlement_in_words(item) for item in offer.entitlements]
+    said += [entitlement_in_words(item, assets) for item in offer.entitlements]
     return said + [commitment_in_words(item, assets) for item in offer.commitments]
 
 
@@ -67,11 +67,11 @@ def price_in_words(price: Price, assets: Assets = CURRENCIES) -> str:
     return " ".join([f"{' Or: '.join(said)}.", *_tiers_count(price), *_paid(price)])
 
 
-def entitlement_in_words(entitlement: Entitlement) -> str:
+def entitlement_in_words(entitlement: Entitlement, assets: Assets = CURRENCIES) -> str:
     """Say what credit comes with a product: `1,000 CREDITS come with each month; what is left
     expires.`"""
     lifecycle, scope = entitlement.lifecycle, entitlement.limited_to
-    amount = f"{digits(entitlement.amount, entitlement.asset)} {entitlement.asset}"
+    amount = money(entitlement.amount, entitlement.asset, assets)
     time = every(lifecycle.duration, lifecycle.duration_count)
     refresh = lifecycle.refresh
     if refresh is None:
@@ -145,10 +145,12 @@ def _usage(price: UsageBasedPrice, pricing: AssetPricing, assets: Assets) -> str
     of = calculation.event_type
     for entry in pricing.values:
         if entry.dimensions is None or entry.values is None:
-            return _tiers(price, pricing.values, of, pricing.asset, assets)
+            whole = _tiers(price, pricing.values, of, pricing.asset, assets)
+            return f"E{whole[1:]}" if whole.startswith("each ") else whole
         wanted = [f"{name} {text}" for name, text in entry.dimensions.items() if text != WILDCARD]
         place = listed(wanted) or "anything else"
-        said.append(f"{place}: {_tiers(price, entry.values, of, pricing.asset, assets)}")
+        asked = _tiers(price, entry.values, of, pricing.asset, assets)
+        said.append(f"{place}: {asked}")
     return "For " + "; for ".join(said)
 
 

@@ -22,23 +22,23 @@ class Places:
         """Say that a path comes from a field; of several fields the first is shown."""
         self._fields.setdefault(path, field)
 
-    def field(self, path: str) -> str:
-        """Return the field that a path comes from, or the nearest one around it; empty if there is
-        none: the error is about the form as a whole."""
-        while path:
-            found = self._fields.get(path)
+    def field(self, path: str) -> tuple[str, str]:
+        """Return the field that a path comes from, or the nearest one around it (empty: none, the
+        error is about the form as a whole), and what of the path lies inside it."""
+        around = path
+        while around:
+            found = self._fields.get(around)
             if found is not None:
-                return found
-            shorter = _LAST.sub("", path)
-            path = "" if shorter == path else shorter
-        return ""
+                return found, path[len(around) :].lstrip(".")
+            shorter = _LAST.sub("", around)
+            around = "" if shorter == around else shorter
+        return "", path
 
     def fields(self, errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        """Return errors by the form's fields."""
+        """Return errors by the form's fields; each says what inside the field it is about."""
         found: dict[str, list[str]] = {}
         for path, messages in errors.items():
-            field = self.field(path)
-            # Where an error is about the form as a whole, it says itself what it is about.
-            said = messages if field else [f"{path} {message}" for message in messages]
+            field, rest = self.field(path)
+            said = [f"{rest} {message}" if rest else message for message in messages]
             found.setdefault(field, []).extend(said)
         return found

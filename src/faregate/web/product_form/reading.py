@@ -18,12 +18,16 @@ from faregate.core.problems import FaregateError
 from faregate.web.product_form.branches import Branch
 from faregate.web.product_form.places import Places
 
-Part = TypeVar("Part")
 Request = TypeVar("Request", CreateProduct, CreateVersion)
 MODELS: Final = ("flat", "package", "tiered", "bulk", "fixed", "json")
 MEASURES: Final = ("unit", "volume", "unit_and_volume", "custom", "cost")
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+|(?=\.))(?:\.\d*)?")
 _MAX_DIGITS: Final = 100
+_PARTS: Final[tuple[tuple[str, Any], ...]] = (
+    ("prices", Price),
+    ("entitlements", Entitlement),
+    ("commitments", Commitment),
+)
 
 
 class Draft(msgspec.Struct):
@@ -66,12 +70,9 @@ def request_of(kind: type[Request], draft: Draft) -> Request | dict[str, list[st
     """Make a request of what a form says, or return what is wrong, by the form's fields."""
     if draft.errors:
         return draft.errors
-    content, errors = dict(draft.content), {}
-    for path, part in (
-        ("prices", Price),
-        ("entitlements", Entitlement),
-        ("commitments", Commitment),
-    ):
+    content: dict[str, Any] = dict(draft.content)
+    errors: dict[str, list[str]] = {}
+    for path, part in _PARTS:
         for index, item in enumerate(content.get(path, ())):
             errors |= _wrong(part, item, f"{path}[{index}].")
         # Each part was looked at alone, so that all that is wrong is said at once.
@@ -90,15 +91,22 @@ def _wrong(kind: Any, content: dict[str, Any], prefix: str = "") -> dict[str, li
     return {}
 
 
-def read_part(kind: Any, branch: Branch) -> Any:
-    """Read one `Price`, `Entitlement` or `Commitment` alone; None if it cannot be read."""
+def part_content(kind: Any, branch: Branch) -> dict[str, Any] | None:
+    """Return what one `Price`, `Entitlement` or `Commitment` says, complete or not; None if it
+    cannot be read."""
     reader = _Reader()
     read = {Entitlement: reader.entitlement, Commitment: reader.commitment}.get(kind, reader.price)
-    content = read(branch, "", "")
-    if reader.errors:
-        return None
+    is_json = branch.get("model") == "json"
+    content: dict[str, Any]
+    content = reader.json(branch.get("json"), "") if is_json else read(branch, "", "")
+    return None if reader.errors else content
+
+
+def read_part(kind: Any, branch: Branch) -> Any:
+    """Read one `Price`, `Entitlement` or `Commitment` alone; None if it cannot be read."""
+    content = part_content(kind, branch)
     try:
-        return from_dict(kind, content)
+        return None if content is None else from_dict(kind, content)
     except FaregateError:
         return None
 
@@ -157,16 +165,14 @@ class _Reader:
             return {}
 
     def number(self, text: str, field: str) -> Decimal | int | None:
-        """Read a number as people write it: `1,000.50`."""
-        text = text.replace(" ", "").replace("_", "")
+        """Read a number; note what is wrong with it."""
         if not text:
             return None
-        if len(text) > _MAX_DIGITS or _NUMBER.fullmatch(text) is None or text in ("+", "-", "."):
-            remedy = "write e.g. 0.60 or 1,000, with a point before decimals"
-            self.errors.setdefault(field, []).append(f"{text!r:.40} is not a number: {remedy}")
+        number = read_number(text)
+        if isinstance(number, str):
+            self.errors.setdefault(field, []).append(number)
             return None
-        number = Decimal(text.replace(",", ""))
-        return int(number) if number == number.to_integral_value() else number
+        return number
 
     def price(self, branch: Branch, path: str, field: str) -> dict[str, Any]:
         """Read a price that is no JSON."""
@@ -280,7 +286,7 @@ class _Reader:
         model, measure = how
         tiers = entry.lists.get("tier", []) or [Branch()]
         is_tiered = model in ("tiered", "bulk")
-        found = []
+        found: list[dict[str, Any]] = []
         for number, tier in enumerate(tiers if is_tiered else tiers[:1]):
             here, inner = f"{path}[{number}]", f"{field}-tier-{number + 1}"
             self.places.note(here, inner)
@@ -335,6 +341,17 @@ class _Reader:
         fields.number("maximum")
         fields.listed("event_types")
         return fields.found
+
+
+def read_number(text: str) -> Decimal | int | str:
+    """Read a number as people write it (`1,000.50`); return what is wrong if it is none."""
+    digits = text.replace(" ", "").replace("_", "")
+    is_number = len(digits) <= _MAX_DIGITS and _NUMBER.fullmatch(digits) is not None
+    if not is_number or not any(map(str.isdigit, digits)):
+        remedy = "write e.g. 0.60 or 1,000, with a point before decimals"
+        return f"{text!r:.40} is not a number: {remedy}"
+    number = Decimal(digits.replace(",", ""))
+    return int(number) if number == number.to_integral_value() else number
 
 
 def names_in(text: str) -> list[str]:

@@ -30,6 +30,7 @@ from faregate.core.prices import (
     UsageBasedPrice,
     UsageCalculation,
 )
+from faregate.core.wording import digits
 from faregate.web.product_form.branches import Branch
 from faregate.web.product_form.reading import read_part
 
@@ -46,12 +47,8 @@ def write_form(
     """Write a version as a form."""
     root = Branch({"name": name, "code": code})
     root.all("price").extend(write_price(price) for price in prices)
-    root.all("entitlement").extend(
-        _exact(Entitlement, item, _entitlement(item)) for item in entitlements
-    )
-    root.all("commitment").extend(
-        _exact(Commitment, item, _commitment(item)) for item in commitments
-    )
+    root.all("entitlement").extend(write_entitlement(item) for item in entitlements)
+    root.all("commitment").extend(write_commitment(item) for item in commitments)
     return root
 
 
@@ -61,9 +58,19 @@ def write_price(price: Price) -> Branch:
     return _exact(Price, price, branch)
 
 
-def write_json(part: Price | Entitlement | Commitment) -> Branch:
-    """Write a part as JSON."""
-    text = msgspec.json.format(encode(structs.replace(part, id=None)), indent=2).decode()
+def write_entitlement(item: Entitlement) -> Branch:
+    """Write an entitlement."""
+    return _exact(Entitlement, item, _entitlement(item))
+
+
+def write_commitment(item: Commitment) -> Branch:
+    """Write a commitment."""
+    return _exact(Commitment, item, _commitment(item))
+
+
+def json_branch(content: object) -> Branch:
+    """Show something as JSON."""
+    text = msgspec.json.format(encode(content), indent=2).decode()
     return Branch({"model": "json", "json": text})
 
 
@@ -73,7 +80,7 @@ def _exact(kind: Any, part: Any, branch: Branch) -> Branch:
         again = read_part(kind, branch)
         if again is not None and plainly(again) == plainly(part):
             return branch
-    return write_json(part)
+    return json_branch(structs.replace(part, id=None))
 
 
 def _survives(branch: Branch) -> bool:
@@ -82,7 +89,7 @@ def _survives(branch: Branch) -> bool:
     for value in branch.fields.values():
         if value != value.strip() or any(mark in value for mark in _BREAKS):
             return False
-    return all(_survives(inner) for inner in sum(branch.lists.values(), []))
+    return all(_survives(inner) for branches in branch.lists.values() for inner in branches)
 
 
 def plainly(part: Any) -> Any:
@@ -148,7 +155,7 @@ def _value(value: PriceValue) -> PriceValue:
 def _text(value: object) -> str:
     """Write a value of a field; empty if there is none."""
     if isinstance(value, Decimal):
-        return plain(value)
+        return digits(value) if value >= 0 else plain(value)
     return "" if value is None else str(value)
 
 
