@@ -79,13 +79,15 @@ def bases(measure: str) -> Options:
 
 def act(root: Branch, action: str) -> str:
     """Do what a button says to the form (`add:price`, `remove:price-1-entry-2`, `json:price-1`,
-    `fields:price-1`); return the path of the branch that is new or changed, else nothing."""
+    `fields:price-1`); return the path of the branch that is new or changed, of the part from which
+    something was taken away, `removed` if all of it was, else nothing."""
     verb, _, path = action.partition(":")
     if verb == "add":
         return add(root, path) or ""
     if verb == "remove":
-        remove(root, path)
-        return ""
+        was_there = remove(root, path)
+        around = path.split("-")[:2]
+        return "" if not was_there else "-".join(around) if "-".join(around) != path else "removed"
     branch, words = find(root, path), _PARTS.get(path.partition("-")[0])
     if verb not in ("json", "fields") or branch is None or words is None:
         return ""

@@ -34,7 +34,6 @@ class Row(msgspec.Struct, frozen=True):
     name: str
     label: str
     value: str
-    hint: str = ""
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -77,25 +76,40 @@ async def preview(
     text = msgspec.json.format(encode(draft.content), indent=2).decode()
     request = request_of(CreateVersion, draft)
     if isinstance(request, dict):
-        return _incomplete(request, text, address)
+        return _incomplete(request, root, text, address)
     samples = sample_uses(request.prices)
     uses, wrong = _given(samples, root)
     try:
         found = await engine.preview_product(request, uses, context=context)
     except FaregateError as error:
         wrong |= draft.places.fields(error.problem.errors)
-        return _incomplete(wrong or {"": [error.problem.detail]}, text, address)
+        return _incomplete(wrong or {"": [error.problem.detail]}, root, text, address)
     return _shown(found, uses, root, wrong, text, address)
 
 
-def _incomplete(errors: dict[str, list[str]], text: str, address: str) -> Shown:
+def _incomplete(errors: dict[str, list[str]], root: Branch, text: str, address: str) -> Shown:
     missing = []
     for field, messages in errors.items():
         where = ": ".join(filter(None, [place_of(field), label_of(field)]))
         missing += [f"{where} {message}".strip() for message in messages]
     more = len(missing) - MAX_MISSING
     missing = missing[:MAX_MISSING] + ([f"and {more} more"] if more > 0 else [])
-    return Shown(missing, [], [], [], [], "", text, _curl(address, text), is_new=False)
+    uses = [
+        Use(branch.get("event_type"), _sent_rows(number, branch), [], [])
+        for number, branch in enumerate(root.lists.get("use", []), 1)
+    ]
+    return Shown(missing, [], uses, [], [], "", text, _curl(address, text), is_new=False)
+
+
+def _sent_rows(number: int, branch: Branch) -> list[Row]:
+    """Show what was typed for a use as it was typed."""
+    rows = [Row(f"use-{number}-times", "Uses a month", branch.get("times"))]
+    for place, part in enumerate(branch.lists.get("field", []), 1):
+        name = f"use-{number}-field-{place}-value"
+        rows.append(Row(name, part.get("name"), part.get("value")))
+    if "cost" in branch.fields:
+        rows.append(Row(f"use-{number}-cost", "Costs you", branch.get("cost")))
+    return rows
 
 
 def _given(samples: list[SampleUse], root: Branch) -> tuple[list[SampleUse], dict[str, list[str]]]:
