@@ -6,6 +6,7 @@ a normal month cost.
 from __future__ import annotations
 
 import secrets
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
@@ -140,7 +141,8 @@ async def _save(
     if isinstance(request, dict):
         return request
     request = msgspec.structs.replace(request, publish=is_published)
-    once = root.get("once") or None
+    # The same form sent twice makes one version; changed and sent again, another.
+    once = sha256(f"{root.get('once')} {is_published} {draft.content}".encode()).hexdigest()
     engine, context = visit.engine, visit.context
     try:
         made: VersionCreated
@@ -155,12 +157,17 @@ async def _save(
                 await engine.update_version(made.id, made.version, default, context=context)
     except FaregateError as error:
         return draft.places.fields(error.problem.errors) or {"": [error.problem.detail]}
-    replaced = root.get("replaces")
-    if replaced.isdigit():
-        # The draft that was worked on lives on in what was just saved.
-        await engine.archive_version(made.id, int(replaced), context=context)
+    await _take_away(visit, made, root.get("replaces"))
     said = "is published" if is_published else "is saved as a draft"
     return visit.go(f"products/{made.id}", f"Version {made.version} of {made.code} {said}")
+
+
+async def _take_away(visit: Visit, made: VersionCreated, replaced: str) -> None:
+    """Take the draft away that was worked on: it lives on in what was just saved."""
+    product = await visit.engine.get_product(made.id, context=visit.context)
+    for reference in product.versions:
+        if str(reference.version) == replaced and reference.status == "draft":
+            await visit.engine.archive_version(made.id, reference.version, context=visit.context)
 
 
 async def _show(

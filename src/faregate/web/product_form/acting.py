@@ -131,7 +131,7 @@ def label_of(field: str) -> str:
 
 def place_of(field: str) -> str:
     """Return where a field is: `price-1-entry-1-tier-2-up_to` is `Price 1, row 1, tier 2`."""
-    words, parts = {"entry": "row"}, field.split("-")
+    words, parts = {"entry": "row", "entitlement": "included credit"}, field.split("-")
     found = [
         f"{words.get(kind, kind)} {number}" for kind, number in pairwise(parts) if number.isdigit()
     ]
