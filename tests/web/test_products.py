@@ -186,7 +186,7 @@ def test_subscribers_are_moved_after_it_was_said_what_they_would_pay(
     move = {"to_version": "2", "effective": "now", "do": "preview"}
     shown = plain(send(client, here, move).text)
     assert "Ada Version 1 $0.10 $0.16 +$0.06" in shown
-    assert "Move 1 to version 2" in shown
+    assert "Move 1 subscription to version 2" in shown
     count = server.run(lambda engine: engine.count_subscribers(["calls"]))
     assert list(count.values()) == [{0: 1}]
     wrong = send(client, here, move | {"proration": "next_period"})

@@ -142,7 +142,10 @@ async def _save(
         return request
     request = msgspec.structs.replace(request, publish=is_published)
     # The same form sent twice makes one version; changed and sent again, another.
-    once = sha256(f"{root.get('once')} {is_published} {draft.content}".encode()).hexdigest()
+    once = None
+    if root.get("once"):
+        whole = f"{root.get('once')} {is_published} {draft.content}"
+        once = sha256(whole.encode()).hexdigest()
     engine, context = visit.engine, visit.context
     try:
         made: VersionCreated

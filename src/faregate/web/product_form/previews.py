@@ -5,6 +5,7 @@ normal month, as JSON and as a call. What is not complete yet is said in words, 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from faregate.core.codec import encode
 from faregate.core.price_words import money
 from faregate.core.problems import FaregateError
 from faregate.core.sample_use import SampleUse, sample_uses
-from faregate.engine import Engine, Preview
+from faregate.engine import Engine, Preview, PreviewFee
 from faregate.engine.previewing import MAX_SAMPLE_TIMES
 from faregate.platform.environments import AccountContext
 from faregate.web.product_form.acting import label_of, place_of
@@ -161,7 +162,7 @@ def _shown(
         Use(
             use.sample.event_type,
             _rows(number, use.sample),
-            [f"{money(fee.amount, fee.asset)} {fee.price}" for fee in use.fees],
+            _costs(use.fees),
             use.warnings,
         )
         for number, use in enumerate(found.uses, 1)
@@ -189,6 +190,13 @@ def _shown(
         _curl(address, text),
         is_new=_signature(uses) != _sent(root),
     )
+
+
+def _costs(fees: Sequence[PreviewFee]) -> list[str]:
+    """Say what each price asks; which one it is, where there are several."""
+    if len(fees) == 1:
+        return [money(fees[0].amount, fees[0].asset)]
+    return [f"{money(fee.amount, fee.asset)} {fee.price}" for fee in fees]
 
 
 def _rows(number: int, sample: SampleUse) -> list[Row]:
@@ -222,7 +230,7 @@ def _sent(root: Branch) -> list[tuple[str, list[str], bool]]:
 def _summary(month: list[Month], uses: list[SampleUse]) -> str:
     if not month:
         return ""
-    of = " and ".join([f"{use.times:,} {use.event_type}" for use in uses]) or "no use counted"
+    of = " and ".join([f"{use.times:,} × {use.event_type}" for use in uses]) or "no use counted"
     return f"A normal month with {of}: {' and '.join([one.left for one in month])}"
 
 
