@@ -362,6 +362,24 @@ def test_buttons_add_and_take_away_and_the_open_tier_stays_the_last() -> None:
     assert add(many, "price") is None
 
 
+def test_a_version_with_very_many_values_is_json_in_the_form_which_can_still_be_sent() -> None:
+    leaf = PriceValue(unit_price=Number(1))
+    values = tuple(PriceValue(dimensions={"model": f"m{n}"}, values=(leaf,)) for n in range(1_000))
+    calculation = UsageCalculation("call", "unit", billable_dimensions=("model",))
+    large, small = [
+        UsageBasedPrice("Calls", calculation, RealTimeBilling(), (AssetPricing("USD", some),))
+        for some in (values, values[:2])
+    ]
+    fields = flat(write_form([small, large]))
+    assert fields["price-1-entry-1-dimension-1"] == "m0"
+    assert fields["price-2-model"] == "json"
+    assert len(fields) < 100
+    assert plain_parts(through_the_form(CreateVersion((small, large))))[0] == [
+        plainly(small),
+        plainly(large),
+    ]
+
+
 def test_two_ways_to_say_the_same_are_equal_and_two_prices_are_not() -> None:
     (price,) = plan(Answers()).product.prices
     flat_too = structs.replace(price, pricing_model="flat", collection=BalanceCollection())

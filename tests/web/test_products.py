@@ -92,6 +92,10 @@ def test_the_builder_works_without_a_script(client: httpx.Client, server: LiveSe
     invoiced = {**CALLS, "price-1-collected": "invoice", "name": "Calls", "code": "calls"}
     wrong = send(client, path, {"do": "publish", **invoiced})
     assert "is not available yet" in plain(wrong.text)
+    full = {f"price-{n}-name": "x" for n in range(1, 91)}
+    full |= {f"price-1-entry-{n}-dimension-{k}": "x" for n in range(1, 100) for k in range(15)}
+    wrong = send(client, path, {"do": "add:price", **full})
+    assert "the form is full, with 1," in plain(wrong.text).lower()
     assert server.run(lambda engine: engine.list_products()).total_count == 0
     done = send(client, path, {"do": "save", "name": "Calls", "code": "calls", **CALLS})
     assert done.status_code == 303
@@ -171,6 +175,8 @@ def test_a_product_page_compares_publishes_and_says_why_it_does_not_end(
     assert gone.headers["location"] == "/test/products"
     assert "Unsold is deleted" in plain(client.get("/test/products").text)
     assert client.get("/test/products/unsold").status_code == 404
+    for odd in ("products?offset=²", "products/calls/new-version?from=²", "guide?x=²"):
+        assert client.get(f"/test/{odd}").status_code == 200
 
 
 def test_subscribers_are_moved_after_it_was_said_what_they_would_pay(

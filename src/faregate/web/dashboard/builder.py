@@ -26,10 +26,10 @@ from faregate.web.product_form.acting import (
     measures,
     place_of,
 )
-from faregate.web.product_form.branches import Branch, grow
+from faregate.web.product_form.branches import Branch, flat, grow
 from faregate.web.product_form.previews import Shown, preview
 from faregate.web.product_form.reading import Draft, default_basis, names_in, read_form, request_of
-from faregate.web.product_form.writing import write_form
+from faregate.web.product_form.writing import MAX_SHOWN_FIELDS, write_form
 
 MAX_LISTED_ASSETS: Final = 100
 _SAVING: Final = ("save", "publish")
@@ -66,13 +66,10 @@ async def start_product(visit: Visit) -> Response:
 async def start_version(visit: Visit) -> Response:
     """Show a form with what a version says: what is saved is the next version."""
     target = await _target(visit)
-    number = visit.query.get("from", "")
     product = await visit.engine.get_product(target.product_id, context=visit.context)
-    version = await visit.engine.get_version(
-        product.id,
-        int(number) if number.isdigit() else product.default_version.version,
-        context=visit.context,
-    )
+    there = {str(reference.version): reference.version for reference in product.versions}
+    number = there.get(visit.query.get("from", ""), product.default_version.version)
+    version = await visit.engine.get_version(product.id, number, context=visit.context)
     root = write_form(version.prices, version.entitlements, version.commitments)
     root.fields["once"] = secrets.token_hex(8)
     if version.status == "draft":
@@ -124,9 +121,13 @@ async def _act(visit: Visit, target: Target) -> Response:
         if isinstance(saved, Response):
             return saved
         return await _show(visit, target, root, saved)
-    if ":" in action:
+    errors: dict[str, list[str]] = {}
+    if action.startswith("add:") and len(flat(root)) > MAX_SHOWN_FIELDS:
+        remedy = "show a price as JSON, and add it there"
+        errors = {"": [f"the form is full, with {len(flat(root)):,} fields: {remedy}"]}
+    elif ":" in action:
         changed = act(root, action)
-    return await _show(visit, target, root, changed=changed)
+    return await _show(visit, target, root, errors, changed=changed)
 
 
 async def _save(

@@ -102,6 +102,7 @@ async def answer(visit: Visit) -> Response:
     form = await visit.form()
     wanted = [question.name for question in QUESTIONS] + list(NAMES)
     given: dict[str, Any] = {name: form.get(name) for name in wanted if form.get(name)}
+    given |= {"currency": form.get("currency").upper()} if form.get("currency") else {}
     missing = [question.name for question in QUESTIONS if question.name not in given]
     try:
         if missing:

@@ -17,6 +17,8 @@ from faregate.web.forms import Form
 
 PER_PAGE: Final = 50
 PREVIEWED: Final = 20
+MAX_DIGITS: Final = 9
+"""Of a number that a browser sends."""
 _FIELDS: Final = ("to_version", "from_version", "effective", "proration", "credits")
 
 
@@ -49,8 +51,9 @@ def _request(form: Form) -> MigrateSubscribers:
     """Read the form. Raises 422."""
     given: dict[str, Any] = {name: form.get(name) for name in _FIELDS if form.get(name)}
     for name in ("to_version", "from_version"):
-        if str(given.get(name, "")).isdigit():
-            given[name] = int(given[name])
+        text = given.get(name, "")
+        if text.isdecimal() and len(text) < MAX_DIGITS:
+            given[name] = int(text)
     if given.get("effective") != "now":
         # What becomes of the period under way is asked only for what counts at once.
         given.pop("proration", None)
@@ -69,7 +72,7 @@ async def _show(
     engine, context = visit.engine, visit.context
     product: Product = await engine.get_product(visit.path["product"], context=context)
     given = visit.query.get("offset", "")
-    offset = int(given) if given.isdigit() and len(given) < 8 else 0
+    offset = int(given) if given.isdecimal() and len(given) < MAX_DIGITS else 0
     subscribers = await engine.list_subscribers(product.id, PER_PAGE, offset, context=context)
     counts = (await engine.count_subscribers([product.id], context=context))[product.id]
     published = [v.version for v in product.versions if v.status == "published"]

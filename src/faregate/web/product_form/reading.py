@@ -224,7 +224,7 @@ class _Reader:
         self, fields: _Fields, branch: Branch, path: str, field: str, values: list[Any]
     ) -> None:
         self.places.note(f"{path}.pricing[0].asset", f"{field}-asset")
-        fields.put("pricing", [{"asset": branch.get("asset", "USD"), "values": values}])
+        fields.put("pricing", [{"asset": branch.get("asset", "USD").upper(), "values": values}])
 
     def _usage(self, branch: Branch, path: str, field: str) -> dict[str, Any]:
         fields = _Fields(self, branch, path, field)
@@ -312,7 +312,7 @@ class _Reader:
         """Read an entitlement that is no JSON."""
         fields = _Fields(self, branch, path, field)
         fields.put("name", branch.get("name", "Included credit"), "name")
-        fields.put("asset", branch.get("asset", "USD"), "asset")
+        fields.put("asset", branch.get("asset", "USD").upper(), "asset")
         fields.number("amount")
         fields.put("purpose", branch.get("purpose", "bundled"), "purpose")
         fields.put("lifecycle.duration", branch.get("duration", "month"), "duration")
@@ -334,7 +334,7 @@ class _Reader:
         """Read a commitment that is no JSON."""
         fields = _Fields(self, branch, path, field)
         fields.put("name", branch.get("name", "Commitment"), "name")
-        fields.put("asset", branch.get("asset", "USD"), "asset")
+        fields.put("asset", branch.get("asset", "USD").upper(), "asset")
         fields.put("recurring.interval", branch.get("interval", "month"), "interval")
         fields.number("recurring.interval_count", "interval_count")
         fields.number("minimum")

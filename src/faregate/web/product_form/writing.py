@@ -31,9 +31,13 @@ from faregate.core.prices import (
     UsageCalculation,
 )
 from faregate.core.wording import digits
-from faregate.web.product_form.branches import Branch
+from faregate.web.product_form.branches import Branch, flat
 from faregate.web.product_form.reading import read_part
 
+MAX_SHOWN_FIELDS: Final = 1_500
+"""How many fields a form is written with: what has more is shown as JSON, the longest first. A
+browser may send some more (`forms.MAX_FIELDS`)."""
+_JSON_FIELDS: Final = 2
 _BREAKS: Final = "\r\n\x00"
 
 
@@ -49,6 +53,12 @@ def write_form(
     root.all("price").extend(write_price(price) for price in prices)
     root.all("entitlement").extend(write_entitlement(item) for item in entitlements)
     root.all("commitment").extend(write_commitment(item) for item in commitments)
+    written = root.all("price")
+    sizes = [len(flat(branch)) for branch in written]
+    while len(flat(root)) > MAX_SHOWN_FIELDS and max(sizes, default=0) > _JSON_FIELDS:
+        longest = sizes.index(max(sizes))
+        written[longest] = json_branch(structs.replace(prices[longest], id=None))
+        sizes[longest] = _JSON_FIELDS
     return root
 
 
