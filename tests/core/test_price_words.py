@@ -51,6 +51,23 @@ def numbers(source: Any) -> Any:
             "$0.01 for each llm and $2.00 per 1,000 output.",
         ),
         (
+            usage(
+                values=[{"unit_price": "0", "volume_rate": "2"}],
+                by={"usage_type": "unit_and_volume"},
+            ),
+            "$2.00 per output of each llm.",
+        ),
+        (calls("0"), "Free for each call."),
+        (
+            calls("2")
+            | {
+                "pricing": [
+                    {"asset": code, "values": [{"unit_price": "2"}]} for code in ("USD", "EUR")
+                ]
+            },
+            "$2.00 for each call; or €2.00 for each call.",
+        ),
+        (
             usage(values=[{"volume_rate": "2", "package_size": "10"}], pricing_model="package"),
             "$2.00 per started 10 output of each llm.",
         ),
@@ -120,9 +137,10 @@ def test_what_comes_with_a_product_is_said_with_how_long_it_lasts() -> None:
     gone = read(Entitlement, credit(lasts={"refresh": {"strategy": "expire_and_replace"}}))
     once = read(Entitlement, credit())
     said = [entitlement_in_words(item) for item in (kept, gone, once)]
+    most = "200 CREDITS" if once.asset == "CREDITS" else "$200.00"
     amount = "1,000 CREDITS" if once.asset == "CREDITS" else "$1,000.00"
     assert said == [
-        f"{amount} come with each month; what is left rolls over, at most 200.",
+        f"{amount} come with each month; what is left rolls over, at most {most}.",
         f"{amount} come with each month; what is left expires.",
         f"{amount} come with it once, for a month.",
     ]

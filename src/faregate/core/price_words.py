@@ -64,7 +64,7 @@ def price_in_words(price: Price, assets: Assets = CURRENCIES) -> str:
         said = [_fixed(price, pricing, assets) for pricing in price.pricing]
     else:
         said = [_usage(price, pricing, assets) for pricing in price.pricing]
-    return " ".join([f"{' Or: '.join(said)}.", *_tiers_count(price), *_paid(price)])
+    return " ".join([f"{'; or '.join(said)}.", *_tiers_count(price), *_paid(price)])
 
 
 def entitlement_in_words(entitlement: Entitlement, assets: Assets = CURRENCIES) -> str:
@@ -81,7 +81,7 @@ def entitlement_in_words(entitlement: Entitlement, assets: Assets = CURRENCIES) 
     else:
         said = f"{amount} come with {_each(time)}; what is left rolls over"
         if refresh.max_amount is not None:
-            said += f", at most {digits(refresh.max_amount, entitlement.asset)}"
+            said += f", at most {money(refresh.max_amount, entitlement.asset, assets)}"
         if refresh.max_periods is not None:
             said += f", for at most {refresh.max_periods} periods"
     if scope is not None:
@@ -146,7 +146,8 @@ def _usage(price: UsageBasedPrice, pricing: AssetPricing, assets: Assets) -> str
     for entry in pricing.values:
         if entry.dimensions is None or entry.values is None:
             whole = _tiers(price, pricing.values, of, pricing.asset, assets)
-            return f"E{whole[1:]}" if whole.startswith("each ") else whole
+            is_word = whole.startswith(("each ", "free "))
+            return whole[:1].upper() + whole[1:] if is_word else whole
         wanted = [f"{name} {text}" for name, text in entry.dimensions.items() if text != WILDCARD]
         place = listed(wanted) or "anything else"
         asked = _tiers(price, entry.values, of, pricing.asset, assets)
@@ -196,7 +197,7 @@ def _counted(price: UsageBasedPrice) -> str:
 def _value(price: UsageBasedPrice, value: PriceValue, code: str, assets: Assets, of: str) -> str:
     """Say what one value asks of `of` (empty: that has been said)."""
     calculation, parts = price.usage_calculation, []
-    if value.unit_price is not None:
+    if value.unit_price or (value.unit_price is not None and value.volume_rate is None):
         asked = money(value.unit_price, code, assets) if value.unit_price else "free"
         parts.append(f"{asked} for {of}" if of else f"{asked} each")
     of_it = f" of {of}" if of and not parts else ""
