@@ -44,7 +44,9 @@ from faregate.web.product_form.branches import add, flat, grow, remove
 from faregate.web.product_form.reading import read_form, request_of
 from faregate.web.product_form.writing import plainly, write_form
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=100
+)
 NAMES = (
     st.sampled_from(["Calls", "Tokens, all", " in spaces ", "two\nlines", '"', "–", "*"]) | TEXTS
 )

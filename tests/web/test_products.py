@@ -138,6 +138,12 @@ def test_what_the_form_cannot_show_is_json_in_it_and_is_not_lost(
     # The same form sent twice makes one version.
     assert send(client, path, fields).status_code == 303
     assert len(server.run(lambda engine: engine.get_product("calls")).versions) == 2
+    # What is no draft is never taken away for what is saved.
+    later = fields | {"once": "another", "replaces": "3", "make_default": "yes"}
+    assert send(client, path, later).status_code == 303
+    product = server.run(lambda engine: engine.get_product("calls"))
+    assert [v.status for v in product.versions] == ["published"] * 3
+    assert product.default_version.version == 4
 
 
 def test_a_product_page_compares_publishes_and_says_why_it_does_not_end(

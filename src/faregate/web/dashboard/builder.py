@@ -27,8 +27,9 @@ from faregate.web.product_form.acting import (
     place_of,
 )
 from faregate.web.product_form.branches import Branch, flat, grow
+from faregate.web.product_form.parts import default_basis, names_in
 from faregate.web.product_form.previews import Shown, preview
-from faregate.web.product_form.reading import Draft, default_basis, names_in, read_form, request_of
+from faregate.web.product_form.reading import Draft, read_form, request_of
 from faregate.web.product_form.writing import MAX_SHOWN_FIELDS, write_form
 
 MAX_LISTED_ASSETS: Final = 100

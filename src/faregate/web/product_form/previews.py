@@ -23,7 +23,8 @@ from faregate.engine.previewing import MAX_SAMPLE_TIMES
 from faregate.platform.environments import AccountContext
 from faregate.web.product_form.acting import label_of, place_of
 from faregate.web.product_form.branches import Branch
-from faregate.web.product_form.reading import Draft, read_number, request_of
+from faregate.web.product_form.parts import read_number
+from faregate.web.product_form.reading import Draft, request_of
 
 MAX_MISSING: Final = 5
 _TIMES: Final = 1_000
