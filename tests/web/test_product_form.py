@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -206,7 +206,16 @@ def plain_parts(version: CreateVersion) -> list[Any]:
     return [[plainly(part) for part in parts] for parts in lists]
 
 
-@settings(max_examples=150)
+EMPTY = UsageBasedPrice(
+    "Calls",
+    UsageCalculation("call", "unit", billable_dimensions=("model",)),
+    RealTimeBilling(),
+    (AssetPricing("USD", (PriceValue(dimensions={}, values=(PriceValue(), PriceValue())),)),),
+)
+
+
+@settings(max_examples=100)
+@example(CreateVersion((EMPTY,)))
 @given(VERSIONS)
 def test_a_version_that_goes_through_the_form_is_the_same_version(version: CreateVersion) -> None:
     version = checked(version)

@@ -31,7 +31,7 @@ from faregate.core.prices import (
     UsageCalculation,
 )
 from faregate.core.wording import digits
-from faregate.web.product_form.branches import Branch, flat
+from faregate.web.product_form.branches import Branch, flat, grow
 from faregate.web.product_form.reading import read_part
 
 MAX_SHOWN_FIELDS: Final = 1_500
@@ -87,7 +87,8 @@ def json_branch(content: object) -> Branch:
 def _exact(kind: Any, part: Any, branch: Branch) -> Branch:
     """Return the branch if it comes back as the part that it was made of; else JSON."""
     if _survives(branch):
-        again = read_part(kind, branch)
+        # A branch without any field is none when it comes back.
+        again = read_part(kind, grow(flat(branch)))
         if again is not None and plainly(again) == plainly(part):
             return branch
     return json_branch(structs.replace(part, id=None))
