@@ -29,6 +29,13 @@ from faregate.engine.own_rules import OwnRuleOperations
 from faregate.engine.own_use import OwnUseOperations
 from faregate.engine.paying import PayingOperations, ToPay
 from faregate.engine.portal import PortalOperations
+from faregate.engine.previewing import (
+    Preview,
+    PreviewFee,
+    PreviewMonth,
+    PreviewOperations,
+    PreviewUse,
+)
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -57,6 +64,7 @@ class Engine(
     PayingOperations,
     PortalOperations,
     OwnPlanOperations,
+    PreviewOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
@@ -82,6 +90,10 @@ __all__ = [
     "Engine",
     "LimitState",
     "Page",
+    "Preview",
+    "PreviewFee",
+    "PreviewMonth",
+    "PreviewUse",
     "ProductSubscriber",
     "ToPay",
     "system_clock",
