@@ -116,6 +116,7 @@ async def change_version(visit: Visit) -> Response:
     engine, context = visit.engine, visit.context
     form = await visit.form()
     product = await engine.get_product(visit.path["product"], context=context)
+    visit.has_made = product.id
     number = _number(visit.path["version"], product, 0)
     try:
         match form.get("do"):
@@ -158,8 +159,14 @@ async def delete(visit: Visit) -> Response:
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("products/{product}", show),
-    Page("products/{product}/delete", delete, "POST", "admin"),
-    Page("products/{product}/versions/{version}", change_version, "POST", "admin"),
+    Page("products/{product}/delete", delete, "POST", "admin", action="end a product"),
+    Page(
+        "products/{product}/versions/{version}",
+        change_version,
+        "POST",
+        "admin",
+        action="change a version of a product",
+    ),
     *moving.PAGES,
     *trying.PAGES,
 )
