@@ -218,7 +218,7 @@ def test_subscribers_are_moved_after_it_was_said_what_they_would_pay(
         ("move subscribers", "done"),
         ("make a version of a product", "done"),
     ]
-    assert entries[1].object_id.startswith("prp_")
+    assert entries[1].object_id == "calls"
 
 
 def test_a_version_is_tried_with_events_of_ones_own(

@@ -251,8 +251,8 @@ def guide_answers(fields: dict[str, str]) -> guide.Answers | None:
 
 
 def _pages(path: str, handlers: tuple[Handler, Handler, Handler], action: str) -> tuple[Page, ...]:
-    """Return where a form begins, where its buttons work on it, and where it is saved; whoever loads
-    the last one again begins anew."""
+    """Return where a form begins, where its buttons work on it, and where it is saved; to load the
+    last one again begins anew."""
     start, work, save = handlers
     return (
         Page(path, start, needs="admin"),

@@ -116,7 +116,6 @@ async def change_version(visit: Visit) -> Response:
     engine, context = visit.engine, visit.context
     form = await visit.form()
     product = await engine.get_product(visit.path["product"], context=context)
-    visit.has_made = product.id
     number = _number(visit.path["version"], product, 0)
     try:
         match form.get("do"):
