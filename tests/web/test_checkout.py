@@ -26,7 +26,7 @@ def begun(server: LiveServer, amount: int = 20) -> tuple[str, str, str]:
 
     async def begin(engine: Engine) -> tuple[str, str, str]:
         ada = await engine.create_customer(CreateCustomer("Ada"))
-        back = [f"{server.url}/?{word}" for word in ("paid", "sorry")]
+        back = [f"{server.url}/static/icon.svg?{word}" for word in ("paid", "sorry")]
         wanted = InitiateTopUp(ada.id, Number(amount), "USD", *back, "Gems")
         made = await engine.initiate_top_up(wanted, base_url=server.url)
         return ada.id, made.id, made.redirect_url
@@ -66,7 +66,7 @@ def test_a_declined_card_another_one_and_back_to_the_shop(server: LiveServer, pa
     fill(page, "4111 1111 1111 1111")
     assert "no test card" in page.get_by_role("alert").inner_text()
     fill(page, GOOD)
-    page.wait_for_url("**/?paid")
+    page.wait_for_url("**/icon.svg?paid")
     assert available(server, ada) == 20
     page.goto(url)
     assert "Paid with the card that ends in 4242" in page.get_by_role("status").inner_text()
@@ -84,7 +84,7 @@ def test_a_card_that_asks_whether_it_is_really_them(
     accessible(page)
     page.get_by_role("button", name=answer).click()
     if left:
-        page.wait_for_url("**/?paid")
+        page.wait_for_url("**/icon.svg?paid")
     else:
         assert "not confirmed" in page.get_by_role("alert").inner_text()
     assert available(server, ada) == left
@@ -112,7 +112,7 @@ def test_every_test_card_fills_in_the_form_without_a_script(
     # The form's button gets the focus, some time after the page has been loaded: the next key pays.
     expect(page.get_by_role("button", name="Pay")).to_be_focused()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/?paid")
+    page.wait_for_url("**/icon.svg?paid")
     assert available(server, ada) == 20
     page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
     for filled in ("", "?card=4242", "?card=1"):
@@ -127,7 +127,7 @@ def test_whoever_tries_out_a_dispute_decides_it_as_the_bank(
     ada, payment, url = begun(server)
     page.goto(url)
     fill(page, DISPUTED)
-    page.wait_for_url("**/?paid")
+    page.wait_for_url("**/icon.svg?paid")
     assert available(server, ada) == 0
     page.goto(url)
     accessible(page)
@@ -147,7 +147,7 @@ def test_whoever_cancels_comes_back_to_the_shop_and_pays_nothing(
     ada, _, url = begun(server)
     page.goto(url)
     page.get_by_role("link", name="Cancel and go back").click()
-    page.wait_for_url("**/?sorry")
+    page.wait_for_url("**/icon.svg?sorry")
     assert available(server, ada) == 0
 
 
