@@ -125,7 +125,7 @@ def test_a_form_that_another_site_sends_changes_nothing(client: httpx.Client):
     for data, headers in (
         ({"name": "Eve"}, {}),
         ({"csrf": "", "name": "Eve"}, {}),
-        ({"csrf": token[:-1] + "0", "name": "Eve"}, {}),
+        ({"csrf": token[:-1] + ("1" if token[-1] == "0" else "0"), "name": "Eve"}, {}),
         ({"csrf": "é", "name": "Eve"}, {}),
         (form, {"Origin": "https://evil.example"}),
         (form, {"Origin": "null"}),
