@@ -242,5 +242,5 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("new-product", act_on_product, "POST", "admin"),
     Page("products/{product}/new-version", start_version, needs="admin"),
     Page("products/{product}/new-version", act_on_version, "POST", "admin"),
-    Page("preview-product", show_preview, "POST"),
+    Page("preview-product", show_preview, "POST", is_change=False),
 )
