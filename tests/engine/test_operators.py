@@ -166,6 +166,12 @@ def test_a_session_is_new_at_each_sign_in_and_ends_by_time_idleness_and_its_owne
             clock.move(hours=12)
             assert await engine.find_session(idle) is None
 
+            left = await engine.sign_in(ADA, PASSWORD, address=HOME)
+            for _ in range(12):
+                assert await engine.find_session(left, is_use=False) is not None
+                clock.move(hours=1)
+            assert await engine.find_session(left, is_use=False) is None
+
             used = await engine.sign_in(ADA, PASSWORD, address=HOME)
             for _ in range(33):
                 clock.move(hours=10)

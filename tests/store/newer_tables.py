@@ -1,5 +1,5 @@
-"""What takes the tables of payments and webhooks out of a database, for tests that make an older
-one."""
+"""What takes the tables of payments, webhooks and operators out of a database, for tests that make
+an older one."""
 
 from __future__ import annotations
 
@@ -23,4 +23,17 @@ WITHOUT_WEBHOOKS: Final = (
     "DROP TABLE webhook_events",
     "DROP TABLE webhook_cursors",
     "DROP TABLE webhook_destinations",
+)
+WITHOUT_OPERATORS: Final = (
+    "DROP TABLE operators",
+    "DROP TABLE operator_links",
+    "DROP TABLE operator_sessions",
+    "DROP TABLE audit_head",
+    "DROP TABLE audit_entries",
+    "DROP TABLE audit_outcomes",
+)
+WITHOUT_PORTAL: Final = (
+    "DROP TABLE portal_links",
+    "DROP TABLE portal_sessions",
+    "DROP TABLE portal_settings",
 )

@@ -232,8 +232,9 @@ class OperatorOperations(EngineBase):
                 transaction, who.id, address, agent, self._ticked(), self._clock()
             )
 
-    async def find_session(self, secret: str) -> OperatorSession | None:
-        """Find a session in force, with its operator; None if there is none (any more)."""
+    async def find_session(self, secret: str, *, is_use: bool = True) -> OperatorSession | None:
+        """Find a session in force, with its operator; None if there is none (any more). Without
+        `is_use` nobody is known to sit there: it is a page that looks again by itself."""
         if not secret or len(secret) > links.MAX_SECRET:
             return None
         now = self._clock()
@@ -241,7 +242,7 @@ class OperatorOperations(EngineBase):
         if found is None:
             return None
         session, used_at = found
-        if now - used_at >= sessions.NOTED_EVERY:
+        if is_use and now - used_at >= sessions.NOTED_EVERY:
             async with self._store.transaction() as transaction:
                 await sessions.note_use(transaction, secret, now)
         return session

@@ -23,7 +23,7 @@ from faregate.core.instants import from_us, to_us
 from faregate.core.redacting import redacted, redacted_text
 from faregate.store.protocol import Queries, Row
 
-ActorKind = Literal["operator", "key", "command line"]
+ActorKind = Literal["operator", "key", "link", "command line"]
 Outcome = Literal["done", "refused", "failed", "unknown"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("done", "refused", "failed", "unknown")
 MAX_REQUEST: Final = 16 * 1024
@@ -32,8 +32,8 @@ MAX_PAGE: Final = 200
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does something: an operator, an API key (its name and beginning), or whoever has the
-    command line of the server."""
+    """Who does something: an operator, an API key (its name and beginning), somebody who comes
+    by a link (the e-mail address), or whoever has the command line of the server."""
 
     kind: ActorKind
     id: str

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from faregate.core.problems import FORBIDDEN, FaregateError, Problem
 from faregate.engine import Engine
 from faregate.platform.audit import Actor, Change
+from faregate.platform.links import Link, LinkKind
 from faregate.platform.operators import Operator
 from faregate.platform.sessions import LASTS, OperatorSession
 from faregate.web.forms import Form, read_form
@@ -29,6 +30,12 @@ MAX_FORM_BYTES: Final = 8_192
 MAX_NEXT: Final = 1_000
 _COOKIE: Final = "faregate_session"
 _NEXT: Final = re.compile(r"/(?:test|live)(?:[/?][!-\[\]-~]*)?")
+_ACTIONS: Final[dict[LinkKind, str]] = {
+    "first": "become the first admin",
+    "invitation": "join the team",
+    "reset": "take a new password by a link",
+    "sign_in": "sign in by a link",
+}
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 _LOOPBACK_NAMES: Final = (*_LOOPBACK, "localhost")
 
@@ -83,8 +90,11 @@ class Door:
         ]
 
     async def session(self, request: Request) -> OperatorSession | None:
-        """Return who is signed in; None if nobody is."""
-        return await self._engine.find_session(request.cookies.get(_cookie_of(request), ""))
+        """Return who is signed in; None if nobody is. What a page asks by itself keeps no session
+        alive."""
+        secret = request.cookies.get(_cookie_of(request), "")
+        is_use = request.headers.get("hx-request") != "true"
+        return await self._engine.find_session(secret, is_use=is_use)
 
     def lead_in(self, request: Request) -> Response:
         """Lead somebody who is not signed in to the form, and back afterwards."""
@@ -96,7 +106,7 @@ class Door:
 
     async def _lead_on(self, request: Request) -> Response:
         if await self.session(request) is None:
-            return RedirectResponse("/sign-in", 303, headers=NO_STORE)
+            return self._form(200, "/", is_new=not await self._engine.has_operators())
         return RedirectResponse(f"/{self._first_mode}", 303, headers=NO_STORE)
 
     async def _show_form(self, request: Request) -> Response:
@@ -123,7 +133,12 @@ class Door:
             if error.problem.retry_after_seconds is not None:
                 answer.headers["Retry-After"] = str(error.problem.retry_after_seconds)
             return answer
-        return await self._let_in(request, secret, onward, "sign in")
+        session = await self._engine.find_session(secret)
+        if session is not None:
+            change = Change("sign in", session.operator.id, address=address_of(request))
+            async with self._engine.audited(actor_of(session.operator), change):
+                pass
+        return await self._let_in(request, secret, onward)
 
     def _form(
         self,
@@ -138,14 +153,9 @@ class Door:
             "sign_in.html", status, onward=onward, email=email, problem=problem, is_new=is_new
         )
 
-    async def _let_in(self, request: Request, secret: str, onward: str, action: str) -> Response:
+    async def _let_in(self, request: Request, secret: str, onward: str) -> Response:
         """Begin a session in the browser, and end the one that it had."""
         await self._engine.sign_out(request.cookies.get(_cookie_of(request), ""))
-        session = await self._engine.find_session(secret)
-        if session is not None:
-            change = Change(action, session.operator.id, address=address_of(request))
-            async with self._engine.audited(actor_of(session.operator), change):
-                pass
         answer = RedirectResponse(onward, 303, headers=NO_STORE)
         answer.set_cookie(
             _cookie_of(request),
@@ -186,32 +196,45 @@ class Door:
         return self._pages.render("join.html", 200, link=link, errors={}, typed=Form([]))
 
     async def _take_link(self, request: Request) -> Response:
-        secret = request.path_params["secret"]
-        link = await self._engine.find_link(secret)
+        link = await self._engine.find_link(request.path_params["secret"])
         if link is None:
             return self._pages.render("link_gone.html", 404)
         form = Form([])
-        given = {"address": address_of(request), "agent": request.headers.get("user-agent", "")}
         try:
             if request.method == "POST":
                 check_same_site(request)
                 form = await read_form(request, MAX_FORM_BYTES)
-            password = form.exact("password")
-            if link.kind == "sign_in":
-                made = await self._engine.use_sign_in_link(secret, **given)
-                return await self._let_in(request, made, "/", "sign in by a link")
-            if link.kind == "reset":
-                made = await self._engine.use_reset_link(secret, password, **given)
-                return await self._let_in(request, made, "/", "take a new password by a link")
-            made = await self._engine.accept_invitation(
-                secret, form.get("name"), form.get("email") or link.email, password, **given
+            email = form.get("email") or link.email
+            who = Actor("link", link.operator_id or "", email)
+            change = Change(
+                _ACTIONS[link.kind],
+                link.operator_id or "",
+                request=form.shown(),
+                address=address_of(request),
             )
+            async with self._engine.audited(who, change) as doing:
+                made = await self._use_link(request, link, form)
+                session = await self._engine.find_session(made)
+                doing.made(session.operator.id if session else "")
         except FaregateError as error:
             problem = error.problem
             errors = problem.errors or {"": [problem.detail]}
             status = problem.kind.status
             return self._pages.render("join.html", status, link=link, errors=errors, typed=form)
-        return await self._let_in(request, made, "/", "join the team")
+        return await self._let_in(request, made, "/")
+
+    async def _use_link(self, request: Request, link: Link, form: Form) -> str:
+        """Use a link as it is meant; returns the new session's secret."""
+        secret, password = request.path_params["secret"], form.exact("password")
+        agent, address = request.headers.get("user-agent", ""), address_of(request)
+        if link.kind == "sign_in":
+            return await self._engine.use_sign_in_link(secret, address=address, agent=agent)
+        if link.kind == "reset":
+            return await self._engine.use_reset_link(secret, password, address=address, agent=agent)
+        email = form.get("email") or link.email
+        return await self._engine.accept_invitation(
+            secret, form.get("name"), email, password, address=address, agent=agent
+        )
 
 
 def _is_https(request: Request) -> bool:
