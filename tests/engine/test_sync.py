@@ -19,6 +19,8 @@ from faregate.core.outcomes import OutcomeRequest
 INSIDE = {
     "account_of_portal_session",
     "begin_leaving_card",
+    "begin_own_card",
+    "begin_own_top_up",
     "begin_paying",
     "charged_since",
     "choose_portal_locale",
@@ -33,6 +35,7 @@ INSIDE = {
     "find_portal_session",
     "find_receipt",
     "get_checkout",
+    "get_own_top_up",
     "get_to_pay",
     "has_due_work",
     "has_webhooks_due",
@@ -42,6 +45,8 @@ INSIDE = {
     "listed_event_stats",
     "look_at_portal_link",
     "pay_checkout",
+    "set_own_auto_top_up",
+    "settle_begun",
 }
 """What only the faces of this package call."""
 

@@ -22,10 +22,11 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.own_payments import OwnPaymentOperations
 from faregate.engine.own_plans import OwnPlanOperations
 from faregate.engine.own_rules import OwnRuleOperations
 from faregate.engine.own_use import OwnUseOperations
-from faregate.engine.paying import PayingOperations, ToPay
+from faregate.engine.paying import ToPay
 from faregate.engine.portal import PortalOperations
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
@@ -50,7 +51,7 @@ class Engine(
     CustomerOperations,
     ExternalOperations,
     CheckoutOperations,
-    PayingOperations,
+    OwnPaymentOperations,
     PortalOperations,
     OwnPlanOperations,
     ReceiptOperations,
