@@ -31,8 +31,8 @@ def suggested_amounts(bounds: TopUpBounds | None, precision: int) -> list[Decima
         start = least or min(most, unit)
     while unit * _STEPS[-1] < start:
         unit *= 100
-    fitting = [step * unit for step in _STEPS if start <= step * unit]
-    fitting += [step * unit * 100 for step in _STEPS[:MOST]]
+    steps = {step * scale for scale in (unit, unit * 100) for step in _STEPS}
+    fitting = [amount for amount in sorted(steps) if amount >= start]
     found = [amount for amount in fitting if most is None or amount <= most][:MOST]
     if least is not None and least not in found and len(found) < MOST:
         found = [least, *found]
