@@ -15,6 +15,7 @@ from faregate.core.codec import from_dict
 from faregate.core.payment_rules import PaymentRules, TopUpBounds
 from faregate.core.transactions import AdjustmentRequest
 from faregate.customers.types import CancelSubscription, CreateSubscription
+from faregate.engine.own_payments import Begun
 from faregate.engine.paying import AN_HOUR
 from faregate.payments.types import AutoTopUpTerms
 
@@ -62,7 +63,8 @@ def test_offers_say_what_an_amount_brings_with_its_bonus_and_at_the_rate_of_now(
             # What an offer promises is what a payment brings, and the bonus is had once.
             begun = await engine.begin_own_top_up(ada, USD, Number("50"), f"{PAGE}1")
             await engine.pay_checkout(begun.id, *CARD)
-            assert await engine.settle_begun(ada, "top_up", f"{PAGE}1") == begun.id
+            settled = await engine.settle_begun(ada, "top_up", f"{PAGE}1")
+            assert settled == Begun(begun.id, "succeeded")
             assert (await engine.get_account(ada, USD)).available == 56
             (money, _) = await engine.top_up_offers(ada)
             assert {offer.bonus for offer in money.offers} == {0}
@@ -116,7 +118,8 @@ def test_a_customers_auto_top_up_needs_a_card_and_an_amount_that_could_be_paid_b
             await engine.begin_own_card(ada, f"{PAGE}card")
             (setup,) = await engine._begun_before(ada, "setup", None)
             await engine.pay_checkout(setup.id, *CARD)
-            assert await engine.settle_begun(ada, "setup", f"{PAGE}card") == setup.id
+            settled = await engine.settle_begun(ada, "setup", f"{PAGE}card")
+            assert settled == Begun(setup.id, "succeeded")
             assert "amount" in (await refusal(agree(ada, USD, terms("101")))).problem.errors
             assert (await refusal(agree(ada, "x:USD", terms("20")))).problem.kind.status == 404
             assert (await agree(ada, USD, terms("20"))).enabled

@@ -19,7 +19,7 @@ from tests.web.test_portal_embedded import shop_page, the_page
 from faregate import Engine
 from faregate.core.amounts import Number
 from faregate.core.own_limits import OwnLimit
-from faregate.customers.types import CreateCustomer
+from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 
 PATHS = (
     "",
@@ -351,3 +351,81 @@ def test_who_pays_from_inside_another_sites_page_pays_in_a_tab_of_its_own(
         expect(inside.get_by_role("heading", name="$20.00 added")).to_be_visible(timeout=15_000)
         expect(page.get_by_role("status")).to_have_text("Thank you")
         page.close()
+
+
+def go_on_to_pay(client: httpx.Client, path: str, csrf: str, **fields: str) -> str:
+    """Send a form that leads on to the sandbox's page; returns which payment that is for."""
+    answer = client.post(f"/portal/{path}", data={"csrf": csrf, **fields})
+    assert answer.status_code == 200, answer.text
+    found = re.search(r"/checkout/(\w+)", answer.text)
+    assert found is not None
+    return found[1]
+
+
+def test_a_plan_that_waits_for_its_customer_is_paid_in_the_portal_and_begins(
+    server: LiveServer, stranger: httpx.Client
+) -> None:
+    open_shop(server)
+
+    async def waiting(engine: Engine) -> tuple[str, str]:
+        ada = await engine.create_customer(CreateCustomer("Ada"))
+        plan = CreateSubscription([SubscribedProduct(code="team")])
+        return ada.id, (await engine.create_subscription(ada.id, plan)).id
+
+    ada, plan = server.run(waiting)
+    enter(stranger, link_for(server, ada))
+    home = stranger.get("/portal")
+    assert "<strong>Team</strong> needs you before it can begin." in home.text
+    page = stranger.get(f"/portal/plans/{plan}")
+    assert "The plan begins as soon as it is paid." in page.text
+    payment = go_on_to_pay(stranger, f"plans/{plan}/pay", csrf_of(page), action="pay")
+    server.run(lambda engine: engine.pay_checkout(payment, GOOD, "12/40", "123"))
+    assert stranger.get(f"/portal/plans/{plan}/back").status_code == 303
+    page = stranger.get(f"/portal/plans/{plan}")
+    assert '<span class="tag good">active</span>' in page.text
+    assert "What to do" not in page.text
+    assert "needs you" not in stranger.get("/portal").text
+    # Nothing is left to pay, and a form that is sent again says so.
+    answer = stranger.post(
+        f"/portal/plans/{plan}/pay", data={"csrf": csrf_of(page), "action": "pay"}
+    )
+    assert answer.status_code == 409
+    assert "This is not possible now." in answer.text
+
+
+def test_cards_are_left_chosen_and_removed_and_a_low_balance_is_seen(
+    server: LiveServer, stranger: httpx.Client
+) -> None:
+    open_shop(server)
+    ada = regular(server)
+    enter(stranger, link_for(server, ada))
+    page = stranger.get("/portal/payment")
+    assert "No card is saved" in page.text
+    csrf = csrf_of(page)
+    setup = go_on_to_pay(stranger, "payment/add", csrf)
+    turned_back = server.run(lambda engine: engine.get_checkout(setup)).failure_url
+    stranger.get(turned_back)
+    assert "No card was saved." in stranger.get("/portal/payment").text
+    for number in (GOOD, "5555555555554444"):
+        setup = go_on_to_pay(stranger, "payment/add", csrf)
+        server.run(lambda engine, s=setup, n=number: engine.pay_checkout(s, n, "12/40", "123"))
+        checkout = server.run(lambda engine, s=setup: engine.get_checkout(s))
+        assert stranger.get(checkout.return_url).headers["location"] == "/portal/payment"
+    page = stranger.get("/portal/payment")
+    assert "Your card was saved." in page.text
+    assert page.text.index("Mastercard •••• 4444") < page.text.index("Visa •••• 4242")
+    (master, visa) = server.run(lambda engine: engine.list_payment_methods(ada))
+    stranger.post(f"/portal/payment/cards/{visa.id}/default", data={"csrf": csrf})
+    stranger.post(f"/portal/payment/cards/{master.id}/remove", data={"csrf": csrf})
+    page = stranger.get("/portal/payment")
+    assert "4444" not in page.text
+    assert '<span class="tag good">default</span>' in page.text
+
+    assert "Your balance is low." not in stranger.get("/portal").text
+    path = "/portal/limits/alerts/default:USD"
+    said = stranger.post(path, data={"csrf": csrf, "threshold": "ten"})
+    assert (said.status_code, "This is not an amount." in said.text) == (422, True)
+    assert stranger.post(path, data={"csrf": csrf, "threshold": "25"}).status_code == 303
+    assert "Your balance is low." in stranger.get("/portal").text
+    assert stranger.post(path, data={"csrf": csrf, "threshold": ""}).status_code == 303
+    assert "Your balance is low." not in stranger.get("/portal").text

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from html.parser import HTMLParser
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from jinja2 import Environment, nodes
 
 from faregate.core.assets import CURRENCIES, custom_asset
 from faregate.web.portal.formats import read_number, show_instant, show_money, show_number
@@ -43,6 +45,34 @@ def test_a_catalog_has_every_sentence_and_no_other(locale: str) -> None:
         assert all(translated), sentence
         assert not message.fuzzy
         assert all(named(one) == named(sentence) for one in translated), sentence
+
+
+class Shown(HTMLParser):
+    """What somebody reads, or hears, of a page: texts, and attributes that are read out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        read_out = ("aria-label", "alt", "title", "placeholder")
+        self.words += [value for name, value in attrs if name in read_out and value]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SOURCE / "web/templates/portal").glob("*.html")), ids=lambda path: path.stem
+)
+def test_a_page_says_nothing_that_is_not_translated(path: Path) -> None:
+    environment = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
+    written = environment.parse(path.read_text()).find_all(nodes.TemplateData)
+    page = Shown()
+    # What stands between is put in by the page: names, numbers, and sentences of the catalogs.
+    page.feed("0".join(node.data for node in written))
+    page.close()
+    assert [words.strip() for words in page.words if re.search(r"[^\W\d_]", words)] == []
 
 
 def test_numbers_days_and_money_are_written_as_each_language_does() -> None:

@@ -37,6 +37,7 @@ from faregate.payments.types import (
     BeginSetup,
     InitiateTopUp,
     Kind,
+    Status,
     TopUp,
     TopUpDestination,
     TopUpInitiated,
@@ -70,6 +71,13 @@ class TopUpOffers(msgspec.Struct, frozen=True):
     minimum: Decimal | None
     maximum: Decimal | None
     offers: list[Offer]
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What a customer has begun on a provider's page, and where it stands."""
+
+    id: str
+    status: Status
 
 
 class OwnPaymentOperations(PayingOperations, CollectingOperations):
@@ -176,10 +184,10 @@ class OwnPaymentOperations(PayingOperations, CollectingOperations):
 
     async def settle_begun(
         self, customer_id: str, kind: Kind, page: str, *, context: AccountContext | None = None
-    ) -> str | None:
+    ) -> Begun | None:
         """Ask at once what has become of a payment (or a card that was to be left) that a customer
-        has begun lately and that leads back to `page`; returns its id. None: there is none. If its
-        provider does not answer, it stays as it is. Raises 404."""
+        has begun lately and that leads back to `page`. None: there is none. If its provider does
+        not answer, it stays as it is. Raises 404."""
         environment = self._environment(context)
         await self._lane_of(environment, customer_id)
         since = self._clock() - LATELY
@@ -189,7 +197,8 @@ class OwnPaymentOperations(PayingOperations, CollectingOperations):
         for record in found:
             if record.terms.return_url == page:
                 await self._settle(record.id)
-                return record.id
+                record = await records.find_payment(self._store, record.id, environment)
+                return Begun(record.id, record.status)
         return None
 
     async def get_own_top_up(

@@ -68,7 +68,9 @@ def show_money(amount: Decimal, asset: Asset, locale: str) -> Amount:
 def name_of_asset(asset: Asset, locale: str) -> str:
     """Name an asset: a currency as the language does."""
     if asset.is_currency:
-        return numbers.get_currency_name(asset.code, locale=locale)
+        name = numbers.get_currency_name(asset.code, locale=locale)
+        # It stands alone, above what is said of it: "Dollar des États-Unis".
+        return name[:1].upper() + name[1:]
     return asset.label or asset.name
 
 

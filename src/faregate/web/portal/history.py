@@ -4,7 +4,7 @@ also as a file of comma-separated values with every decimal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -15,7 +15,7 @@ from faregate.payments.types import TopUp
 from faregate.web.portal.menu import mark
 from faregate.web.portal.rows import csv_line
 from faregate.web.portal.saying import failed
-from faregate.web.portal.uses import list_uses
+from faregate.web.portal.uses import Use, list_uses
 from faregate.web.portal.visit import PortalPage, PortalVisit
 from faregate.web.rendering import NO_STORE
 
@@ -81,19 +81,14 @@ async def show_uses(visit: PortalVisit) -> Response:
 async def payments_file(visit: PortalVisit) -> Response:
     """Answer with all payments as a file."""
 
-    async def lines() -> AsyncIterator[str]:
-        head = ("Id", "Time", "Kind", "Status", "Paid", "Currency", "Credit", "Bonus", "Asset")
-        yield csv_line([visit.t(words) for words in head])
-        for offset in range(0, MAX_ROWS, AT_ONCE):
-            page = await visit.engine.list_top_ups(
-                visit.customer_id, AT_ONCE, offset, context=visit.context
-            )
-            for one in page.items:
-                yield _payment_line(visit, one)
-            if offset + AT_ONCE >= page.total_count:
-                break
+    async def rows(offset: int) -> tuple[list[tuple[str, str]], int]:
+        page = await visit.engine.list_top_ups(
+            visit.customer_id, AT_ONCE, offset, context=visit.context
+        )
+        return [(one.id, _payment_line(visit, one)) for one in page.items], page.total_count
 
-    return _file(lines(), "payments")
+    head = ("Id", "Time", "Kind", "Status", "Paid", "Currency", "Credit", "Bonus", "Asset")
+    return _file(visit, head, rows, "payments")
 
 
 def _payment_line(visit: PortalVisit, one: TopUp) -> str:
@@ -118,19 +113,18 @@ async def uses_file(visit: PortalVisit) -> Response:
     today: date = visit.now.astimezone(visit.zone).date()
     first = datetime.combine(today - timedelta(days=days - 1), datetime.min.time(), visit.zone)
 
-    async def lines() -> AsyncIterator[str]:
-        head = ("Id", "Time", "Use", "Subject", "Description", "Amount", "Asset")
-        yield csv_line([visit.t(words) for words in head])
-        for offset in range(0, MAX_ROWS, AT_ONCE):
-            uses, total = await list_uses(visit, AT_ONCE, offset, {"occurred_from": first})
-            for use in uses:
-                asset = None if use.asset is None else use.asset.code
-                who = (use.subject, use.description)
-                yield csv_line([use.id, use.at.astimezone(UTC), use.name, *who, use.amount, asset])
-            if offset + AT_ONCE >= total:
-                break
+    async def rows(offset: int) -> tuple[list[tuple[str, str]], int]:
+        uses, total = await list_uses(visit, AT_ONCE, offset, {"occurred_from": first})
+        return [(use.id, _use_line(use)) for use in uses], total
 
-    return _file(lines(), f"uses-{today.isoformat()}-{days}")
+    head = ("Id", "Time", "Use", "Subject", "Description", "Amount", "Asset")
+    return _file(visit, head, rows, f"uses-{today.isoformat()}-{days}")
+
+
+def _use_line(use: Use) -> str:
+    asset = None if use.asset is None else use.asset.code
+    who = (use.subject, use.description)
+    return csv_line([use.id, use.at.astimezone(UTC), use.name, *who, use.amount, asset])
 
 
 HEADS: Final = (
@@ -149,9 +143,28 @@ HEADS: Final = (
 )
 
 
-def _file(lines: AsyncIterator[str], name: str) -> Response:
+Rows = Callable[[int], Awaitable[tuple[list[tuple[str, str]], int]]]
+"""Returns rows from an offset on, each with what names it, and how many there are in all."""
+
+
+def _file(visit: PortalVisit, head: Sequence[str], rows: Rows, name: str) -> Response:
+    """Answer with a file. What comes in meanwhile moves the others on, so none is written twice."""
+
+    async def lines() -> AsyncIterator[str]:
+        yield csv_line([visit.t(words) for words in head])
+        written: set[str] = set()
+        for offset in range(0, MAX_ROWS, AT_ONCE):
+            found, total = await rows(offset)
+            for row_id, line in found:
+                if row_id not in written:
+                    written.add(row_id)
+                    yield line
+            if offset + AT_ONCE >= total:
+                return
+        yield csv_line([visit.t("There are more rows: choose fewer days.")])
+
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'} | NO_STORE
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _offset(visit: PortalVisit) -> int:

@@ -58,16 +58,15 @@ async def add(visit: PortalVisit) -> Response:
 
 async def come_back(visit: PortalVisit) -> Response:
     """Say whether the card is there."""
-    before = len(await _cards(visit))
-    setup = await visit.engine.settle_begun(
+    begun = await visit.engine.settle_begun(
         visit.customer_id,
         "setup",
         _back_to(visit, visit.query.get("ref", "")),
         context=visit.context,
     )
-    cards = await _cards(visit)
-    is_saved = setup is not None and cards and (len(cards) > before or visit.query.get("ref"))
-    return visit.go("payment", visit.t("Your cards are up to date.") if is_saved else "")
+    is_saved = begun is not None and begun.status == "succeeded"
+    said = visit.t("Your card was saved.") if is_saved else visit.t("No card was saved.")
+    return visit.go("payment", said)
 
 
 async def make_default(visit: PortalVisit) -> Response:

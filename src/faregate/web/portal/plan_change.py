@@ -130,6 +130,7 @@ def _ask(
         title=title,
         words=price_of(visit, plan),
         change=preview,
+        products=visit.engine.catalog_view(visit.context).products,
         action=action,
         back=back,
         hidden=hidden,

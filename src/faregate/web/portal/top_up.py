@@ -77,10 +77,10 @@ async def come_back(visit: PortalVisit) -> Response:
     ref = visit.query.get("ref", "")
     if not _REF.fullmatch(ref):
         return visit.go("top-up")
-    top_up_id = await visit.engine.settle_begun(
+    begun = await visit.engine.settle_begun(
         visit.customer_id, "top_up", back_to(visit, ref), context=visit.context
     )
-    return visit.go("history" if top_up_id is None else f"top-up/{top_up_id}")
+    return visit.go("history" if begun is None else f"top-up/{begun.id}")
 
 
 async def show_state(visit: PortalVisit) -> Response:
