@@ -21,7 +21,7 @@
       frame.allow = "payment";
       frame.width = "100%";
       frame.height = "320";
-      frame.style.cssText = "display:block;width:100%;border:0;color-scheme:light dark";
+      frame.style.cssText = "display:block;width:100%;border:0";
       frame.addEventListener("load", () => {
         frame.contentWindow.postMessage({ faregate: "hello" }, home);
       });
