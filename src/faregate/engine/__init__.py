@@ -30,6 +30,13 @@ from faregate.engine.own_rules import OwnRuleOperations
 from faregate.engine.own_use import OwnUseOperations
 from faregate.engine.paying import ToPay
 from faregate.engine.portal import PortalOperations
+from faregate.engine.previewing import (
+    Preview,
+    PreviewFee,
+    PreviewMonth,
+    PreviewOperations,
+    PreviewUse,
+)
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -58,6 +65,7 @@ class Engine(
     OwnPaymentOperations,
     PortalOperations,
     OwnPlanOperations,
+    PreviewOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
@@ -83,6 +91,10 @@ __all__ = [
     "Engine",
     "LimitState",
     "Page",
+    "Preview",
+    "PreviewFee",
+    "PreviewMonth",
+    "PreviewUse",
     "ProductSubscriber",
     "ToPay",
     "system_clock",
