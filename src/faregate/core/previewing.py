@@ -83,6 +83,19 @@ def preview(
     )
 
 
+def upcoming(
+    state: CustomerState, subscription_id: str, catalog: CatalogView, now: datetime, ids: IdSource
+) -> tuple[datetime | None, tuple[BookedPlanFee, ...]]:
+    """Return when a subscription is charged next if nothing changes, and for what, use not counted;
+    (None, ()): never, or nobody can tell."""
+    rules = structs.replace(catalog.renewals, may_overdraw=True)
+    generous = structs.replace(catalog, renewals=rules)
+    caught_up = decide(
+        _who_may_owe(state), NOTHING_KNOWN, CatchUp(state.customer_id), generous, now, ids
+    )
+    return _next_fees(caught_up.state, subscription_id, generous, now, ids)
+
+
 def _who_may_owe(state: CustomerState) -> CustomerState:
     """Return a customer without bounds to what they may owe, and whom no card is asked for."""
     accounts = {

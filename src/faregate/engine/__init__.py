@@ -24,10 +24,11 @@ from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.operators import OperatorOperations
+from faregate.engine.own_payments import OwnPaymentOperations
 from faregate.engine.own_plans import OwnPlanOperations
 from faregate.engine.own_rules import OwnRuleOperations
 from faregate.engine.own_use import OwnUseOperations
-from faregate.engine.paying import PayingOperations, ToPay
+from faregate.engine.paying import ToPay
 from faregate.engine.portal import PortalOperations
 from faregate.engine.previewing import (
     Preview,
@@ -61,7 +62,7 @@ class Engine(
     CustomerOperations,
     ExternalOperations,
     CheckoutOperations,
-    PayingOperations,
+    OwnPaymentOperations,
     PortalOperations,
     OwnPlanOperations,
     PreviewOperations,

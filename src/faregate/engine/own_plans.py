@@ -20,6 +20,7 @@ from faregate.customers.types import (
     CancelSubscription,
     CreateSubscription,
     Quantity,
+    ReactivateSubscription,
     SubscribedProduct,
     SubscriptionChange,
     UpdateSubscribedProduct,
@@ -157,6 +158,24 @@ class OwnPlanOperations(PreviewOperations):
             raise FaregateError(Problem(FORBIDDEN, detail))
         request = CancelSubscription()
         return await self.cancel_subscription(
+            customer_id, subscription_id, request, base_url=base_url, context=context
+        )
+
+    async def keep_own_plan(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        *,
+        base_url: str = "",
+        context: AccountContext | None = None,
+    ) -> SubscriptionChange:
+        """Take back that a subscription ends with its period. Raises 404; 409 if it does not, or
+        has ended already: only the account lets one begin again."""
+        found = await self.get_subscription(customer_id, subscription_id, context=context)
+        if found.status != "active" or found.ends_at is None:
+            raise FaregateError(conflict("subscription_id", "there is nothing to take back"))
+        request = ReactivateSubscription()
+        return await self.reactivate_subscription(
             customer_id, subscription_id, request, base_url=base_url, context=context
         )
 

@@ -11,7 +11,7 @@ import msgspec
 from faregate.core import subscribing
 from faregate.core.amounts import to_decimal
 from faregate.core.codec import checked
-from faregate.core.previewing import preview
+from faregate.core.previewing import preview, upcoming
 from faregate.core.problems import FaregateError, Problem
 from faregate.core.subscribing import Subscribe, SubscriptionCommand
 from faregate.customers.subscribing import new_subscription, show_plan_fee, show_subscription
@@ -53,6 +53,14 @@ class ChangePreview(msgspec.Struct, frozen=True):
     next_due: list[DueAmount]
     next_fees: list[ShownPlanFee]
     refusal: str | None = None
+
+
+class UpcomingFees(msgspec.Struct, frozen=True):
+    """When a subscription is charged next, and what, by account; (None, []): never, or nobody can
+    tell. Use is not counted."""
+
+    at: datetime | None
+    due: list[DueAmount]
 
 
 class PreviewOperations(SubscriptionOperations):
@@ -104,6 +112,23 @@ class PreviewOperations(SubscriptionOperations):
         given = msgspec.structs.asdict(checked(request))
         command = subscribing.CancelSubscription(customer_id, subscription_id, **given)
         return await self._previewed(command, context)
+
+    async def upcoming_fees(
+        self, customer_id: str, subscription_id: str, *, context: AccountContext | None = None
+    ) -> UpcomingFees:
+        """Return when a subscription is charged next if nothing changes, and what. Raises 404."""
+        await self.get_subscription(customer_id, subscription_id, context=context)
+        environment = self._environment(context)
+        lane = await self._lane_of(environment, customer_id)
+        state = await reading.read_customer(self._store, lane.number, customer_id)
+        view = self._catalog.view(environment)
+        present = reading.as_of(state, view, lane.now())
+        at, fees = upcoming(state, subscription_id, view, present.now, self._ticked())
+        has = {
+            name: to_decimal(account.available_units, view.assets[account.asset].scale)
+            for name, account in present.accounts.items()
+        }
+        return UpcomingFees(at, _due([show_plan_fee(fee, view.assets) for fee in fees], has))
 
     async def _previewed(
         self, command: SubscriptionCommand, context: AccountContext | None

@@ -20,6 +20,7 @@ from faregate.engine.brands import PortalBrand
 from faregate.web.portal.brand import BrandFiles
 from faregate.web.portal.door import Door, Framed
 from faregate.web.portal.embed import show_script
+from faregate.web.portal.paid import PaidPage
 from faregate.web.portal.sections import PAGES
 from faregate.web.portal.sessions import is_from_elsewhere, secrets_of
 from faregate.web.portal.visit import BASE, PortalPage, PortalVisit
@@ -40,12 +41,14 @@ class Portal:
         self._languages = Languages()
         self._door = Door(engine, self._languages)
         self._files = BrandFiles(engine)
+        self._paid = PaidPage(self._languages)
 
     def routes(self) -> list[Route]:
         """Return a route for each page, and for the ways in and out."""
         routes = [
             Route(f"{BASE}/enter", _Framed(self._door.show).give),
             Route(f"{BASE}/enter", _Framed(self._door.enter).give, methods=["POST"]),
+            Route(f"{BASE}/paid", _Framed(self._paid.show).give),
             Route(f"{BASE}/brand.css", self._files.show_sheet),
             Route(f"{BASE}/logo", self._files.show_logo),
             Route(f"{BASE}/embed.js", show_script),

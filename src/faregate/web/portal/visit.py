@@ -7,6 +7,8 @@ Whose data a page shows is `customer_id`, which the session says and nothing els
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from typing import Final, Literal
 from urllib.parse import quote, unquote
 
@@ -15,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from faregate.core.portal import Locale
+from faregate.core.windows import find_zone
 from faregate.customers.types import Customer
 from faregate.engine import Engine
 from faregate.engine.brands import PortalBrand
@@ -22,6 +25,8 @@ from faregate.engine.portal import PortalSession
 from faregate.platform.environments import AccountContext
 from faregate.web.forms import Form, read_form
 from faregate.web.portal.brand import logo_url, sheet_url
+from faregate.web.portal.formats import Amount, show_money
+from faregate.web.portal.menu import MENU
 from faregate.web.portal.words import Language
 from faregate.web.rendering import NO_STORE
 
@@ -75,6 +80,17 @@ class PortalVisit:
         return self.language.locale
 
     @property
+    def zone(self) -> tzinfo:
+        """By whose clocks days begin: the account's timezone."""
+        return find_zone(self.engine.catalog_view(self.context).timezone) or UTC
+
+    @property
+    def now(self) -> datetime:
+        """What time it is for this customer, who may live by a test clock."""
+        clocks = self.engine.catalog_view(self.context).clocks
+        return clocks.get(self.customer.test_clock_id or "", self.engine.now())
+
+    @property
     def path(self) -> dict[str, str]:
         """What the path names: `visit.path["top_up_id"]`."""
         return self.request.path_params
@@ -106,10 +122,20 @@ class PortalVisit:
         """Where the account's logo is."""
         return logo_url(self.brand)
 
+    @property
+    def menu(self) -> list[tuple[str, str, str]]:
+        """The menu's entries: where they lead, in words, and their icons."""
+        return [(path, self.t(words), symbol) for path, words, symbol in MENU]
+
     def t(self, sentence: str, **values: object) -> str:
         """Translate a sentence, and put values in where it says `%(name)s`."""
         words = self.language.t(sentence)
         return words % values if values else words
+
+    def money(self, amount: Decimal, asset: str) -> Amount:
+        """Write an amount of an asset as the language does."""
+        assets = self.engine.catalog_view(self.context).assets
+        return show_money(amount, assets[asset], self.locale)
 
     def url(self, path: str = "") -> str:
         """Return the address of a page: `url("top-up")` is `/portal/top-up`."""

@@ -1,19 +1,17 @@
 """The languages of the portal. What is written in templates is English; the other languages are
 catalogs beside this file (`locales/de.po`), which are read as they are when the server starts.
-Numbers, days and instants are written as each language writes them (CLDR, by Babel).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from babel import dates, numbers
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -21,6 +19,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from faregate.core.portal import LOCALES, Locale
+from faregate.web.portal.formats import (
+    name_of_asset,
+    name_of_zone,
+    plain_number,
+    show_day,
+    show_day_of,
+    show_instant,
+    show_money,
+    show_number,
+    show_short_day,
+    within_sentence,
+)
 from faregate.web.rendering import HERE, NO_STORE
 
 CATALOGS: Final = Path(__file__).parent / "locales"
@@ -79,57 +89,38 @@ class Language:
         )
         installed: Any = self._templates
         installed.install_gettext_callables(words.ugettext, words.ungettext, newstyle=True)
+        formats: dict[str, Callable[..., Any]] = {
+            "money": show_money,
+            "number": show_number,
+            "called": name_of_asset,
+            "noun": within_sentence,
+            "typed": plain_number,
+            "day": show_day_of,
+            "date": show_day,
+            "short_day": show_short_day,
+            "instant": show_instant,
+            "zone": name_of_zone,
+        }
         self._templates.filters |= {
-            "count": self.count,
-            "number": self.count,
-            "day": self.day,
-            "instant": self.instant,
-            "money": partial(show_money, locale=locale),
+            name: partial(show, locale=locale) for name, show in formats.items()
         }
 
-    def count(self, number: int | Decimal) -> str:
-        """Write a number as it is, e.g. `12,345`."""
-        return numbers.format_decimal(number, locale=self.locale, decimal_quantization=False)
+    def typed(self, number: Decimal) -> str:
+        """Write a number as it is typed into a field."""
+        return plain_number(number, self.locale)
 
-    def day(self, at: datetime | date) -> str:
-        """Write a day, e.g. `27 Nov 2026`; of an instant that in UTC."""
-        return dates.format_date(at, "medium", locale=self._region)
+    def number(self, number: int | Decimal) -> str:
+        """Write a number."""
+        return show_number(number, self.locale)
 
-    def instant(self, at: datetime) -> str:
-        """Write an instant in UTC."""
-        return dates.format_datetime(at, "medium", locale=self._region)
-
-    @property
-    def _region(self) -> str:
-        # "en" alone is American, whose days nobody else reads: 11/27/2026.
-        return "en_GB" if self.locale == "en" else self.locale
+    def day(self, at: datetime, zone: tzinfo) -> str:
+        """Write the day of an instant as it is in a timezone."""
+        return show_day_of(at, zone, self.locale)
 
     def render(self, name: str, status: int, **values: object) -> Response:
         """Answer with a template of `templates/`; nobody keeps the answer."""
         text = self._templates.get_template(name).render(locale=self.locale, **values)
         return HTMLResponse(text, status, headers=NO_STORE)
-
-
-def show_money(amount: Decimal, code: str, symbol: str | None = None, *, locale: str) -> str:
-    """Write an exact amount of an asset: of a currency as the language does, of another asset with
-    its symbol or code behind it. All decimals are shown that it has.
-
-    >>> show_money(Decimal("1234.5"), "EUR", locale="de")
-    '1.234,50\\xa0€'
-    """
-    if len(code) == 3 and code in numbers.list_currencies():
-        places = max(numbers.get_currency_precision(code), -_exponent(amount))
-        exact = amount.quantize(Decimal(1).scaleb(-places))
-        return numbers.format_currency(
-            exact, code, locale=locale, currency_digits=False, decimal_quantization=False
-        )
-    shown = numbers.format_decimal(amount, locale=locale, decimal_quantization=False)
-    return f"{shown}\xa0{symbol or code}"
-
-
-def _exponent(amount: Decimal) -> int:
-    exponent = amount.normalize().as_tuple().exponent
-    return min(exponent, 0) if isinstance(exponent, int) else 0
 
 
 class Languages:
