@@ -16,6 +16,7 @@ from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
+from faregate.engine.explaining import ExplainingOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
@@ -50,6 +51,7 @@ class Engine(
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
+    ExplainingOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,
