@@ -152,6 +152,7 @@ class SyncEngine:
     settle_outcome = _sync(Engine.settle_outcome)
     get_event = _sync(Engine.get_event)
     list_events = _sync(Engine.list_events)
+    explore_events = _sync(Engine.explore_events)
     explain_event = _sync(Engine.explain_event)
     explain_events = _sync(Engine.explain_events)
     authorize = _sync(Engine.authorize)

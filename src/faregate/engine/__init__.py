@@ -17,6 +17,7 @@ from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.explaining import ExplainingOperations
+from faregate.engine.exploring import ExploringOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
@@ -52,6 +53,7 @@ class Engine(
     SubscriberOperations,
     SubscriptionOperations,
     ExplainingOperations,
+    ExploringOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,
