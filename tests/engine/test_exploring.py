@@ -22,6 +22,7 @@ from faregate import CreateCustomer, Engine, UsageEvent
 from faregate.core.amounts import Number
 from faregate.core.outcomes import OutcomeRequest
 from faregate.core.problems import INVALID
+from faregate.core.volumes import dimension_text
 from faregate.engine.exploring import ExploredPage, WantedEvents
 from faregate.ledger import exploring
 
@@ -148,6 +149,33 @@ def test_what_became_of_an_event_is_what_filters_look_at(database_url: str) -> N
             page = await engine.explore_events(WantedEvents(event_id="changed"))
             assert page.events[0].listed.fee_units == 9 * 10**9
             assert page.events[0].data == {"n": Decimal(9), "model": "b"}
+
+    asyncio.run(story())
+
+
+def test_a_value_is_found_however_it_was_written(database_url: str) -> None:
+    values: list[Any] = [
+        *("1.5", "a%b_c!", 'say "so"', "true", "\\"),
+        *(True, 0, 7, 100, -3, Decimal("1.50"), Decimal("1E+2"), Decimal("0E+3"), Decimal("0E-9")),
+        *(Decimal("-2.5E-7"), Decimal("100.0"), Decimal("12.0E1")),
+    ]
+    texts = ["1.5", "a%b_c!", 'say "so"', "true", "\\", "0", "7", "100", "-3", "-0.00000025", "120"]
+
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            ada = (await engine.create_customer(CreateCustomer(name="Ada"))).id
+            events = [
+                UsageEvent(f"e{place}", "x", NOON, data={"other": 1, "v": value, 'k"%': value})
+                for place, value in enumerate(values)
+            ]
+            await engine.record_events(ada, events)
+            for key in ("v", 'k"%'):
+                for text in texts:
+                    wanted = WantedEvents(data_key=key, data_text=text)
+                    found = await all_pages(engine, wanted, 2)
+                    fits = [f"e{n}" for n, v in enumerate(values) if dimension_text(v) == text]
+                    assert [name for _, name in found] == fits[::-1], (key, text)
+                    assert fits
 
     asyncio.run(story())
 

@@ -24,10 +24,12 @@ from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS, ListedEvent, r
 from faregate.store.protocol import Queries, Row, Rows, Store
 from faregate.store.schema import first_seq
 
-MAX_WALKED: Final = 400_000
+MAX_WALKED: Final = 200_000
 """Numbers of a lane that one look goes through; an event takes two or three."""
 WINDOW: Final = 50_000
 """Numbers that one statement goes through."""
+MAX_STEPS: Final = 100
+"""Statements of one look; some find only what is alike."""
 OF_CUSTOMER: Final = 5_000
 """Events of one customer that one statement goes through, and ten of them one look."""
 _NUMBER: Final = re.compile(r"-?[0-9.]+|true|false")
@@ -200,7 +202,9 @@ class _Walk:
             return await self._look_at_customer(before, limit)
         found: list[tuple[int, FoundEvent]] = []
         at, floor = before, max(self._lowest, before - MAX_WALKED)
-        while at > floor and len(found) < limit:
+        steps = MAX_STEPS
+        while at > floor and len(found) < limit and steps:
+            steps -= 1
             low = max(floor, at - WINDOW)
             values = [self._lane, low, at]
             where = ["e.lane = $1", "e.seq >= $2", "e.seq < $3", *self._where(values)]
@@ -282,8 +286,11 @@ class _Walk:
                 f"CASE WHEN o.outcome IS NULL THEN e.fee_asset ELSE o.fee_asset END = {asset}"
             )
         if filters.data_key is not None:
-            like = mark(_pattern(filters.data_key, filters.data_text))
-            where.append(f"(e.data LIKE {like} ESCAPE '!' OR o.standing LIKE {like} ESCAPE '!')")
+            likes = [
+                f"e.data LIKE {like} ESCAPE '!' OR o.standing LIKE {like} ESCAPE '!'"
+                for like in map(mark, _patterns(filters.data_key, filters.data_text))
+            ]
+            where.append(f"({' OR '.join(likes)})")
         return where
 
     def _read(self, rows: Rows) -> list[tuple[int, FoundEvent]]:
@@ -320,11 +327,26 @@ def _read(row: Row) -> FoundEvent:
     return FoundEvent(read_listed(listed), known, said)
 
 
-def _pattern(key: str, text: str) -> str:
-    """Return what the JSON of data must look like that has this value, so that the database passes
+def _patterns(key: str, text: str) -> list[str]:
+    """Return what the JSON of data may look like that has this value, so that the database passes
     over the rest. What is alike is looked at exactly afterwards."""
     name = encode(key).decode()
-    if _NUMBER.fullmatch(text) is None:
-        name = f"{name}:{encode(text).decode()}"
-    escaped = name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return f"%{escaped}%"
+    found = [f"{name}:{encode(text).decode()}"]
+    if _NUMBER.fullmatch(text) is not None:
+        # Numbers are kept as they were sent, also with zeros behind them or an exponent.
+        found.append(f"{name}:{text}")
+        if text.endswith("0"):
+            found.append(f"{name}:{text[0]}%E+")
+        if text.startswith(("0.000000", "-0.000000")) or text == "0":
+            found.append(f"{name}:%E-")
+    return [f"%{_escaped(one)}%" for one in found]
+
+
+def _escaped(text: str) -> str:
+    """Escape a text of which only `%` before an exponent is meant as it stands."""
+    before, mark, exponent = text.rpartition("%E")
+    if exponent not in ("+", "-"):
+        before, mark, exponent = text, "", ""
+    for special in "!%_":
+        before = before.replace(special, f"!{special}")
+    return before + mark + exponent
