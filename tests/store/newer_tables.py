@@ -1,5 +1,5 @@
-"""What takes the tables of payments and webhooks out of a database, for tests that make an older
-one."""
+"""What takes the tables of payments, webhooks and jobs out of a database, for tests that make an
+older one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE external_refunds",
     "ALTER TABLE environments DROP COLUMN payments",
 )
+WITHOUT_JOBS: Final = ("DROP TABLE jobs",)
 WITHOUT_WEBHOOKS: Final = (
     "DROP TABLE webhook_deletions",
     "DROP TABLE webhook_deliveries",

@@ -16,7 +16,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import WITHOUT_JOBS, WITHOUT_PAYMENTS, WITHOUT_WEBHOOKS
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -30,6 +30,7 @@ BEFORE = (
     "DROP INDEX holds_by_expiry",
     "DROP INDEX transfers_unused",
     *WITHOUT_PAYMENTS,
+    *WITHOUT_JOBS,
     *WITHOUT_WEBHOOKS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",

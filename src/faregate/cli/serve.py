@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
@@ -12,7 +13,7 @@ import uvloop
 from faregate.cli.logs import configure_logs
 from faregate.cli.providers import doors, external_secrets, payment_providers
 from faregate.cli.server import address_of, listen, serving
-from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
+from faregate.cli.settings import Database, Exports, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 
@@ -51,11 +52,14 @@ def serve(
         ),
     ] = False,
     webhook_allow: WebhookAllow = "",
+    exports: Exports = None,
 ) -> None:
     """Serve the API and the live page until Ctrl-C."""
     configure_logs()
     uvloop.run(
-        _serve(database, host, port, bootstrap_key, mode, page_token, standby, webhook_allow)
+        _serve(
+            database, host, port, bootstrap_key, mode, page_token, standby, webhook_allow, exports
+        )
     )
 
 
@@ -68,6 +72,7 @@ async def _serve(
     page_token: str | None,
     standby: bool,
     webhook_allow: str,
+    exports: Path | None,
 ) -> None:
     if page_token is not None and len(page_token) < MIN_TOKEN:
         reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
@@ -80,6 +85,7 @@ async def _serve(
         serves=True,
         stands_by=standby,
         webhook_allow=webhook_allow,
+        exports=exports,
         payments=providers,
         external=external_secrets(),
     )

@@ -21,6 +21,7 @@ from faregate.engine.exploring import ExploringOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
+from faregate.engine.jobs import JobOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.paying import PayingOperations, ToPay
@@ -53,15 +54,16 @@ class Engine(
     SubscriberOperations,
     SubscriptionOperations,
     ExplainingOperations,
-    ExploringOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,
     LimitOperations,
-    MigrationOperations,
     VendorOperations,
     WalletOperations,
     WorkOperations,
+    JobOperations,
+    ExploringOperations,
+    MigrationOperations,
 ):
     """Faregate in this process. Make one with `Engine.open`."""
 
