@@ -185,7 +185,7 @@ def test_an_event_without_a_fee_says_why() -> None:
     book = Book(catalog(volume_price("1")))
     book.book(event("none", T0, "nothing"), structs.replace(event("p", T0), outcome="pending"))
     said = reason(book, "none")
-    assert said.sentence == "No fee: no price for event_type=nothing: no fee."
+    assert said.sentence == "No fee: no price for event_type=nothing."
     assert reason(book, "p").sentence == "No fee yet: its outcome is pending."
     book.do(outcome("p", "withdrawn"))
     assert "given back" in reason(book, "p").sentence

@@ -259,7 +259,8 @@ def _in_all(booked: BookedEvent, fees: Sequence[FeeReason], catalog: CatalogView
     if booked.outcome == "withdrawn":
         return "No fee: it was withdrawn, and what it had cost was given back."
     if not fees:
-        return f"No fee: {listed(booked.result.warnings, '; ') or 'nothing priced it'}."
+        said = [warning.removesuffix(": no fee") for warning in booked.result.warnings]
+        return f"No fee: {listed(said, '; ') or 'nothing priced it'}."
     sums: dict[str, Decimal] = {}
     for fee in fees:
         sums[fee.asset] = sums.get(fee.asset, Decimal(0)) + fee.amount

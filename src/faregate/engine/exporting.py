@@ -4,7 +4,8 @@ come, so that it takes the same memory for a thousand as for millions."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final, Literal
 
 import msgspec
@@ -61,19 +62,26 @@ class ExportingOperations(ExploringOperations):
         try:
             sheet = open_sheet(request.format, part.file)
             writing = _Writing(run)
-            async for rows in self._rows(filters, writing):
-                if request.format == "csv":
-                    sheet.add(rows)
-                else:
-                    await asyncio.to_thread(sheet.add, rows)
-                part.check(part.file.tell())
-            await asyncio.to_thread(sheet.end)
+            try:
+                async with aclosing(self._rows(filters, writing)) as pages:
+                    async for rows in pages:
+                        if request.format == "csv":
+                            sheet.add(rows)
+                        else:
+                            await asyncio.to_thread(sheet.add, rows)
+                        part.check(part.file.tell())
+                await asyncio.to_thread(sheet.end)
+            except BaseException:
+                sheet.give_up()
+                raise
             size = await asyncio.to_thread(part.keep)
         finally:
             part.drop()
         return Exported(writing.events, writing.rows), JobFile(name, size)
 
-    async def _rows(self, filters: EventFilters, writing: _Writing) -> AsyncIterator[list[Row]]:
+    async def _rows(
+        self, filters: EventFilters, writing: _Writing
+    ) -> AsyncGenerator[list[Row], None]:
         """Walk the events that fit, lane by lane, and yield the rows of some at a time."""
         view = self._catalog.view(filters.environment_id)
         owners: dict[str, Owner] = {}

@@ -53,6 +53,10 @@ class Sheet(Protocol):
         """Write what is left."""
         ...
 
+    def give_up(self) -> None:
+        """Let go of a file that nobody will read."""
+        ...
+
 
 class CsvSheet:
     """Comma-separated values (RFC 4180), in UTF-8, with names in the first line."""
@@ -68,6 +72,9 @@ class CsvSheet:
 
     def end(self) -> None:
         """Nothing is left."""
+
+    def give_up(self) -> None:
+        """Nothing is held."""
 
     def _write(self, lines: Sequence[Sequence[str]]) -> None:
         text = io.StringIO()
@@ -111,6 +118,10 @@ class ParquetSheet:
     def end(self) -> None:
         """Write the last rows, and what the file begins to be read with."""
         self._flush()
+        self._writer.close()
+
+    def give_up(self) -> None:
+        """Close the writer while there is a file: later it would do so by itself, and fail."""
         self._writer.close()
 
     def _flush(self) -> None:
