@@ -31,7 +31,8 @@ def wait_for(server: LiveServer, where: str) -> None:
     """Wait until the server's worker has done the job that is shown there."""
 
     async def wait(engine: Engine) -> None:
-        while (await engine.get_job(where.rpartition("/")[2])).is_open:
+        name = where.rpartition("/")[2]
+        while (await engine.get_job(name)).is_open:  # noqa: ASYNC110 - pages look, too
             await asyncio.sleep(0.01)
 
     server.run(wait)

@@ -147,7 +147,7 @@ def _why_no_parquet() -> str | None:
     try:
         check_format("parquet")
     except FaregateError as error:
-        return error.problem.detail
+        return error.problem.errors["format"][0]
     return None
 
 

@@ -85,7 +85,6 @@ async def show_one(visit: Visit) -> Response:
         facts=_facts(visit, job),
         verified=_result(job, "verify", Verified),
         moved=_moved(job),
-        is_forecast='"dry_run":false' not in job.request,
     )
 
 
