@@ -30,6 +30,7 @@ from faregate import CreateCustomer, Engine, UsageEvent
 from faregate.core.amounts import Number
 from faregate.core.codec import decode
 from faregate.core.problems import CONFLICT, INVALID, NOT_FOUND
+from faregate.engine import jobs
 from faregate.engine.exploring import WantedEvents
 from faregate.engine.exporting import Exported, ExportEvents
 from faregate.engine.job_run import Done, JobKind, JobRun
@@ -209,6 +210,32 @@ def test_a_job_whose_process_has_died_is_taken_up_and_ends_once(
     asyncio.run(story())
 
 
+def test_who_has_lost_a_job_meanwhile_ends_nothing_and_leaves_no_file(
+    database_url: str, tmp_path: Path
+) -> None:
+    later = lease.lease_clock_us() + 3600 * 10**6
+
+    async def story() -> None:
+        async with shop(database_url, tmp_path / "files") as engine:
+            await sell_and_use(engine)
+            kind = engine.job_kinds["export_events"]
+            job = await engine.create_job("export_events")
+
+            async def lose_it(run: JobRun) -> Done:
+                await claim_as(database_url, job, gone(), later)
+                return await kind.run(run)
+
+            engine.add_job_kind(msgspec.structs.replace(kind, run=lose_it))
+            assert await engine._do_job(await engine._claim_job() or job) is False
+            assert (await engine.get_job(job.id)).status == "running"
+            assert os.listdir(tmp_path / "files") == []
+            engine.add_job_kind(kind)
+            assert await engine.run_jobs() == 1
+            assert len(os.listdir(tmp_path / "files")) == 1
+
+    asyncio.run(story())
+
+
 class Nothing(msgspec.Struct, frozen=True):
     """What such a job wants, and answers."""
 
@@ -260,6 +287,28 @@ def test_a_job_is_ended_while_it_waits_and_while_it_is_done(
             assert await running == 1
             for refused in (engine.cancel_job(first.id), engine.delete_job("job_none")):
                 assert (await refusal(refused)).problem.kind in (CONFLICT, NOT_FOUND)
+
+    asyncio.run(story())
+
+
+def test_a_job_is_ended_by_a_process_that_does_not_do_it(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TELL_SECONDS", 0.01)
+
+    async def story() -> None:
+        async with shop(database_url, tmp_path) as engine:
+            waiting = Waiting()
+            engine.add_job_kind(waiting.kind())
+            job = await engine.create_job("wait")
+            running = asyncio.ensure_future(engine.run_jobs())
+            await waiting.begun.wait()
+            async with Engine.open(database_url, clock=Clock(), serves=False) as other:
+                asked = await other.cancel_job(job.id)
+                assert (asked.status, asked.is_cancelled) == ("running", True)
+                assert await running == 1
+                ended = await other.get_job(job.id)
+                assert (ended.status, ended.done, ended.words) == ("cancelled", 1, "waits")
 
     asyncio.run(story())
 
