@@ -1,5 +1,5 @@
-"""What takes the tables of payments, webhooks and jobs out of a database, for tests that make an
-older one."""
+"""What takes the tables of payments, webhooks, operators and jobs out of a database, for tests that
+make an older one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE external_payments",
     "DROP TABLE external_refunds",
     "ALTER TABLE environments DROP COLUMN payments",
+)
+WITHOUT_OPERATORS: Final = (
+    "DROP TABLE operators",
+    "DROP TABLE operator_links",
+    "DROP TABLE operator_sessions",
+    "DROP TABLE audit_head",
+    "DROP TABLE audit_entries",
+    "DROP TABLE audit_outcomes",
 )
 WITHOUT_JOBS: Final = ("DROP TABLE jobs",)
 WITHOUT_WEBHOOKS: Final = (

@@ -16,7 +16,12 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_JOBS, WITHOUT_PAYMENTS, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import (
+    WITHOUT_JOBS,
+    WITHOUT_OPERATORS,
+    WITHOUT_PAYMENTS,
+    WITHOUT_WEBHOOKS,
+)
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -31,6 +36,7 @@ BEFORE = (
     "DROP INDEX transfers_unused",
     *WITHOUT_PAYMENTS,
     *WITHOUT_JOBS,
+    *WITHOUT_OPERATORS,
     *WITHOUT_WEBHOOKS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",

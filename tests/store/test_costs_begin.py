@@ -11,7 +11,12 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_JOBS, WITHOUT_PAYMENTS, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import (
+    WITHOUT_JOBS,
+    WITHOUT_OPERATORS,
+    WITHOUT_PAYMENTS,
+    WITHOUT_WEBHOOKS,
+)
 
 from faregate import Engine
 from faregate.core.amounts import Number
@@ -21,6 +26,7 @@ from faregate.store.schema import COSTS, names
 BEFORE = (
     *WITHOUT_PAYMENTS,
     *WITHOUT_JOBS,
+    *WITHOUT_OPERATORS,
     *WITHOUT_WEBHOOKS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",

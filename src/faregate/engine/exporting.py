@@ -63,7 +63,7 @@ class ExportingOperations(ExploringOperations):
             sheet = open_sheet(request.format, part.file)
             writing = _Writing(run)
             try:
-                async with aclosing(self._rows(filters, writing)) as pages:
+                async with aclosing(self._exported_rows(filters, writing)) as pages:
                     async for rows in pages:
                         if request.format == "csv":
                             sheet.add(rows)
@@ -79,7 +79,7 @@ class ExportingOperations(ExploringOperations):
             part.drop()
         return Exported(writing.events, writing.rows), JobFile(name, size)
 
-    async def _rows(
+    async def _exported_rows(
         self, filters: EventFilters, writing: _Writing
     ) -> AsyncGenerator[list[Row], None]:
         """Walk the events that fit, lane by lane, and yield the rows of some at a time."""

@@ -196,12 +196,14 @@ class JobOperations(ExportingOperations, MigrationOperations):
         kind = self.job_kinds.get(job.kind)
         run = JobRun(job, None, context)
         if kind is None:
-            return await self._end(run, "failed", problem="this version does not know such jobs")
+            return await self._end_job(
+                run, "failed", problem="this version does not know such jobs"
+            )
         if job.is_cancelled:
-            return await self._end(run, "cancelled")
+            return await self._end_job(run, "cancelled")
         if job.attempts > MAX_ATTEMPTS:
             problem = f"the server has ended {MAX_ATTEMPTS} times while it was being done"
-            return await self._end(run, "failed", problem=problem)
+            return await self._end_job(run, "failed", problem=problem)
         run.request = decode(kind.request, job.request)
         doing = asyncio.ensure_future(kind.run(run))
         run.stop = doing.cancel
@@ -223,22 +225,22 @@ class JobOperations(ExportingOperations, MigrationOperations):
             # The server ends: the next one begins the job anew.
             doing.cancel()
             await asyncio.wait([doing])
-            await self._leave(run)
+            await self._leave_job(run)
             raise
         if doing.cancelled():
-            return await self._end(run, "cancelled")
+            return await self._end_job(run, "cancelled")
         error = doing.exception()
         if error is None:
             result, file = doing.result()
             run.done = run.total or run.done
             text = encode(result).decode()
-            return await self._end(run, "done", result=text, file=file)
+            return await self._end_job(run, "done", result=text, file=file)
         if isinstance(error, FaregateError) and error.problem.kind is UNAVAILABLE:
-            await self._leave(run)
+            await self._leave_job(run)
             raise error
-        return await self._end(run, "failed", problem=_why(error, run.job))
+        return await self._end_job(run, "failed", problem=_why(error, run.job))
 
-    async def _end(self, run: JobRun, status: jobs.Status, **more: Any) -> bool:
+    async def _end_job(self, run: JobRun, status: jobs.Status, **more: Any) -> bool:
         async with self._store.transaction() as transaction:
             is_ours = await jobs.finish(
                 transaction,
@@ -257,7 +259,7 @@ class JobOperations(ExportingOperations, MigrationOperations):
             self._exports.remove([file.name])
         return is_ours
 
-    async def _leave(self, run: JobRun) -> None:
+    async def _leave_job(self, run: JobRun) -> None:
         with suppress(StoreUnavailable):
             async with self._store.transaction() as transaction:
                 await jobs.let_go(transaction, run.job.id, self._holder)

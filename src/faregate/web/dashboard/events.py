@@ -17,6 +17,7 @@ from faregate.engine.exporting import ExportEvents
 from faregate.insights.spreadsheets import check_format
 from faregate.ledger.exploring import FoundEvent
 from faregate.web.dashboard.event import event_path, state_of
+from faregate.web.dashboard.jobs import asker
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
 from faregate.web.money import Money, show_units
@@ -100,7 +101,7 @@ async def export(visit: Visit) -> Response:
         wanted = read_wanted(form)
         request = ExportEvents("parquet" if form.get("format") == "parquet" else "csv", wanted)
         job = await visit.engine.create_job(
-            "export_events", request, asked_by=visit.operator_name, context=visit.context
+            "export_events", request, asked_by=asker(visit), context=visit.context
         )
     except FaregateError as error:
         return await _page(visit, form, None, error.problem)
@@ -168,5 +169,5 @@ def _lines(visit: Visit, page: ExploredPage) -> Sequence[Line]:
 
 PAGES: Final = (
     Page("events", show),
-    Page("events/export", export, "POST"),
+    Page("events/export", export, "POST", "own"),
 )

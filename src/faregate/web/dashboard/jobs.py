@@ -35,6 +35,11 @@ STATES: Final = {
 FORMATS: Final = {"csv": "CSV", "parquet": "Parquet"}
 
 
+def asker(visit: Visit) -> str:
+    """Return who asks for a job: names may be the same, addresses are not."""
+    return f"{visit.operator_name} ({visit.operator.email})"
+
+
 class ShownJob(msgspec.Struct, frozen=True):
     """A job as pages show it."""
 
@@ -65,9 +70,7 @@ async def show(visit: Visit) -> Response:
 
 async def begin_verify(visit: Visit) -> Response:
     """Have the books proved."""
-    job = await visit.engine.create_job(
-        "verify", asked_by=visit.operator_name, context=visit.context
-    )
+    job = await visit.engine.create_job("verify", asked_by=asker(visit), context=visit.context)
     return visit.go(f"jobs/{job.id}")
 
 
@@ -120,7 +123,7 @@ async def move(visit: Visit) -> Response:
     begun = await visit.engine.create_job(
         "migrate_subscribers",
         MigrateProduct(asked.product, subscribers),
-        asked_by=visit.operator_name,
+        asked_by=asker(visit),
         context=visit.context,
     )
     return visit.go(f"jobs/{begun.id}")
@@ -136,7 +139,7 @@ async def _of_theirs(visit: Visit) -> Job:
 
 
 def _may_end(visit: Visit, job: Job) -> bool:
-    return visit.may("admin") or job.asked_by == visit.operator_name
+    return visit.may("admin") or job.asked_by == asker(visit)
 
 
 def _shown(visit: Visit, job: Job) -> ShownJob:
@@ -236,10 +239,10 @@ def _moved(job: Job) -> Any:
 
 PAGES: Final = (
     Page("jobs", show),
-    Page("jobs/verify", begin_verify, "POST"),
+    Page("jobs/verify", begin_verify, "POST", "own"),
     Page("jobs/{job_id}", show_one),
     Page("jobs/{job_id}/file", download),
-    Page("jobs/{job_id}/cancel", cancel, "POST"),
-    Page("jobs/{job_id}/delete", delete, "POST"),
+    Page("jobs/{job_id}/cancel", cancel, "POST", "own"),
+    Page("jobs/{job_id}/delete", delete, "POST", "own"),
     Page("jobs/{job_id}/move", move, "POST", needs="admin"),
 )
