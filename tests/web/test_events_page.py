@@ -138,6 +138,15 @@ def test_an_export_is_asked_for_left_and_fetched(server: LiveServer, client: htt
     assert client.get(where.replace("/test/", "/live/")).status_code == 404
     with httpx.Client(base_url=server.url) as stranger:
         assert stranger.get(f"{where}/file").headers["location"].startswith("/sign-in")
+    # Finance may export as well, and ends what is their own.
+    cookies = {"faregate_session": server.add_operator("finance")}
+    with httpx.Client(base_url=server.url, cookies=cookies) as finance:
+        assert finance.get(f"{where}/file").status_code == 200
+        own = send(finance, "/test/events", "/test/events/export").headers["location"]
+        wait_for(server, own)
+        for other in (f"{where}/delete", f"{where}/move"):
+            assert send(finance, own, other).status_code == 403
+        assert send(finance, own, f"{own}/delete").status_code == 303
     assert send(client, where, f"{where}/delete").headers["location"] == "/test/jobs"
     assert client.get(f"{where}/file").status_code == 404
     assert send(client, "/test/events", "/test/events/export", customer="x").status_code == 422
