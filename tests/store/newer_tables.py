@@ -1,5 +1,4 @@
-"""What takes the tables of payments, webhooks, operators and jobs out of a database, for tests that
-make an older one."""
+"""What takes newer tables out of a database, for tests that make an older one."""
 
 from __future__ import annotations
 
@@ -17,7 +16,10 @@ WITHOUT_PAYMENTS: Final = (
     "DROP TABLE external_refunds",
     "ALTER TABLE environments DROP COLUMN payments",
 )
-WITHOUT_OPERATORS: Final = (
+WITHOUT_VISITORS: Final = (
+    "DROP TABLE portal_links",
+    "DROP TABLE portal_sessions",
+    "DROP TABLE portal_settings",
     "DROP TABLE operators",
     "DROP TABLE operator_links",
     "DROP TABLE operator_sessions",

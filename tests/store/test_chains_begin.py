@@ -18,8 +18,8 @@ from tests.ledger.shop import (
 )
 from tests.store.newer_tables import (
     WITHOUT_JOBS,
-    WITHOUT_OPERATORS,
     WITHOUT_PAYMENTS,
+    WITHOUT_VISITORS,
     WITHOUT_WEBHOOKS,
 )
 
@@ -36,7 +36,7 @@ BEFORE = (
     "DROP INDEX transfers_unused",
     *WITHOUT_PAYMENTS,
     *WITHOUT_JOBS,
-    *WITHOUT_OPERATORS,
+    *WITHOUT_VISITORS,
     *WITHOUT_WEBHOOKS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",

@@ -13,8 +13,8 @@ from tests.ledger.shop import (
 )
 from tests.store.newer_tables import (
     WITHOUT_JOBS,
-    WITHOUT_OPERATORS,
     WITHOUT_PAYMENTS,
+    WITHOUT_VISITORS,
     WITHOUT_WEBHOOKS,
 )
 
@@ -26,7 +26,7 @@ from faregate.store.schema import COSTS, names
 BEFORE = (
     *WITHOUT_PAYMENTS,
     *WITHOUT_JOBS,
-    *WITHOUT_OPERATORS,
+    *WITHOUT_VISITORS,
     *WITHOUT_WEBHOOKS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
