@@ -1,39 +1,18 @@
-"""What takes the tables of payments, webhooks and operators out of a database, for tests that make
-an older one."""
+"""What takes newer tables, columns and indexes out of a database, for tests that make an older
+one."""
 
 from __future__ import annotations
 
 from typing import Final
 
-WITHOUT_PAYMENTS: Final = (
-    "DROP TABLE payments",
-    "DROP TABLE payment_returns",
-    "DROP TABLE payment_methods",
-    "DROP TABLE sandbox_payments",
-    "DROP TABLE collections",
-    "DROP TABLE top_up_bonuses",
-    "DROP TABLE payment_key",
-    "DROP TABLE external_payments",
-    "DROP TABLE external_refunds",
+_TABLES: Final = (
+    "payments payment_returns payment_methods sandbox_payments collections top_up_bonuses "
+    "payment_key external_payments external_refunds webhook_deletions webhook_deliveries "
+    "webhook_events webhook_cursors webhook_destinations operators operator_links "
+    "operator_sessions audit_head audit_entries audit_outcomes portal_links portal_sessions "
+    "portal_settings jobs"
+)
+WITHOUT_NEWER: Final = (
+    *(f"DROP TABLE {name}" for name in _TABLES.split()),
     "ALTER TABLE environments DROP COLUMN payments",
-)
-WITHOUT_WEBHOOKS: Final = (
-    "DROP TABLE webhook_deletions",
-    "DROP TABLE webhook_deliveries",
-    "DROP TABLE webhook_events",
-    "DROP TABLE webhook_cursors",
-    "DROP TABLE webhook_destinations",
-)
-WITHOUT_OPERATORS: Final = (
-    "DROP TABLE operators",
-    "DROP TABLE operator_links",
-    "DROP TABLE operator_sessions",
-    "DROP TABLE audit_head",
-    "DROP TABLE audit_entries",
-    "DROP TABLE audit_outcomes",
-)
-WITHOUT_PORTAL: Final = (
-    "DROP TABLE portal_links",
-    "DROP TABLE portal_sessions",
-    "DROP TABLE portal_settings",
 )

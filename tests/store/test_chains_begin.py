@@ -16,12 +16,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import (
-    WITHOUT_OPERATORS,
-    WITHOUT_PAYMENTS,
-    WITHOUT_PORTAL,
-    WITHOUT_WEBHOOKS,
-)
+from tests.store.newer_tables import WITHOUT_NEWER
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -34,10 +29,7 @@ BEFORE = (
     "ALTER TABLE environments DROP COLUMN alerts",
     "DROP INDEX holds_by_expiry",
     "DROP INDEX transfers_unused",
-    *WITHOUT_PAYMENTS,
-    *WITHOUT_WEBHOOKS,
-    *WITHOUT_OPERATORS,
-    *WITHOUT_PORTAL,
+    *WITHOUT_NEWER,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

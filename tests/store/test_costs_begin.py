@@ -11,12 +11,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import (
-    WITHOUT_OPERATORS,
-    WITHOUT_PAYMENTS,
-    WITHOUT_PORTAL,
-    WITHOUT_WEBHOOKS,
-)
+from tests.store.newer_tables import WITHOUT_NEWER
 
 from faregate import Engine
 from faregate.core.amounts import Number
@@ -24,10 +19,7 @@ from faregate.core.costs import Cost
 from faregate.store.schema import COSTS, names
 
 BEFORE = (
-    *WITHOUT_PAYMENTS,
-    *WITHOUT_WEBHOOKS,
-    *WITHOUT_OPERATORS,
-    *WITHOUT_PORTAL,
+    *WITHOUT_NEWER,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

@@ -1,10 +1,13 @@
 """On SQLite, ranges of an append-only table are read as ranges, whatever else has an index."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from faregate.ledger import exploring
+from faregate.ledger.exploring import EventFilters
 from faregate.ledger.profits import read_facts
 from faregate.ledger.questions import Asked, lane_parts
 from faregate.ledger.reading import AS_THEY_STAND, EVENT_COLUMNS
@@ -120,6 +123,44 @@ def test_sqlite_adds_up_a_period_without_reading_what_was_before(
             is_by_more = " AND " in step.partition("(")[2] or step.endswith("_lanes_1 (lane=?)")
             assert step.startswith("SEARCH")
             assert is_by_number or is_by_more, step
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"event_types": ("none",), "booked_from": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"customer_id": "cust_1", "shows": "fees"},
+        {"event_id": "e"},
+        {"data_key": "k", "data_text": "1", "min_units": 1, "asset": "USD"},
+    ],
+    ids=["all", "a customer's", "one", "data"],
+)
+def test_sqlite_looks_for_events_without_going_through_all_of_them(
+    wanted: dict[str, Any], tmp_path
+):
+    async def story() -> None:
+        store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
+        await store.migrate()
+        await store.close()
+        store = await open_store(f"sqlite:///{tmp_path}/faregate.db")
+        try:
+            explained = Explained(store)
+            walk = exploring._Walk(explained, 0, EventFilters(1, **wanted), is_in_order=True)
+            start = await walk.begin(None)
+            walk._indexed = start  # The newest are in no index yet, the others are.
+            await walk.look(start + 100_000, 50)
+            walk._indexed = 0
+            await walk.look(start + 100_000, 50)
+        finally:
+            await store.close()
+        rest = [step for step in explained.steps if step not in ("SCAN m", "SCAN lanes")]
+        assert rest
+        for step in rest:
+            is_by_more = " AND " in step.partition("(")[2] or "_lanes_1 (lane=?)" in step
+            assert step.startswith("SEARCH")
+            assert "INTEGER PRIMARY KEY (rowid" in step or is_by_more, step
 
     asyncio.run(story())
 

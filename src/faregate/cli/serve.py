@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -11,7 +12,7 @@ import uvloop
 from faregate.cli.logs import configure_logs
 from faregate.cli.providers import doors, external_secrets, payment_providers
 from faregate.cli.server import address_of, listen, serving
-from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
+from faregate.cli.settings import Database, Exports, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
 
@@ -41,10 +42,11 @@ def serve(
         ),
     ] = False,
     webhook_allow: WebhookAllow = "",
+    exports: Exports = None,
 ) -> None:
     """Serve the API and the dashboard until Ctrl-C."""
     configure_logs()
-    uvloop.run(_serve(database, host, port, bootstrap_key, mode, standby, webhook_allow))
+    uvloop.run(_serve(database, host, port, bootstrap_key, mode, standby, webhook_allow, exports))
 
 
 async def _serve(
@@ -55,6 +57,7 @@ async def _serve(
     mode: Mode,
     standby: bool,
     webhook_allow: str,
+    exports: Path | None,
 ) -> None:
     providers = payment_providers()
     listener = listen(host, port)
@@ -63,6 +66,7 @@ async def _serve(
         serves=True,
         stands_by=standby,
         webhook_allow=webhook_allow,
+        exports=exports,
         payments=providers,
         external=external_secrets(),
     )

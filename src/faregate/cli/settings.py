@@ -51,6 +51,16 @@ WebhookAllow = Annotated[
     ),
 ]
 
+Exports = Annotated[
+    Path | None,
+    typer.Option(
+        "--exports",
+        envvar="FAREGATE_EXPORTS",
+        show_default="beside the SQLite file, or in your data folder",
+        help="The folder of files that long work writes; they are kept for a week.",
+    ),
+]
+
 
 def refuse(setting: str, reason: str) -> NoReturn:
     """End the program because of a setting."""
@@ -68,6 +78,7 @@ async def open_database(
     payments: Sequence[PaymentProvider] = (),
     external: ExternalSecrets | None = None,
     webhook_allow: str = "",
+    exports: Path | None = None,
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
@@ -85,6 +96,7 @@ async def open_database(
             payments=payments,
             external=external,
             webhook_allow=webhook_allow,
+            exports=exports_folder(url, exports),
         )
         async with opened as engine:
             is_open = True
@@ -93,6 +105,13 @@ async def open_database(
         if is_open and error.problem.kind is not UNAVAILABLE:
             raise
         refuse("--database (FAREGATE_DATABASE_URL)", str(error))
+
+
+def exports_folder(url: str, exports: Path | None) -> Path | None:
+    """Return the folder for exports; None: beside the SQLite file."""
+    if exports is not None or url.startswith("sqlite"):
+        return exports
+    return Path(platformdirs.user_data_dir("faregate")) / "exports"
 
 
 def check_allowed(webhook_allow: str) -> None:

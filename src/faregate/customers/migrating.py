@@ -4,7 +4,7 @@ became of it."""
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,9 @@ from faregate.core.monthly import NOTHING, Bill, added, shown
 from faregate.core.subscribing import Effective, Proration
 from faregate.core.switching import Credits
 from faregate.customers.types import Version
+
+MOST_SHOWN: Final = 20
+"""Subscribers that a forecast names."""
 
 
 class MigrateSubscribers(
@@ -32,6 +35,13 @@ class MigrateSubscribers(
     credits: Credits | None = None
     customer_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)] | None = None
     dry_run: bool = True
+
+
+class MigrateProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Move a product's subscribers, as long work."""
+
+    product: Id
+    subscribers: MigrateSubscribers
 
 
 class MonthlyAmount(msgspec.Struct, frozen=True):
@@ -82,14 +92,76 @@ class NotMoved(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Migration(msgspec.Struct, tag_field="result", tag="migrated", frozen=True):
+class Migration(
+    msgspec.Struct, tag_field="result", tag="migrated", omit_defaults=True, frozen=True
+):
     """What became of `total` subscriptions: moved (or arranged to move with their renewal), there
-    already, or not moved. If these come to less, send it again: it goes on."""
+    already, or not moved. If these come to less, send it again: it goes on. `failures` is how many
+    were not moved where `failed` has only the first of them."""
 
     moved: int
     already_there: int
     failed: list[NotMoved]
     total: int
+    failures: int | None = None
+
+
+class MigrationForecast(msgspec.Struct, tag_field="result", tag="forecast", frozen=True):
+    """What all subscribers would pay: sums, and those whose month would change most (`most`)."""
+
+    to_version: int
+    subscribers: int
+    already_there: int
+    dearer: int
+    cheaper: int
+    totals: list[MonthlyAmount]
+    most: list[MigrationItem]
+
+
+class Forecasting:
+    """Adds pages of what subscribers would pay up to a forecast."""
+
+    def __init__(self) -> None:
+        self.subscribers = 0
+        self._already_there = 0
+        self._dearer = 0
+        self._cheaper = 0
+        self._totals: dict[str, MonthlyAmount] = {}
+        self._most: list[MigrationItem] = []
+
+    def add(self, page: MigrationPreview) -> None:
+        """Count a page in."""
+        self.subscribers += len(page.items)
+        for item in page.items:
+            self._already_there += item.is_already_there
+            rises = [amount.difference for amount in item.amounts]
+            self._dearer += any(rise > 0 for rise in rises)
+            self._cheaper += bool(rises) and max(rises) <= 0 and min(rises) < 0
+        self._most = sorted([*self._most, *page.items], key=_change, reverse=True)[:MOST_SHOWN]
+        for amount in page.totals:
+            before = self._totals.get(amount.asset)
+            self._totals[amount.asset] = amount if before is None else _sum(before, amount)
+
+    def show(self, to_version: int) -> MigrationForecast:
+        """Return what it has come to."""
+        return MigrationForecast(
+            to_version,
+            self.subscribers,
+            self._already_there,
+            self._dearer,
+            self._cheaper,
+            [self._totals[code] for code in sorted(self._totals)],
+            [item for item in self._most if _change(item)],
+        )
+
+
+def _change(item: MigrationItem) -> Decimal:
+    return max([abs(amount.difference) for amount in item.amounts], default=Decimal(0))
+
+
+def _sum(one: MonthlyAmount, other: MonthlyAmount) -> MonthlyAmount:
+    names = MonthlyAmount.__struct_fields__[1:]
+    return MonthlyAmount(one.asset, *[getattr(one, n) + getattr(other, n) for n in names])
 
 
 def show_amounts(before: Bill, after: Bill) -> list[MonthlyAmount]:

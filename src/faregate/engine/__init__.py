@@ -18,9 +18,12 @@ from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
+from faregate.engine.explaining import ExplainingOperations
+from faregate.engine.exploring import ExploringOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
+from faregate.engine.jobs import JobOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.operators import OperatorOperations
@@ -71,16 +74,19 @@ class Engine(
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
+    ExplainingOperations,
     OwnRuleOperations,
     OwnUseOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,
     LimitOperations,
-    MigrationOperations,
     VendorOperations,
     WalletOperations,
     WorkOperations,
+    JobOperations,
+    ExploringOperations,
+    MigrationOperations,
 ):
     """Faregate in this process. Make one with `Engine.open`."""
 

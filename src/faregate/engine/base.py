@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,7 @@ from faregate.core.problems import (
 )
 from faregate.core.subscriptions import CatalogView
 from faregate.customers import directory
+from faregate.engine.job_run import JobKind, JobRun
 from faregate.engine.waiting import WaitingForCredit
 from faregate.ledger import reading
 from faregate.ledger.lane import Lane
@@ -40,6 +42,7 @@ from faregate.payments.sandbox import SandboxProvider
 from faregate.payments.sealing import read_secret
 from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
+from faregate.platform.export_folder import ExportFolder
 from faregate.store.idempotency import first_answer, remember_answer
 from faregate.store.migrate import is_known, newest_version
 from faregate.store.open import open_store
@@ -58,6 +61,13 @@ MAX_KNOWN_CUSTOMERS: Final = 200_000
 def system_clock() -> datetime:
     """Return the present instant, in UTC."""
     return datetime.now(UTC)
+
+
+def _beside(url: str) -> Path | None:
+    """Return the folder for exports beside a SQLite file."""
+    if not url.startswith("sqlite:///"):
+        return None
+    return Path(url.removeprefix("sqlite:///")).parent / "exports"
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -109,6 +119,7 @@ class EngineBase:
         payments: Sequence[PaymentProvider] = (),
         webhook_allow: str = "",
         external: ExternalSecrets | None = None,
+        exports: Path | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -120,6 +131,10 @@ class EngineBase:
         self._lane_by_customer: dict[tuple[int, str], int] = {}
         self._holds_ended_to: dict[int, tuple[int, str]] = {}
         self._serves = False
+        self._exports = ExportFolder(exports or _beside(store.url))
+        self._job_kinds: dict[str, JobKind] = {}
+        self._running: dict[str, JobRun] = {}
+        self._holder = new_holder()
         self.sandbox = SandboxProvider(store, clock)
         self.external = ExternalProvider(store, external or ExternalSecrets())
         self._providers: dict[str, PaymentProvider] = {
@@ -154,6 +169,7 @@ class EngineBase:
         payments: Sequence[PaymentProvider] = (),
         webhook_allow: str = "",
         external: ExternalSecrets | None = None,
+        exports: Path | None = None,
     ) -> AsyncIterator[Self]:
         """Open a database and serve it until the block ends.
 
@@ -167,7 +183,8 @@ class EngineBase:
         sellers' own systems sign what they tell of payments (None: nothing is told).
 
         `webhook_allow` lists hosts and networks, separated by commas, to which webhooks may go
-        although they are not public.
+        although they are not public. Files that people may fetch are written to the folder
+        `exports` (None: `exports` beside the SQLite file; with PostgreSQL, none is written).
 
         SQLite is migrated by itself, PostgreSQL only if it is empty or `migrate` is true.
         Raises `FaregateError` (503) if the database cannot be used, with the reason.
@@ -176,7 +193,7 @@ class EngineBase:
             store = await open_store(url)
         except StoreUnavailable as error:
             raise FaregateError(Problem(UNAVAILABLE, str(error))) from error
-        engine = cls(store, clock, mode, payments, webhook_allow, external)
+        engine = cls(store, clock, mode, payments, webhook_allow, external, exports)
         try:
             await engine._start(migrate, wait_seconds if serves else None, stands_by)
             yield engine
@@ -209,7 +226,7 @@ class EngineBase:
         self.sandbox.begin(self._secret)
         await self._catalog.refresh()
         self._serves = wait_seconds is not None
-        holder = new_holder()
+        holder = self._holder
         for lease in await self._store.leases():
             lane = Lane(
                 self._store,

@@ -6,10 +6,12 @@ its own, and whoever cannot be moved stays as he was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Final
+
+from msgspec import structs
 
 from faregate.catalog import products
 from faregate.catalog.memory import ProductRow
@@ -28,8 +30,11 @@ from faregate.core.subscribing import NOT_NOW, ChangeSubscription
 from faregate.core.subscriptions import CatalogView, CompiledVersion, Subscription, in_force
 from faregate.customers import directory
 from faregate.customers.migrating import (
+    Forecasting,
+    MigrateProduct,
     MigrateSubscribers,
     Migration,
+    MigrationForecast,
     MigrationItem,
     MigrationPreview,
     NotMoved,
@@ -37,6 +42,7 @@ from faregate.customers.migrating import (
     together,
 )
 from faregate.engine.base import EngineBase
+from faregate.engine.job_run import JobRun
 from faregate.ledger import reading, recent_use, subscribers
 from faregate.ledger.reading import Present
 from faregate.ledger.recent_use import RecentUse
@@ -52,6 +58,18 @@ MAX_TRIED: Final = 10_000
 MAX_WARNINGS: Final = 10
 _FAULTS: Final = (INTERNAL, OVERLOADED, UNAVAILABLE)
 """What is no answer about one subscription, but about the server."""
+
+
+MAX_FAILED_SHOWN: Final = 100
+"""Of those that a job could not move, so many are in its result."""
+FORECAST_AT_ONCE: Final = 20
+
+Watch = Callable[[int, int, int], None]
+"""Called with how many were tried or looked at, how many were moved, and how many there are."""
+
+
+def _nobody_watches(_tried: int, _moved: int, _total: int) -> None:
+    """Let it go on."""
 
 
 class MigrationOperations(EngineBase):
@@ -78,15 +96,58 @@ class MigrationOperations(EngineBase):
         number = _target(found, request.to_version)
         if request.effective == "now" and request.proration == "next_period":
             raise FaregateError(invalid("proration", NOT_NOW))
-        chosen = Chosen(
+        chosen = await self._chosen(found, request)
+        if request.dry_run:
+            return await self._preview(environment, found, number, request, chosen, limit, offset)
+        return await self._migrate(environment, found.id, number, request, chosen, MAX_TRIED)
+
+    async def _migrate_whole(self, run: JobRun) -> tuple[Migration | MigrationForecast, None]:
+        """Do the job `migrate_subscribers`: move all of them, or say what all of them would pay."""
+        asked: MigrateProduct = run.request
+        request, context = asked.subscribers, run.context
+        environment = await self._look(context)
+        product = products.find_product(self._catalog, environment, asked.product)
+        if not request.dry_run:
+            chosen = await self._chosen(product, request)
+
+            def watch(tried: int, moved: int, total: int) -> None:
+                run.progress(tried, total, f"{moved:,} moved")
+
+            number = _target(product, request.to_version)
+            migration = await self._migrate(
+                environment, product.id, number, request, chosen, None, watch
+            )
+            failed = migration.failed[:MAX_FAILED_SHOWN]
+            return structs.replace(migration, failed=failed, failures=len(migration.failed)), None
+        forecast = Forecasting()
+        while True:
+            page = await self.migrate_subscribers(
+                asked.product, request, FORECAST_AT_ONCE, forecast.subscribers, context=context
+            )
+            if not isinstance(page, MigrationPreview):
+                raise AssertionError("a dry run has moved somebody")
+            forecast.add(page)
+            run.progress(
+                forecast.subscribers, page.total_count, f"{forecast.subscribers:,} looked at"
+            )
+            await run.breathe()
+            if len(page.items) < FORECAST_AT_ONCE:
+                return forecast.show(page.to_version), None
+
+    async def _check_migration(self, request: MigrateProduct, context: AccountContext) -> None:
+        """Refuse what cannot be done."""
+        environment = await self._look(context)
+        found = products.find_product(self._catalog, environment, request.product)
+        dry = structs.replace(request.subscribers, dry_run=True)
+        await self.migrate_subscribers(found.id, dry, 1, context=context)
+
+    async def _chosen(self, found: ProductRow, request: MigrateSubscribers) -> Chosen:
+        return Chosen(
             found.id,
             self._clock(),
             _versions(found, request.from_version),
             await self._named(found, request.customer_ids),
         )
-        if request.dry_run:
-            return await self._preview(environment, found, number, request, chosen, limit, offset)
-        return await self._migrate(environment, found.id, number, request, chosen)
 
     async def _named(
         self, product: ProductRow, customer_ids: Sequence[str] | None
@@ -172,6 +233,8 @@ class MigrationOperations(EngineBase):
         number: int | None,
         request: MigrateSubscribers,
         chosen: Chosen,
+        most: int | None,
+        watch: Watch = _nobody_watches,
     ) -> Migration:
         total = await subscribers.count_chosen(self._store, chosen)
         moved = already_there = 0
@@ -188,7 +251,7 @@ class MigrationOperations(EngineBase):
                         failed.append(NotMoved(row.customer_id, row.subscription_id, detail))
                     else:
                         to_move.append(row)
-                room = MAX_TRIED - moved - len(failed)
+                room = len(to_move) if most is None else most - moved - len(failed)
                 for first in range(0, min(len(to_move), room), AT_ONCE):
                     some = to_move[first : min(first + AT_ONCE, room)]
                     said = await asyncio.gather(
@@ -203,7 +266,9 @@ class MigrationOperations(EngineBase):
                         else:
                             why = NotMoved(row.customer_id, row.subscription_id, outcome.detail)
                             failed.append(why)
-                if moved + len(failed) >= MAX_TRIED:
+                    watch(moved + already_there + len(failed), moved, total)
+                watch(moved + already_there + len(failed), moved, total)
+                if most is not None and moved + len(failed) >= most:
                     break
         return Migration(moved, already_there, failed, total)
 

@@ -15,6 +15,7 @@ from faregate.core.decision import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
 from faregate.engine.base import Page
 from faregate.engine.collecting import CollectingOperations
+from faregate.engine.jobs import JobOperations
 from faregate.ledger import collections, due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
@@ -27,11 +28,12 @@ AT_ONCE: Final = 500
 RENEW_SECONDS: Final = due.CLAIM_SECONDS / 3
 POLL_SECONDS: Final = 1.0
 """How often it is looked whether something is due."""
+PRUNE_SECONDS: Final = 600.0
 
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(CollectingOperations):
+class WorkOperations(CollectingOperations, JobOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -102,13 +104,15 @@ class WorkOperations(CollectingOperations):
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Do what is due, and send webhooks, as time goes by, until the block ends."""
+        """Do what is due, and long work, and send webhooks, until the block ends."""
         # A payment provider that hangs keeps no renewal waiting.
         tasks = [
             asyncio.create_task(self._keep_doing(self.work), name="worker"),
             asyncio.create_task(self._keep_doing(self.take_up_collections), name="collections"),
             asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
             asyncio.create_task(self._sender.run(), name="webhooks"),
+            asyncio.create_task(self._keep_doing(self.run_jobs), name="jobs"),
+            asyncio.create_task(self._keep_doing(self.prune_jobs, PRUNE_SECONDS), name="files"),
         ]
         try:
             yield
@@ -118,7 +122,9 @@ class WorkOperations(CollectingOperations):
                 with suppress(asyncio.CancelledError):
                     await task
 
-    async def _keep_doing(self, what_is_due: Callable[[], Awaitable[int]]) -> None:
+    async def _keep_doing(
+        self, what_is_due: Callable[[], Awaitable[int]], seconds: float = POLL_SECONDS
+    ) -> None:
         while True:
             try:
                 await what_is_due()
@@ -126,7 +132,7 @@ class WorkOperations(CollectingOperations):
                 log.warning("the worker waits", reason=str(error))
             except Exception:
                 log.error("the worker failed", trace=traceback.format_exc())
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(seconds)
 
     async def list_due_work(
         self,

@@ -84,9 +84,9 @@ async def lane_parts(queries: Queries, asked: Asked) -> list[LanePart]:
 async def _place(queries: Queries, asked: Asked, lane: int, last_seq: int) -> LanePart:
     start, end = first_seq(lane), last_seq + 1
     if asked.is_in_order and asked.from_us is not None:
-        start = await _first_at(queries, lane, start, end, asked.from_us)
+        start = await first_event_at(queries, lane, start, end, asked.from_us)
     if asked.is_in_order and asked.to_us is not None:
-        end = await _first_at(queries, lane, start, end, asked.to_us)
+        end = await first_event_at(queries, lane, start, end, asked.to_us)
     ids = []
     for order in ("ASC", "DESC"):
         found = await queries.fetch(
@@ -103,7 +103,7 @@ async def _place(queries: Queries, asked: Asked, lane: int, last_seq: int) -> La
     return LanePart(lane, start, end, ids[0], f"{ids[1]}~", bool(found))
 
 
-async def _first_at(queries: Queries, lane: int, low: int, high: int, at_us: int) -> int:
+async def first_event_at(queries: Queries, lane: int, low: int, high: int, at_us: int) -> int:
     """Return the lowest number that no event before an instant has: a lane's clock never runs
     backwards, so they are in order."""
     while low < high:

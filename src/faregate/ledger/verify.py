@@ -12,10 +12,10 @@ It reads one snapshot, so it may run while the server works.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -40,10 +40,11 @@ from faregate.ledger.payment_check import wrong_payments
 from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
 from faregate.ledger.subscriber_check import wrong_subscribers
 from faregate.store import schema
-from faregate.store.protocol import Queries, Row, Store
+from faregate.store.protocol import Queries, Row, Rows, Store
 from faregate.store.schema import first_seq
 
 CHUNK: Final = 50_000
+"""Rows that are read at a time, and gone through, where nobody waits."""
 MIN_SEQ: Final = -(2**63)
 MAX_SEQ: Final = 2**63 - 1
 MAX_DIFFERENCES: Final = 100
@@ -105,11 +106,34 @@ def no_progress(_done: int, _total: int) -> None:
     """Let nobody watch."""
 
 
+class _Resting:
+    """Queries before each of which others have their turn."""
+
+    def __init__(self, queries: Queries, rest: Callable[[], Awaitable[None]]) -> None:
+        self._queries = queries
+        self._rest = rest
+
+    async def fetch(self, sql: str, *parameters: Any) -> Rows:
+        """Rest, then return all rows."""
+        await self._rest()
+        return await self._queries.fetch(sql, *parameters)
+
+
 async def verify(
-    store: Store, at: datetime, progress: Progress = no_progress, heads: Sequence[LedgerHead] = ()
+    store: Store,
+    at: datetime,
+    progress: Progress = no_progress,
+    heads: Sequence[LedgerHead] = (),
+    *,
+    at_once: int = CHUNK,
+    rest: Callable[[], Awaitable[None]] | None = None,
 ) -> Report:
-    """Check the whole ledger, lane by lane, as of now (`at`), also against `heads` of earlier."""
-    async with store.snapshot() as snapshot:
+    """Check the whole ledger, lane by lane, as of now (`at`), also against `heads` of earlier.
+
+    Where others must not wait for it: so many rows `at_once`, and a `rest` before each read.
+    """
+    async with store.snapshot() as taken:
+        snapshot: Queries = taken if rest is None else _Resting(taken, rest)
         lanes = await read_lanes(snapshot)
         given_out = {state.lane: state.last_seq for state in lanes}
         present, *earlier = sums = [
@@ -123,7 +147,7 @@ async def verify(
         for state in lanes:
             chains = ChainCheck(snapshot, state, sums)
             await chains.begin()
-            check = _LaneCheck(snapshot, state.lane, state.last_seq, report, chains)
+            check = _LaneCheck(snapshot, state.lane, state.last_seq, report, chains, at_once)
             await check.run(partial(_pass_on, progress, done, total))
             await chains.finish()
             report.breaks += chains.breaks
@@ -152,8 +176,15 @@ class _LaneCheck:
     """
 
     def __init__(
-        self, queries: Queries, lane: int, last_seq: int, report: Report, chains: ChainCheck
+        self,
+        queries: Queries,
+        lane: int,
+        last_seq: int,
+        report: Report,
+        chains: ChainCheck,
+        at_once: int,
     ) -> None:
+        self._at_once = at_once
         self._queries = queries
         self._lane = lane
         self._last_seq = last_seq
@@ -194,8 +225,8 @@ class _LaneCheck:
         """Cut the lane's numbers into pieces; the first and the last are open, for what must not
         be there."""
         first = first_seq(self._lane)
-        for start in range(first, max(self._last_seq, first + 1), CHUNK):
-            end = start + CHUNK
+        for start in range(first, max(self._last_seq, first + 1), self._at_once):
+            end = start + self._at_once
             yield start if start > first else MIN_SEQ, end if end < self._last_seq else MAX_SEQ
 
     def _wallet_account_of(self, ledger_account: str) -> str | None:
@@ -429,7 +460,7 @@ class _LaneCheck:
         while True:
             rows = await self._queries.fetch(
                 f"SELECT {key}, quantity FROM tier_counters WHERE lane = $1 "
-                f"AND ({key}) > ($2, $3, $4, $5, $6) ORDER BY {key} LIMIT {CHUNK}",
+                f"AND ({key}) > ($2, $3, $4, $5, $6) ORDER BY {key} LIMIT {self._at_once}",
                 self._lane,
                 *last,
             )
@@ -439,7 +470,7 @@ class _LaneCheck:
                 if str(computed) != quantity:
                     kept = int(quantity) if quantity.isdecimal() else 0
                     self._differ_in_tiers(last, kept, computed)
-            if len(rows) < CHUNK:
+            if len(rows) < self._at_once:
                 break
         for left, computed in self._counted.items():
             self._differ_in_tiers(left, 0, computed)
@@ -467,14 +498,15 @@ class _LaneCheck:
         while True:
             rows = await self._queries.fetch(
                 f"SELECT {first}, {second}, {rest} FROM {table} WHERE lane = $1 "
-                f"AND ({first}, {second}) > ($2, $3) ORDER BY {first}, {second} LIMIT {CHUNK}",
+                f"AND ({first}, {second}) > ($2, $3) ORDER BY {first}, {second} "
+                f"LIMIT {self._at_once}",
                 self._lane,
                 a,
                 b,
             )
             for row in rows:
                 yield row
-            if len(rows) < CHUNK:
+            if len(rows) < self._at_once:
                 return
             a, b = rows[-1][0], rows[-1][1]
 
