@@ -1,5 +1,5 @@
-"""What takes the tables of payments and webhooks out of a database, for tests that make an older
-one."""
+"""What takes the tables of payments and webhooks, and what finds customers, out of a database, for
+tests that make an older one."""
 
 from __future__ import annotations
 
@@ -23,4 +23,8 @@ WITHOUT_WEBHOOKS: Final = (
     "DROP TABLE webhook_events",
     "DROP TABLE webhook_cursors",
     "DROP TABLE webhook_destinations",
+)
+WITHOUT_SEARCH: Final = (
+    "DROP INDEX transactions_by_customer",
+    "ALTER TABLE customers DROP COLUMN search_text",
 )

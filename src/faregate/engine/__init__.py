@@ -15,7 +15,8 @@ from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
-from faregate.engine.customers import CustomerOperations
+from faregate.engine.customer_history import AccountInUse, HistoryOperations, PlacedGrant
+from faregate.engine.customer_search import FoundCustomer, SearchOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
@@ -41,7 +42,8 @@ class Engine(
     CatalogOperations,
     ClockOperations,
     CouponOperations,
-    CustomerOperations,
+    SearchOperations,
+    HistoryOperations,
     ExternalOperations,
     CheckoutOperations,
     PayingOperations,
@@ -63,11 +65,14 @@ class Engine(
 
 
 __all__ = [
+    "AccountInUse",
     "BookedFee",
     "Checkout",
     "Engine",
+    "FoundCustomer",
     "LimitState",
     "Page",
+    "PlacedGrant",
     "ProductSubscriber",
     "ToPay",
     "system_clock",
