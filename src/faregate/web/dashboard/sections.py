@@ -8,8 +8,11 @@ import msgspec
 
 from faregate.web.dashboard import (
     account,
+    asset,
+    assets,
     audit,
     builder,
+    clock,
     clocks,
     coupons,
     customer,
@@ -26,7 +29,9 @@ from faregate.web.dashboard import (
     products,
     settings,
     team,
+    vendor,
     vendors,
+    webhook,
     webhooks,
 )
 from faregate.web.dashboard.visit import Needs, Page
@@ -54,6 +59,7 @@ MENU: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
         "What is sold",
         (
             Section("products", "Products", "package"),
+            Section("assets", "Assets", "wallet"),
             Section("coupons", "Coupons", "tag"),
             Section("guide", "Guide", "wand-sparkles"),
         ),
@@ -89,12 +95,17 @@ PAGES: Final[tuple[Page, ...]] = (
     *product.PAGES,
     *builder.PAGES,
     *guide.PAGES,
+    *assets.PAGES,
+    *asset.PAGES,
     *coupons.PAGES,
     *margins.PAGES,
     *vendors.PAGES,
+    *vendor.PAGES,
     *webhooks.PAGES,
+    *webhook.PAGES,
     *keys.PAGES,
     *clocks.PAGES,
+    *clock.PAGES,
     *jobs.PAGES,
     *team.PAGES,
     *audit.PAGES,

@@ -79,9 +79,15 @@ class Dashboard:
     async def _check(self, visit: Visit) -> None:
         """Refuse a form that is not one of ours: another site's, or one of an ended session."""
         request = visit.request
-        origin = request.headers.get("origin")
+        # Under our referrer policy browsers send "null" as a form's origin: Sec-Fetch-Site says
+        # where it comes from.
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         sent = (await visit.form()).get("csrf") or request.headers.get("x-csrf", "")
-        is_foreign = origin is not None and origin.rstrip("/") != visit.base_url
+        is_foreign = site not in (None, "same-origin", "none") or origin not in (
+            None,
+            "null",
+            visit.base_url,
+        )
         if is_foreign or not hmac.compare_digest(sent.encode(), visit.csrf.encode()):
             detail = (
                 "this form is out of date or was not one of ours: nothing was changed. "
