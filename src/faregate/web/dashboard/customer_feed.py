@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from faregate.core.amounts import plain
 from faregate.core.events import BookedEvent, Fee
 from faregate.core.subscriptions import CatalogView
 from faregate.web.dashboard.customer_frame import Frame, customer_of, frame_of, page_of
@@ -65,9 +64,9 @@ def _why(fee: Fee, view: CatalogView) -> str:
     quantity = (
         "1 use"
         if fee.volume is None
-        else f"{plain(Decimal(fee.volume))} {compiled.volume_field or ''}"
+        else f"{Decimal(fee.volume).normalize():,f} {compiled.volume_field or ''}"
     )
-    words = f"{quantity.strip()} at {compiled.price.name!r} of {compiled.product_code}"
+    words = f"{quantity.strip()} at “{compiled.price.name}” of {compiled.product_code}"
     words += f" version {compiled.product_version}"
     if fee.counted is not None:
         words += f", tier {fee.value_index + 1}"

@@ -81,8 +81,7 @@ def _bar(visit: Visit, state: LimitState) -> Bar:
 def _shown(visit: Visit, limit: Limit, units: int) -> Money | str:
     if limit.asset is not None:
         return show_units(units, visit.engine.catalog_view(visit.context).assets[limit.asset])
-    number = to_decimal(units, limit.scale)
-    return f"{show_plain(number)} {limit.unit}"
+    return f"{to_decimal(units, limit.scale).normalize():,f} {limit.unit}"
 
 
 def in_words(limit: Limit) -> str:
