@@ -133,6 +133,13 @@ def page_of(
     )
 
 
+def said_above(form: Form, problem: Problem | None, errors: Mapping[str, object]) -> str:
+    """Return what is said above a form: the whole refusal, if not all of it is beside a field."""
+    if problem is None or (errors and all(name in form for name in errors)):
+        return ""
+    return problem.detail
+
+
 def form_page(
     visit: Visit,
     frame: Frame,
@@ -146,10 +153,9 @@ def form_page(
     **values: object,
 ) -> Response:
     """Answer with a page that has a form, again with what was typed if there is a problem: beside
-    its fields, and above them whatever belongs to none that is shown (`names` says how those are
-    called whose names differ; a name '' is shown above)."""
+    its fields, and above them what belongs to none that was sent (`names` says how those are called
+    whose names differ)."""
     errors = beside(problem, names) if problem is not None else {}
-    errors.pop("", None)
     return page_of(
         visit,
         frame,
@@ -159,6 +165,6 @@ def form_page(
         heading=heading,
         form=form,
         errors=errors,
-        problem=problem.detail if problem is not None and not errors else "",
+        problem=said_above(form, problem, errors),
         **values,
     )

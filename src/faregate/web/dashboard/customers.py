@@ -15,7 +15,7 @@ from faregate.core.problems import FaregateError, Problem
 from faregate.customers.searching import MAX_FOUND, CustomerFilters
 from faregate.customers.types import CreateCustomer
 from faregate.engine import FoundCustomer
-from faregate.web.dashboard.customer_frame import new_key
+from faregate.web.dashboard.customer_frame import new_key, said_above
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
 from faregate.web.money import Money, show_amount
@@ -117,7 +117,6 @@ def _new(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
     ]
     names = {"subscriptions[0].products[0].id": "product"}
     errors = beside(problem, names) if problem else {}
-    shown = {"name", "external_id", "email", "product", "test_clock_id"}
     return visit.render(
         "customer_new.html",
         200 if problem is None else problem.kind.status,
@@ -126,7 +125,7 @@ def _new(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
         form=form,
         products=[("", "None yet"), *sorted(sold, key=lambda one: one[1].casefold())],
         clocks=[("", "The real time"), *[(clock, clock) for clock in view.clocks]],
-        problem=problem.detail if problem and not shown & set(errors) else "",
+        problem=said_above(form, problem, errors),
         errors=errors,
     )
 
