@@ -123,6 +123,7 @@ class SyncEngine:
     list_customers = _sync(Engine.list_customers)
     search_customers = _sync(Engine.search_customers)
     order_of_use = _sync(Engine.order_of_use)
+    open_holds = _sync(Engine.open_holds)
     latest_of_customer = _sync(Engine.latest_of_customer)
     list_transactions = _sync(Engine.list_transactions)
     create_subscription = _sync(Engine.create_subscription)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from tests.ledger.shop import (
     NOON,
@@ -33,7 +34,12 @@ def test_grants_are_listed_as_they_will_be_used_with_what_holds_have_of_them(dat
             await give(engine, ada, "5", "gift", "gift", expires_at=soon)
             await give(engine, ada, "2", "later", "gift", effective_at=soon)
             hold = HoldRequest("h", max_amount=Number("7"), asset="USD")
-            await engine.authorize(ada, hold)
+            made = await engine.authorize(ada, hold)
+            gone = await engine.authorize(ada, msgspec.structs.replace(hold, transaction_id="i"))
+            await engine.void_hold(ada, gone.id)
+            assert [(h.id, h.held_units) for h in await engine.open_holds(ada)] == [
+                (made.id, 7 * 10**9)
+            ]
 
             (account,) = await engine.order_of_use(ada)
             assert account.account.available == 8

@@ -1,5 +1,6 @@
 """Operations that tell what happened to a customer, and what is left for what comes: their newest
-events, what moved their money, and their grants in the order in which they will be used.
+events, their open holds, what moved their money, and their grants in the order in which they will
+be used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from faregate.core.accounts import Account, overdraft_held
 from faregate.core.amounts import to_decimal
 from faregate.core.decision import Transaction
 from faregate.core.events import BookedEvent
+from faregate.core.gate import HoldView, view
 from faregate.core.order_in_words import places
 from faregate.customers.types import ShownGrant, WalletAccount
 from faregate.engine.base import EngineBase, Page
@@ -62,6 +64,17 @@ class HistoryOperations(EngineBase):
         lane = await self._lane_of(environment, customer_id)
         accounts = (await self._present(environment, lane, customer_id)).accounts
         return [_in_use(a, self._scale(environment, a.id)) for a in accounts.values()]
+
+    async def open_holds(
+        self, customer_id: str, *, context: AccountContext | None = None
+    ) -> list[HoldView]:
+        """Return a customer's open holds as they are now, the newest first, without a look at those
+        that have ended, of which there may be any number. Raises 404."""
+        environment = await self._look(context)
+        lane = await self._lane_of(environment, customer_id)
+        accounts = (await self._present(environment, lane, customer_id)).accounts
+        found = [view(hold, a) for a in accounts.values() for hold in a.holds.values()]
+        return sorted(found, key=lambda hold: hold.id, reverse=True)
 
     async def latest_of_customer(
         self, customer_id: str, limit: int = 20, *, context: AccountContext | None = None

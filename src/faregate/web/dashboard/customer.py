@@ -25,16 +25,14 @@ async def show(visit: Visit) -> Response:
     """Show the tab of everything in short."""
     frame = await frame_of(visit)
     accounts = await visit.engine.order_of_use(customer_of(visit), context=visit.context)
-    holds = await visit.engine.list_holds(
-        customer_of(visit), 1, status="authorized", context=visit.context
-    )
+    holds = await visit.engine.open_holds(customer_of(visit), context=visit.context)
     return page_of(
         visit,
         frame,
         "",
         "customer.html",
         accounts=accounts,
-        open_holds=holds.total_count,
+        open_holds=len(holds),
         presets=customer_money.PRESETS,
         usual=customer_money.usual_account(accounts),
         plans=customer_plan.shown_plans(visit, frame),

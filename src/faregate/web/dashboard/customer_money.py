@@ -68,7 +68,7 @@ async def show(visit: Visit) -> Response:
     frame = await frame_of(visit)
     engine, mine = visit.engine, customer_of(visit)
     accounts = await engine.order_of_use(mine, context=visit.context)
-    holds = await engine.list_holds(mine, HOLDS, status="authorized", context=visit.context)
+    holds = await engine.open_holds(mine, context=visit.context)
     offset = offset_of(visit)
     history = await engine.list_transactions(mine, HISTORY, offset, context=visit.context)
     wallet = await engine.get_wallet(mine, context=visit.context)
@@ -78,7 +78,8 @@ async def show(visit: Visit) -> Response:
         "money",
         "customer_money.html",
         accounts=accounts,
-        holds=holds,
+        holds=holds[:HOLDS],
+        hold_count=len(holds),
         history=history,
         rows=[_row(one, frame) for one in history.items],
         raw=pretty(wallet),
