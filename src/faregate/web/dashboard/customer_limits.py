@@ -128,7 +128,7 @@ async def add(visit: Visit) -> Response:
             name=typed.text("name"),
             rejects_events=True if typed.is_ticked("rejects_events") else None,
         )
-        await visit.engine.create_customer_limit(
+        made = await visit.engine.create_customer_limit(
             customer_of(visit),
             from_dict(LimitRequest, body),
             idempotency_key=form.get("key") or None,
@@ -136,6 +136,7 @@ async def add(visit: Visit) -> Response:
         )
     except FaregateError as error:
         return await _page(visit, form, error.problem)
+    visit.has_made = made.id
     return visit.go(f"customers/{customer_of(visit)}/limits", "The limit holds from now on.")
 
 

@@ -199,6 +199,7 @@ async def _adjust(
         )
     except FaregateError as error:
         return await _form(visit, kind, form, error.problem)
+    visit.has_made = booked.id
     frame = await frame_of(visit)
     shown = frame.units(abs(booked.units), asset)
     verb = "given to" if booked.units > 0 else "taken from"
@@ -230,6 +231,7 @@ async def charge(visit: Visit) -> Response:
         )
     except FaregateError as error:
         return await _form(visit, "charge", form, error.problem)
+    visit.has_made = booked.id
     frame = await frame_of(visit)
     shown = frame.units(-booked.units, asset)
     return visit.go(

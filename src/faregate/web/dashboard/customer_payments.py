@@ -132,6 +132,7 @@ async def refund(visit: Visit) -> Response:
         )
     except FaregateError as error:
         return await _refund_page(visit, form, error.problem)
+    visit.has_made = made.id
     shown = frame.money(made.amount, made.currency)
     words = "goes back" if made.status == "pending" else "went back"
     return visit.go(f"customers/{frame.customer.id}/payments", f"{shown} {words}.")

@@ -67,6 +67,7 @@ async def subscribe(visit: Visit) -> Response:
         )
     except FaregateError as error:
         return await _subscribe_page(visit, form, error.problem)
+    visit.has_made = made.id
     said = "The subscription begins now."
     if made.status == "action_required":
         said = "The subscription begins when it is paid: send its link to the customer."

@@ -101,6 +101,7 @@ async def create(visit: Visit) -> Response:
         )
     except FaregateError as error:
         return _new(visit, form, error.problem)
+    visit.has_made = made.id
     waits = any(one.status == "action_required" for one in made.subscriptions)
     said = f"{form.get('name')} is a customer now."
     if waits:
@@ -133,5 +134,5 @@ def _new(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
 PAGES: Final = (
     Page("customers", show),
     Page("customers/new", show_new, needs="support"),
-    Page("customers/new", create, "POST", needs="support"),
+    Page("customers/new", create, "POST", needs="support", action="customers create"),
 )
