@@ -17,14 +17,20 @@ from faregate.core.events import UsageEvent
 from faregate.core.outcomes import OutcomeRequest
 
 INSIDE = {
+    "account_of_portal_session",
     "begin_leaving_card",
     "begin_paying",
     "charged_since",
+    "choose_portal_locale",
     "confirm_checkout",
     "context_of_customer",
     "decide_dispute",
+    "enter_portal",
     "external_ids",
     "find_key",
+    "find_portal_brand",
+    "find_portal_logo",
+    "find_portal_session",
     "find_receipt",
     "get_checkout",
     "get_to_pay",
@@ -32,7 +38,9 @@ INSIDE = {
     "has_webhooks_due",
     "is_ready",
     "latest_events",
+    "leave_portal",
     "listed_event_stats",
+    "look_at_portal_link",
     "pay_checkout",
 }
 """What only the faces of this package call."""

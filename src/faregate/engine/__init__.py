@@ -11,6 +11,7 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
 from faregate.engine.base import Page, system_clock
+from faregate.engine.brands import BrandOperations
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
@@ -22,7 +23,11 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.own_plans import OwnPlanOperations
+from faregate.engine.own_rules import OwnRuleOperations
+from faregate.engine.own_use import OwnUseOperations
 from faregate.engine.paying import PayingOperations, ToPay
+from faregate.engine.portal import PortalOperations
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -39,6 +44,7 @@ class Engine(
     AccessOperations,
     WebhookOperations,
     AccountOperations,
+    BrandOperations,
     CatalogOperations,
     ClockOperations,
     CouponOperations,
@@ -47,11 +53,15 @@ class Engine(
     ExternalOperations,
     CheckoutOperations,
     PayingOperations,
+    PortalOperations,
+    OwnPlanOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
+    OwnRuleOperations,
+    OwnUseOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,

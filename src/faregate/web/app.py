@@ -22,6 +22,7 @@ from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
 from faregate.web.dashboard.site import Dashboard
 from faregate.web.paying import PayPages
+from faregate.web.portal import Portal
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
 from faregate.web.rendering import HERE, NO_STORE, Pages
@@ -40,7 +41,7 @@ _HEADERS: Final = (
 
 
 class SafeHeaders:
-    """Adds the headers that every answer of the page carries."""
+    """Adds the headers that every answer of a page carries, where it does not say otherwise."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,7 +51,10 @@ class SafeHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                given = [(name.lower(), value) for name, value in message.get("headers", ())]
+                said = {name for name, _ in given}
+                more = [header for header in _HEADERS if header[0] not in said]
+                message["headers"] = [*given, *more]
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -90,6 +94,7 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
 
     routes = [
         *dashboard.routes(),
+        *Portal(engine).routes(),
         Route("/sign-in", take_token, methods=["POST"]),
         Route("/pay/{customer_id}/{subscription_id}", paying.show),
         Route("/pay/{customer_id}/{subscription_id}", paying.act, methods=["POST"]),
