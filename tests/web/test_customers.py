@@ -271,13 +271,20 @@ def test_a_subscription_goes_from_its_beginning_to_its_end(
     wrong = send(client, f"{plan}/new", product=product, coupon="NONE", trial_days="x")
     assert wrong.status_code == 422
     assert any("write a number" in said for said in errors_of(wrong))
+    assert errors_of(send(client, f"{plan}/new", product=f"{product}@x"))
+    assert errors_of(send(client, f"{plan}/new", product=f"{product}@{'9' * 5_000}"))
     one = f"{plan}/{subscription_of(server, ada).id}"
     assert "version 1" in text_of(client.get(plan).text)
 
     moved = send(client, f"{one}/change", product=f"{product}@2", effective="now")
     assert moved.status_code == 303
     assert re.search(r"Changed\. \$[23]\.\d+ USD charged at once", text_of(client.get(plan).text))
-    for wrong in ({"effective": "whenever"}, {"product": "prp_none@1"}, {"quantity": "3"}):
+    for wrong in (
+        {"effective": "whenever"},
+        {"product": "prp_none@1"},
+        {"product": f"{product}@x"},
+        {"quantity": "3"},
+    ):
         bad = send(client, f"{one}/change", **{"product": f"{product}@2"} | wrong)
         assert bad.status_code in (404, 422)
         assert errors_of(bad), wrong

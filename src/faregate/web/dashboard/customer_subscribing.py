@@ -17,6 +17,7 @@ from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
 from faregate.web.typed import Typed, given
 
+MAX_DIGITS: Final = 10
 EFFECTIVE: Final = (
     ("", "Dearer at once, cheaper at the next renewal"),
     ("now", "At once"),
@@ -50,7 +51,7 @@ async def subscribe(visit: Visit) -> Response:
         typed.check()
         bought: dict[str, Any] = given(id=product, quantity=quantity)
         if version:
-            bought["version"] = int(version)
+            bought["version"] = _version(version)
         body: dict[str, Any] = given(
             products=[bought],
             coupon=typed.text("coupon"),
@@ -96,6 +97,12 @@ async def _subscribe_page(visit: Visit, form: Form, problem: Problem | None = No
     )
 
 
+def _version(text: str) -> int | str:
+    """Return a version as it was chosen; what is none is for the engine to refuse."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
+    return int(text) if is_number else text
+
+
 def _versions(product: CompiledProduct) -> list[tuple[str, str]]:
     """Return what can be chosen of a product: its default, and each version by itself."""
     open_ones = [number for number, one in product.versions.items() if one.is_open]
@@ -124,7 +131,7 @@ async def change(visit: Visit) -> Response:
     try:
         typed.check()
         body = given(
-            version=int(version) if version.isdecimal() else version or None,
+            version=_version(version) if version else None,
             quantity=quantity,
             effective=typed.text("effective"),
             proration=typed.text("proration"),
