@@ -19,6 +19,7 @@ from faregate.customers.types import (
     ShownSubscription,
     SubscriptionChange,
 )
+from faregate.engine.previews import ChangePreview
 from faregate.web.dashboard.customer_frame import (
     Frame,
     customer_of,
@@ -111,7 +112,8 @@ async def show_cancel(visit: Visit) -> Response:
 
 
 async def cancel(visit: Visit) -> Response:
-    """End a subscription with its period, or now."""
+    """End a subscription with its period, or now; or say first what that comes to, if that is asked
+    for."""
     form = await visit.form()
     body: dict[str, object] = {"at": form.get("at")}
     if form.get("at") == "now":
@@ -119,6 +121,15 @@ async def cancel(visit: Visit) -> Response:
             proration="prorate" if "gives_back" in form else None,
             credits="lapse" if "takes_credit" in form else None,
         )
+
+    if form.get("do") == "preview":
+        cost = await visit.engine.preview_cancellation(
+            customer_of(visit),
+            visit.path["subscription_id"],
+            from_dict(CancelSubscription, body),
+            context=visit.context,
+        )
+        return await _end_page(visit, "customer_cancel.html", "Cancel", form, cost=cost)
 
     async def act() -> SubscriptionChange:
         return await visit.engine.cancel_subscription(
@@ -170,12 +181,19 @@ async def _tried(
 
 
 async def _end_page(
-    visit: Visit, template: str, heading: str, form: Form, problem: Problem | None = None
+    visit: Visit,
+    template: str,
+    heading: str,
+    form: Form,
+    problem: Problem | None = None,
+    cost: ChangePreview | None = None,
 ) -> Response:
     frame = await frame_of(visit)
     plan = plan_of(visit, frame)
     title = f"{heading} {plan.title}"
-    return form_page(visit, frame, "plan", template, form, problem, heading=title, plan=plan)
+    return form_page(
+        visit, frame, "plan", template, form, problem, heading=title, plan=plan, cost=cost
+    )
 
 
 async def resume(visit: Visit) -> Response:

@@ -11,6 +11,7 @@ from faregate.core.codec import from_dict
 from faregate.core.problems import FaregateError, Problem
 from faregate.core.subscriptions import CompiledProduct
 from faregate.customers.types import CreateSubscription, UpdateSubscribedProduct
+from faregate.engine.previews import ChangePreview
 from faregate.web.dashboard.customer_frame import customer_of, form_page, frame_of, new_key
 from faregate.web.dashboard.customer_plan import done_with, plan_of
 from faregate.web.dashboard.visit import Page, Visit
@@ -42,7 +43,7 @@ async def show_subscribe(visit: Visit) -> Response:
 
 
 async def subscribe(visit: Visit) -> Response:
-    """Subscribe the customer, once per form; what that asks first is charged at once."""
+    """Subscribe the customer, once per form; or say first what that costs, if that is asked for."""
     form = await visit.form()
     typed = Typed(form)
     product, _, version = form.get("product").partition("@")
@@ -58,9 +59,15 @@ async def subscribe(visit: Visit) -> Response:
             trial=None if days is None else {"days": days},
             collection_method="charge_automatically" if typed.is_ticked("by_card") else None,
         )
+        request = from_dict(CreateSubscription, body)
+        if form.get("do") == "preview":
+            cost = await visit.engine.preview_subscription(
+                customer_of(visit), request, context=visit.context
+            )
+            return await _subscribe_page(visit, form, cost=cost)
         made = await visit.engine.create_subscription(
             customer_of(visit),
-            from_dict(CreateSubscription, body),
+            request,
             idempotency_key=form.get("key") or None,
             base_url=visit.base_url,
             context=visit.context,
@@ -73,7 +80,9 @@ async def subscribe(visit: Visit) -> Response:
     return visit.go(f"customers/{customer_of(visit)}/plan", said)
 
 
-async def _subscribe_page(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
+async def _subscribe_page(
+    visit: Visit, form: Form, problem: Problem | None = None, cost: ChangePreview | None = None
+) -> Response:
     view = visit.engine.catalog_view(visit.context)
     options: list[tuple[str, str]] = []
     for product in sorted(view.products.values(), key=lambda one: one.name.casefold()):
@@ -92,6 +101,7 @@ async def _subscribe_page(visit: Visit, form: Form, problem: Problem | None = No
             "products[0].quantity": "quantity",
             "trial.days": "trial_days",
         },
+        cost=cost,
         options=options,
         coupons=[("", "None"), *[(code, code) for code in view.coupons]],
     )
@@ -123,11 +133,13 @@ async def show_change(visit: Visit) -> Response:
 
 
 async def change(visit: Visit) -> Response:
-    """Move a product of a subscription to another version or to other seats."""
+    """Move a product of a subscription to another version or to other seats; or say first what
+    that costs, if that is asked for."""
     form = await visit.form()
     typed = Typed(form)
     product, _, version = form.get("product").partition("@")
     quantity = typed.whole("quantity")
+    mine, subscription = customer_of(visit), visit.path["subscription_id"]
     try:
         typed.check()
         body = given(
@@ -137,11 +149,17 @@ async def change(visit: Visit) -> Response:
             proration=typed.text("proration"),
             credits=typed.text("credits"),
         )
+        request = from_dict(UpdateSubscribedProduct, body)
+        if form.get("do") == "preview":
+            cost = await visit.engine.preview_move(
+                mine, subscription, product, request, context=visit.context
+            )
+            return await _change_page(visit, form, cost=cost)
         done = await visit.engine.move_subscription(
-            customer_of(visit),
-            visit.path["subscription_id"],
+            mine,
+            subscription,
             product,
-            from_dict(UpdateSubscribedProduct, body),
+            request,
             base_url=visit.base_url,
             context=visit.context,
         )
@@ -150,7 +168,9 @@ async def change(visit: Visit) -> Response:
     return await done_with(visit, "Changed", done)
 
 
-async def _change_page(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
+async def _change_page(
+    visit: Visit, form: Form, problem: Problem | None = None, cost: ChangePreview | None = None
+) -> Response:
     frame = await frame_of(visit)
     plan = plan_of(visit, frame)
     products = visit.engine.catalog_view(visit.context).products
@@ -176,6 +196,7 @@ async def _change_page(visit: Visit, form: Form, problem: Problem | None = None)
         heading=f"Change {plan.title}",
         names={"version": "product"},
         plan=plan,
+        cost=cost,
         options=options,
         has_seats=has_seats,
         effective=EFFECTIVE,
