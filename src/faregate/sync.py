@@ -171,6 +171,8 @@ class SyncEngine:
     settle_outcome = _sync(Engine.settle_outcome)
     get_event = _sync(Engine.get_event)
     list_events = _sync(Engine.list_events)
+    explain_event = _sync(Engine.explain_event)
+    explain_events = _sync(Engine.explain_events)
     authorize = _sync(Engine.authorize)
     authorize_batch = _sync(Engine.authorize_batch)
     capture = _sync(Engine.capture)

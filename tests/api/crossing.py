@@ -247,6 +247,10 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
             Try("empty", query=f"?event_id={of['event_id']}"),
         ],
         ("GET", "/events/{event_id}"): [*refused, Try("refused", query=f"?customer_id={customer}")],
+        ("GET", "/events/{event_id}/explanation"): [
+            *refused,
+            Try("refused", query=f"?customer_id={customer}"),
+        ],
         ("POST", HOLDS): [Try("refused", ask)],
         ("POST", f"{HOLDS}/batch"): [Try("refused", {"holds": [ask]})],
         ("GET", HOLDS): refused,

@@ -246,3 +246,15 @@ def test_an_overdraft_goes_down_to_its_limit_and_no_further(me: Caller, ada: str
     assert me.post("events", body).status == 204
     assert me.available(ada) == Decimal("-0.5")
     assert is_problem(me.post("events", usage(ada, event("e2", 1))), 402)
+
+
+def test_an_event_says_why_it_costs_what_it_costs(me: Caller, ada: str) -> None:
+    me.post("events", usage(ada, event("case/7", 4)))
+    said = me.get("events/case/7/explanation").body
+    assert said["sentence"] == "4 tokens × $1.00 = $4.00, from promotion grant."
+    assert (said["event_id"], said["customer_id"]) == ("case/7", ada)
+    (fee,) = said["fees"]
+    assert fee["parts"] == [{"kind": "volume", "amount": 4, "quantity": 4, "rate": 1}]
+    (payer,) = fee["paid_by"]
+    assert (payer["kind"], payer["purpose"], payer["amount"]) == ("grant", "promotion", 4)
+    assert is_problem(me.get("events/none/explanation"), 404)

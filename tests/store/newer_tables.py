@@ -1,5 +1,5 @@
-"""What takes the tables of payments and webhooks, and what finds customers, out of a database, for
-tests that make an older one."""
+"""What takes newer tables, and what finds customers, out of a database, for tests that make an
+older one."""
 
 from __future__ import annotations
 
@@ -27,4 +27,15 @@ WITHOUT_WEBHOOKS: Final = (
 WITHOUT_SEARCH: Final = (
     "DROP INDEX transactions_by_customer",
     "ALTER TABLE customers DROP COLUMN search_text",
+)
+WITHOUT_PEOPLE: Final = (
+    "DROP TABLE operators",
+    "DROP TABLE operator_links",
+    "DROP TABLE operator_sessions",
+    "DROP TABLE audit_head",
+    "DROP TABLE audit_entries",
+    "DROP TABLE audit_outcomes",
+    "DROP TABLE portal_links",
+    "DROP TABLE portal_sessions",
+    "DROP TABLE portal_settings",
 )

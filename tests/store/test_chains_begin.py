@@ -16,7 +16,12 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_SEARCH, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import (
+    WITHOUT_PAYMENTS,
+    WITHOUT_PEOPLE,
+    WITHOUT_SEARCH,
+    WITHOUT_WEBHOOKS,
+)
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -32,6 +37,7 @@ BEFORE = (
     *WITHOUT_PAYMENTS,
     *WITHOUT_WEBHOOKS,
     *WITHOUT_SEARCH,
+    *WITHOUT_PEOPLE,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

@@ -264,6 +264,9 @@ def test_a_subscription_goes_from_its_beginning_to_its_end(
     plan = page_of(ada, "plan")
     assert "No subscription" in client.get(plan).text
     product = server.run(lambda engine: engine.get_product("pro")).id
+    asked = send(client, f"{plan}/new", f"{plan}/new/preview", product=product)
+    assert "$5.00 charged at once" in text_of(asked.text)
+    assert "No subscription" in client.get(plan).text
     new = {"product": f"{product}@1", "key": hidden(client, f"{plan}/new", "key")}
     for _ in range(2):
         assert send(client, f"{plan}/new", **new).status_code == 303
@@ -276,6 +279,11 @@ def test_a_subscription_goes_from_its_beginning_to_its_end(
     one = f"{plan}/{subscription_of(server, ada).id}"
     assert "version 1" in text_of(client.get(plan).text)
 
+    asked = send(
+        client, f"{one}/change", f"{one}/change/preview", product=f"{product}@2", effective="now"
+    )
+    assert re.search(r"\$[23]\.\d+ charged at once", text_of(asked.text))
+    assert available(server, ada) == 95
     moved = send(client, f"{one}/change", product=f"{product}@2", effective="now")
     assert moved.status_code == 303
     assert re.search(r"Changed\. \$[23]\.\d+ USD charged at once", text_of(client.get(plan).text))
@@ -303,6 +311,9 @@ def test_a_subscription_goes_from_its_beginning_to_its_end(
     assert subscription_of(server, ada).ends_at is None
     assert send(client, plan, f"{one}/collection", method="charge_automatically").status_code == 303
     assert "the saved card, for what the balance lacks" in client.get(plan).text
+    asked = send(client, f"{one}/cancel", f"{one}/cancel/preview", at="now", gives_back="yes")
+    assert "given back at once" in text_of(asked.text)
+    assert subscription_of(server, ada).status == "active"
     ended = send(client, f"{one}/cancel", at="now", gives_back="yes")
     assert ended.status_code == 303
     shown = text_of(client.get(plan).text)
@@ -436,7 +447,11 @@ def test_the_feed_says_what_each_event_cost_and_stands_still_when_it_is_paused(
     server.use(ada)
     server.use(ada, event_type="unknown")
     rows = text_of(client.get(page_of(ada, "feed")).text)
-    assert re.search(r"unknown no fee no price for .* api_call \$0.0125 1 use at “Calls”", rows)
+    assert re.search(
+        r"unknown no fee no price for .* api_call \$0.0125 "
+        r"1 use × \$0.0125 = \$0.0125, from promotion grant",
+        rows,
+    )
     assert "left then: $9.9875" in rows
     assert 'hx-trigger="every 3s"' in client.get(page_of(ada, "events")).text
     paused = client.get(page_of(ada, "feed"), params={"paused": "yes"}).text
@@ -446,6 +461,19 @@ def test_the_feed_says_what_each_event_cost_and_stands_still_when_it_is_paused(
     assert (
         client.get(page_of(ada, "events"), params={"paused": "yes"}).text.count("hx-trigger") == 0
     )
+
+
+def test_a_link_to_the_portal_lets_the_customer_in(client: httpx.Client, server: LiveServer):
+    ada = server.add_customer_without_product("Ada")
+    made = send(client, page_of(ada, "settings"), page_of(ada, "portal-link"))
+    assert made.status_code == 200
+    link = re.search(r'id="portal-link">([^<]+)<', made.text)
+    assert link
+    assert link[1].startswith(f"{server.url}/portal/enter?link=")
+    token = link[1].partition("link=")[2]
+    seen = server.run(lambda engine: engine.look_at_portal_link(token))
+    assert (seen.state, seen.customer_id) == ("open", ada)
+    assert client.get(link[1]).status_code == 200
 
 
 TABS = ("", "events", "feed", "money", "payments", "plan", "limits", "settings", "credit")

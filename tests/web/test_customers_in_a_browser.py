@@ -95,6 +95,8 @@ def test_support_finds_a_customer_and_helps(page: Page, server: LiveServer):
     card = page.locator("section", has=page.get_by_role("heading", name="Pro", exact=True))
     card.get_by_role("link", name="Cancel").click()
     page.get_by_text("Now", exact=True).click()
+    page.get_by_role("button", name="What does it cost?").click()
+    expect(page.locator("#cost")).to_contain_text("Nothing is charged at once.")
     looked_at(page)
     page.get_by_role("button", name="Cancel the subscription").click()
     expect(card.get_by_text("Ended", exact=True).first).to_be_visible()

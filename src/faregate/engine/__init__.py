@@ -19,6 +19,7 @@ from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customer_history import AccountInUse, HistoryOperations, PlacedGrant
 from faregate.engine.customer_search import FoundCustomer, SearchOperations
+from faregate.engine.explaining import ExplainingOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
@@ -66,6 +67,7 @@ class Engine(
     SubscriptionOperations,
     OwnRuleOperations,
     OwnUseOperations,
+    ExplainingOperations,
     UsageOperations,
     HoldOperations,
     InsightOperations,

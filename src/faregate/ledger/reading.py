@@ -159,7 +159,8 @@ async def read_event(store: Store, lane: int, key: Pair) -> BookedEvent | None:
     return (await read_events(store, lane, [key])).get(key)
 
 
-def _as_it_stands(booked: BookedEvent, stands: EventOutcome | None) -> BookedEvent:
+def as_it_stands(booked: BookedEvent, stands: EventOutcome | None) -> BookedEvent:
+    """Return an event with what its outcome has made of it (None: none was reported)."""
     if stands is None:
         return msgspec.structs.replace(booked, outcome=booked.event.outcome)
     result = msgspec.structs.replace(
@@ -175,7 +176,7 @@ async def read_events(store: Store, lane: int, keys: Sequence[Pair]) -> dict[Pai
     loaded = await store.load(lane, Wanted(events=keys, outcomes=mine))
     outcomes = dict(map(rows.read_outcome, loaded.outcomes))
     return {
-        (key := (booked.event.id, customer_id)): _as_it_stands(booked, outcomes.get(key))
+        (key := (booked.event.id, customer_id)): as_it_stands(booked, outcomes.get(key))
         for customer_id, booked in rows.read_events(loaded.events, loaded.fees)
     }
 

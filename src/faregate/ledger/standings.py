@@ -38,12 +38,15 @@ class ReadStandings(msgspec.Struct):
     grants: dict[str, Grant] = {}
 
 
-async def read_standings(store: Store, lane: int, keys: Sequence[Key]) -> ReadStandings:
-    """Read events, given as (event id, customer), and where they stand."""
+async def read_standings(
+    store: Store, lane: int, keys: Sequence[Key], *, for_lane: bool = True
+) -> ReadStandings:
+    """Read events, given as (event id, customer), and where they stand. `for_lane` as in
+    `Store.load`: a page that only looks has time."""
     found = ReadStandings()
     keys = list(dict.fromkeys(keys))
     mine = [(customer_id, event_id) for event_id, customer_id in keys]
-    loaded = await store.load(lane, Wanted(events=keys, outcomes=mine), for_lane=True)
+    loaded = await store.load(lane, Wanted(events=keys, outcomes=mine), for_lane=for_lane)
     found.outcomes = dict(map(rows.read_outcome, loaded.outcomes))
     charged: list[tuple[Key, int]] = []
     grants: dict[tuple[str, str], None] = {}
@@ -59,18 +62,23 @@ async def read_standings(store: Store, lane: int, keys: Sequence[Key]) -> ReadSt
             for fee in booked.result.fees:
                 grants.update(_grants_of(customer_id, _paid_out_of_holds(fee)))
     for around in (NEAR, FAR):
-        charged = await _read_payments(store, lane, found, charged, around)
+        charged = await _read_payments(store, lane, found, charged, around, for_lane)
     owner = {fee.id: key[1] for key, b in found.events.items() for fee in b.result.fees}
     for _, fee_id, account, _ in found.payments:
         grants.update(_grants_of(owner[fee_id], [account]))
     if grants:
-        loaded = await store.load(lane, Wanted(grants=list(grants)), for_lane=True)
+        loaded = await store.load(lane, Wanted(grants=list(grants)), for_lane=for_lane)
         found.grants = {row[1]: rows.read_grant(row) for row in loaded.grants_by_id}
     return found
 
 
 async def _read_payments(
-    store: Store, lane: int, found: ReadStandings, charged: Sequence[tuple[Key, int]], around: int
+    store: Store,
+    lane: int,
+    found: ReadStandings,
+    charged: Sequence[tuple[Key, int]],
+    around: int,
+    for_lane: bool,
 ) -> list[tuple[Key, int]]:
     """Read what paid the fees of events, given with their numbers, so far around those. Returns
     the ones of which not all is found."""
@@ -80,7 +88,7 @@ async def _read_payments(
     for key, seq in charged:
         fees = found.events[key].result.fees
         paid.append(Paid(key[1], seq - around, seq + around, fees[0].id, fees[-1].id))
-    rows_found = (await store.load(lane, Wanted(payments=paid), for_lane=True)).payments
+    rows_found = (await store.load(lane, Wanted(payments=paid), for_lane=for_lane)).payments
     found.payments += [(row[0], row[1], row[2], row[3]) for row in rows_found]
     units = {seq: (fee_id, u) for seq, fee_id, _, u in found.payments}
     total: Counter[str] = Counter()

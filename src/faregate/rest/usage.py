@@ -16,6 +16,7 @@ from faregate.core.costs import Cost
 from faregate.core.events import Fee
 from faregate.core.given import Id
 from faregate.core.problems import FaregateError, invalid
+from faregate.core.reasons import EventReason
 from faregate.core.subscriptions import CatalogView
 from faregate.customers.wire import EventFee
 from faregate.engine import Engine
@@ -175,6 +176,12 @@ async def _get(call: Call) -> ShownEvent:
     )
 
 
+async def _explain(call: Call) -> EventReason:
+    return await call.engine.explain_event(
+        call.path["event_id"], call.query.customer_id, context=call.context
+    )
+
+
 async def _list(call: Call) -> EventPage:
     query: EventsQuery = call.query
     filters: dict[str, Any] = {
@@ -233,6 +240,17 @@ OPERATIONS = (
         READ_ALL,
         query=EventsQuery,
         answer=EventPage,
+    ),
+    Operation(
+        "GET",
+        "/events/{event_id:path}/explanation",
+        _explain,
+        "Events",
+        "Say why an event costs what it costs: each fee in a sentence, its parts, and who paid",
+        READ,
+        query=EventQuery,
+        answer=EventReason,
+        errors=(404, 409),
     ),
     Operation(
         "GET",

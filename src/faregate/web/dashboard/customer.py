@@ -14,6 +14,7 @@ from faregate.web.dashboard import (
     customer_money,
     customer_payments,
     customer_plan,
+    customer_portal,
     customer_settings,
     customer_subscribing,
 )
@@ -52,4 +53,5 @@ PAGES: Final = (
     *customer_subscribing.PAGES,
     *customer_limits.PAGES,
     *customer_settings.PAGES,
+    *customer_portal.PAGES,
 )

@@ -3,13 +3,13 @@ every few seconds until it is paused."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from faregate.core.events import BookedEvent, Fee
+from faregate.core.events import BookedEvent
+from faregate.core.reasons import EventReason
 from faregate.core.subscriptions import CatalogView
 from faregate.web.dashboard.customer_frame import Frame, customer_of, frame_of, page_of
 from faregate.web.dashboard.visit import Page, Visit
@@ -37,40 +37,27 @@ class FeedRow(msgspec.Struct, frozen=True):
 
 async def latest(visit: Visit, limit: int = LATEST) -> list[FeedRow]:
     """Return the customer's newest events as they are shown. Raises 404."""
-    found = await visit.engine.latest_of_customer(customer_of(visit), limit, context=visit.context)
+    mine = customer_of(visit)
+    found = await visit.engine.latest_of_customer(mine, limit, context=visit.context)
+    keys = [(booked.event.id, mine) for booked in found]
+    reasons = await visit.engine.explain_events(keys, context=visit.context)
     view = visit.engine.catalog_view(visit.context)
-    return [_row(booked, view) for booked in found]
+    return [_row(booked, reasons.get((booked.event.id, mine)), view) for booked in found]
 
 
-def _row(booked: BookedEvent, view: CatalogView) -> FeedRow:
+def _row(booked: BookedEvent, reason: EventReason | None, view: CatalogView) -> FeedRow:
     paid_from = {fee.account_id for fee in booked.result.fees}
     balances = [
         show_units(units, view.assets[account.rpartition(":")[2]])
         for account, units in booked.result.balances.items()
         if account in paid_from
     ]
+    why = {} if reason is None else {fee.fee_id: fee.sentence for fee in reason.fees}
     fees = [
-        FeeLine(show_units(fee.debited_units, view.assets[fee.debited_asset]), _why(fee, view))
+        FeeLine(show_units(fee.debited_units, view.assets[fee.debited_asset]), why.get(fee.id, ""))
         for fee in booked.result.fees
     ]
     return FeedRow(booked, fees, balances, booked.result.warnings)
-
-
-def _why(fee: Fee, view: CatalogView) -> str:
-    """Say in short what a fee is for."""
-    compiled = view.prices.get(fee.price_id)
-    if compiled is None:
-        return "a price that is no longer in the catalog"
-    quantity = (
-        "1 use"
-        if fee.volume is None
-        else f"{Decimal(fee.volume).normalize():,f} {compiled.volume_field or ''}"
-    )
-    words = f"{quantity.strip()} at “{compiled.price.name}” of {compiled.product_code}"
-    words += f" version {compiled.product_version}"
-    if fee.counted is not None:
-        words += f", tier {fee.value_index + 1}"
-    return words
 
 
 class Feed(msgspec.Struct, frozen=True):

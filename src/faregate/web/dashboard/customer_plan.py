@@ -19,6 +19,7 @@ from faregate.customers.types import (
     ShownSubscription,
     SubscriptionChange,
 )
+from faregate.engine.previews import ChangePreview
 from faregate.web.dashboard.customer_frame import (
     Frame,
     customer_of,
@@ -110,21 +111,41 @@ async def show_cancel(visit: Visit) -> Response:
     return await _end_page(visit, "customer_cancel.html", "Cancel", Form([]))
 
 
-async def cancel(visit: Visit) -> Response:
-    """End a subscription with its period, or now."""
-    form = await visit.form()
+def _cancellation(form: Form) -> CancelSubscription:
+    """Read how a subscription shall end. Raises 422."""
     body: dict[str, object] = {"at": form.get("at")}
     if form.get("at") == "now":
         body |= given(
             proration="prorate" if "gives_back" in form else None,
             credits="lapse" if "takes_credit" in form else None,
         )
+    return from_dict(CancelSubscription, body)
+
+
+async def preview_cancel(visit: Visit) -> Response:
+    """Say what ending a subscription would come to; changes nothing."""
+    form = await visit.form()
+    try:
+        cost = await visit.engine.preview_cancellation(
+            customer_of(visit),
+            visit.path["subscription_id"],
+            _cancellation(form),
+            context=visit.context,
+        )
+    except FaregateError as error:
+        return await _end_page(visit, "customer_cancel.html", "Cancel", form, error.problem)
+    return await _end_page(visit, "customer_cancel.html", "Cancel", form, cost=cost)
+
+
+async def cancel(visit: Visit) -> Response:
+    """End a subscription with its period, or now."""
+    form = await visit.form()
 
     async def act() -> SubscriptionChange:
         return await visit.engine.cancel_subscription(
             customer_of(visit),
             visit.path["subscription_id"],
-            from_dict(CancelSubscription, body),
+            _cancellation(form),
             base_url=visit.base_url,
             context=visit.context,
         )
@@ -170,12 +191,19 @@ async def _tried(
 
 
 async def _end_page(
-    visit: Visit, template: str, heading: str, form: Form, problem: Problem | None = None
+    visit: Visit,
+    template: str,
+    heading: str,
+    form: Form,
+    problem: Problem | None = None,
+    cost: ChangePreview | None = None,
 ) -> Response:
     frame = await frame_of(visit)
     plan = plan_of(visit, frame)
     title = f"{heading} {plan.title}"
-    return form_page(visit, frame, "plan", template, form, problem, heading=title, plan=plan)
+    return form_page(
+        visit, frame, "plan", template, form, problem, heading=title, plan=plan, cost=cost
+    )
 
 
 async def resume(visit: Visit) -> Response:
@@ -241,6 +269,7 @@ PAGES: Final = (
     Page(_PLAN, show),
     Page(f"{_ONE}/cancel", show_cancel, needs="support"),
     Page(f"{_ONE}/cancel", cancel, "POST", needs="support"),
+    Page(f"{_ONE}/cancel/preview", preview_cancel, "POST", needs="support", is_change=False),
     Page(f"{_ONE}/pause", show_pause, needs="support"),
     Page(f"{_ONE}/pause", pause, "POST", needs="support"),
     Page(f"{_ONE}/resume", resume, "POST", needs="support"),

@@ -11,6 +11,7 @@ from faregate.core.codec import from_dict
 from faregate.core.problems import FaregateError, Problem
 from faregate.core.subscriptions import CompiledProduct
 from faregate.customers.types import CreateSubscription, UpdateSubscribedProduct
+from faregate.engine.previews import ChangePreview
 from faregate.web.dashboard.customer_frame import customer_of, form_page, frame_of, new_key
 from faregate.web.dashboard.customer_plan import done_with, plan_of
 from faregate.web.dashboard.visit import Page, Visit
@@ -43,6 +44,15 @@ async def show_subscribe(visit: Visit) -> Response:
 
 async def subscribe(visit: Visit) -> Response:
     """Subscribe the customer, once per form; what that asks first is charged at once."""
+    return await _subscribe(visit)
+
+
+async def preview_subscribing(visit: Visit) -> Response:
+    """Say what subscribing would cost; changes nothing."""
+    return await _subscribe(visit, is_preview=True)
+
+
+async def _subscribe(visit: Visit, *, is_preview: bool = False) -> Response:
     form = await visit.form()
     typed = Typed(form)
     product, _, version = form.get("product").partition("@")
@@ -58,9 +68,15 @@ async def subscribe(visit: Visit) -> Response:
             trial=None if days is None else {"days": days},
             collection_method="charge_automatically" if typed.is_ticked("by_card") else None,
         )
+        request = from_dict(CreateSubscription, body)
+        if is_preview:
+            cost = await visit.engine.preview_subscription(
+                customer_of(visit), request, context=visit.context
+            )
+            return await _subscribe_page(visit, form, cost=cost)
         made = await visit.engine.create_subscription(
             customer_of(visit),
-            from_dict(CreateSubscription, body),
+            request,
             idempotency_key=form.get("key") or None,
             base_url=visit.base_url,
             context=visit.context,
@@ -74,7 +90,9 @@ async def subscribe(visit: Visit) -> Response:
     return visit.go(f"customers/{customer_of(visit)}/plan", said)
 
 
-async def _subscribe_page(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
+async def _subscribe_page(
+    visit: Visit, form: Form, problem: Problem | None = None, cost: ChangePreview | None = None
+) -> Response:
     view = visit.engine.catalog_view(visit.context)
     options: list[tuple[str, str]] = []
     for product in sorted(view.products.values(), key=lambda one: one.name.casefold()):
@@ -93,6 +111,7 @@ async def _subscribe_page(visit: Visit, form: Form, problem: Problem | None = No
             "products[0].quantity": "quantity",
             "trial.days": "trial_days",
         },
+        cost=cost,
         options=options,
         coupons=[("", "None"), *[(code, code) for code in view.coupons]],
     )
@@ -125,10 +144,20 @@ async def show_change(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     """Move a product of a subscription to another version or to other seats."""
+    return await _change(visit)
+
+
+async def preview_change(visit: Visit) -> Response:
+    """Say what such a move would cost; changes nothing."""
+    return await _change(visit, is_preview=True)
+
+
+async def _change(visit: Visit, *, is_preview: bool = False) -> Response:
     form = await visit.form()
     typed = Typed(form)
     product, _, version = form.get("product").partition("@")
     quantity = typed.whole("quantity")
+    mine, subscription = customer_of(visit), visit.path["subscription_id"]
     try:
         typed.check()
         body = given(
@@ -138,11 +167,17 @@ async def change(visit: Visit) -> Response:
             proration=typed.text("proration"),
             credits=typed.text("credits"),
         )
+        request = from_dict(UpdateSubscribedProduct, body)
+        if is_preview:
+            cost = await visit.engine.preview_move(
+                mine, subscription, product, request, context=visit.context
+            )
+            return await _change_page(visit, form, cost=cost)
         done = await visit.engine.move_subscription(
-            customer_of(visit),
-            visit.path["subscription_id"],
+            mine,
+            subscription,
             product,
-            from_dict(UpdateSubscribedProduct, body),
+            request,
             base_url=visit.base_url,
             context=visit.context,
         )
@@ -151,7 +186,9 @@ async def change(visit: Visit) -> Response:
     return await done_with(visit, "Changed", done)
 
 
-async def _change_page(visit: Visit, form: Form, problem: Problem | None = None) -> Response:
+async def _change_page(
+    visit: Visit, form: Form, problem: Problem | None = None, cost: ChangePreview | None = None
+) -> Response:
     frame = await frame_of(visit)
     plan = plan_of(visit, frame)
     products = visit.engine.catalog_view(visit.context).products
@@ -177,6 +214,7 @@ async def _change_page(visit: Visit, form: Form, problem: Problem | None = None)
         heading=f"Change {plan.title}",
         names={"version": "product"},
         plan=plan,
+        cost=cost,
         options=options,
         has_seats=has_seats,
         effective=EFFECTIVE,
@@ -186,9 +224,12 @@ async def _change_page(visit: Visit, form: Form, problem: Problem | None = None)
 
 
 _PLAN: Final = "customers/{customer_id}/plan"
+_PREVIEW: Final = f"{_PLAN}/{{subscription_id}}/change/preview"
 PAGES: Final = (
     Page(f"{_PLAN}/new", show_subscribe, needs="support"),
     Page(f"{_PLAN}/new", subscribe, "POST", needs="support"),
+    Page(f"{_PLAN}/new/preview", preview_subscribing, "POST", needs="support", is_change=False),
     Page(f"{_PLAN}/{{subscription_id}}/change", show_change, needs="support"),
     Page(f"{_PLAN}/{{subscription_id}}/change", change, "POST", needs="support"),
+    Page(_PREVIEW, preview_change, "POST", needs="support", is_change=False),
 )
