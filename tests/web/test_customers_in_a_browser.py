@@ -101,6 +101,16 @@ def test_support_finds_a_customer_and_helps(page: Page, server: LiveServer):
     page.get_by_role("button", name="Cancel the subscription").click()
     expect(card.get_by_text("Ended", exact=True).first).to_be_visible()
 
+    page.goto(f"{server.url}/test/customers/{ada}/plan/new")
+    page.get_by_label("Days of trial").fill("some")
+    page.get_by_role("button", name="What does it cost?").click()
+    expect(page.get_by_text("write a number")).to_be_visible()
+    page.get_by_label("Days of trial").fill("")
+    page.get_by_label("Product").select_option(label="Pro, the default (now version 1)")
+    page.get_by_role("button", name="What does it cost?").click()
+    expect(page.locator("#cost")).to_contain_text("$2.00 charged at once.")
+    page.get_by_role("link", name="Back").click()
+
     for tab in ("Payments", "Settings"):
         tabs.get_by_role("link", name=tab).click()
         expect(tabs.get_by_role("link", name=tab)).to_have_attribute("aria-current", "page")

@@ -161,7 +161,7 @@ def form_page(
         frame,
         tab,
         template,
-        status=200 if problem is None else problem.kind.status,
+        status=200 if problem is None or visit.is_htmx else problem.kind.status,
         heading=heading,
         form=form,
         errors=errors,

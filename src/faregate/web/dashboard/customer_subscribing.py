@@ -196,14 +196,18 @@ async def _change_page(
     has_seats = False
     for one in plan.shown.products:
         product = products[str(one.id)]
-        options.append((f"{product.id}@", f"{product.name}: the version as it is"))
         if product.default_versions:
             now = product.default_versions[-1]
             options.append((f"{product.id}@default", f"{product.name}: the default (now {now})"))
-        for number, version in sorted(product.versions.items(), reverse=True):
-            if version.is_open:
-                options.append((f"{product.id}@{number}", f"{product.name}: version {number}"))
-            has_seats |= any(price.seats is not None for price in version.plan_prices)
+        options += [
+            (f"{product.id}@{number}", f"{product.name}: version {number}")
+            for number, version in sorted(product.versions.items(), reverse=True)
+            if version.is_open
+        ]
+        prices = [price for version in product.versions.values() for price in version.plan_prices]
+        if any(price.seats is not None for price in prices):
+            has_seats = True
+            options.append((f"{product.id}@", f"{product.name}: the version as it is"))
     return form_page(
         visit,
         frame,
