@@ -31,6 +31,13 @@ from faregate.engine.own_rules import OwnRuleOperations
 from faregate.engine.own_use import OwnUseOperations
 from faregate.engine.paying import PayingOperations, ToPay
 from faregate.engine.portal import PortalOperations
+from faregate.engine.previewing import (
+    Preview,
+    PreviewFee,
+    PreviewMonth,
+    PreviewOperations,
+    PreviewUse,
+)
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -60,6 +67,7 @@ class Engine(
     PayingOperations,
     PortalOperations,
     OwnPlanOperations,
+    PreviewOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
@@ -89,6 +97,10 @@ __all__ = [
     "LimitState",
     "Page",
     "PlacedGrant",
+    "Preview",
+    "PreviewFee",
+    "PreviewMonth",
+    "PreviewUse",
     "ProductSubscriber",
     "ToPay",
     "system_clock",
