@@ -106,7 +106,7 @@ def test_support_finds_a_customer_and_helps(page: Page, server: LiveServer):
     page.get_by_role("button", name="What does it cost?").click()
     expect(page.get_by_text("write a number")).to_be_visible()
     page.get_by_label("Days of trial").fill("")
-    page.get_by_label("Product").select_option(label="Pro, the default (now version 1)")
+    page.get_by_label("Product", exact=True).select_option(label="Pro, the default (now version 1)")
     page.get_by_role("button", name="What does it cost?").click()
     expect(page.locator("#cost")).to_contain_text("$2.00 charged at once.")
     page.get_by_role("link", name="Back").click()
