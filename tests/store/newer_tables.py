@@ -15,4 +15,6 @@ _TABLES: Final = (
 WITHOUT_NEWER: Final = (
     *(f"DROP TABLE {name}" for name in _TABLES.split()),
     "ALTER TABLE environments DROP COLUMN payments",
+    "DROP INDEX transactions_by_customer",
+    "ALTER TABLE customers DROP COLUMN search_text",
 )

@@ -12,6 +12,7 @@ import msgspec
 from faregate.core.codec import decode, encode
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem, conflict, invalid
+from faregate.customers.searching import folded
 from faregate.customers.types import CreateCustomer, ExternalAccount, UpdateCustomer
 from faregate.store.protocol import DuplicateKey, Queries, Row
 
@@ -63,8 +64,8 @@ async def insert_customer(
     """Write a customer. Raises 409 if the external id is taken."""
     try:
         await queries.fetch(
-            f"INSERT INTO customers (environment_id, {_COLUMNS}) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            f"INSERT INTO customers (environment_id, {_COLUMNS}, search_text) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             environment_id,
             customer_id,
             lane,
@@ -77,6 +78,7 @@ async def insert_customer(
             else encode(request.external_accounts).decode(),
             to_us(now),
             request.test_clock_id,
+            folded(request.name, request.external_id, request.email),
         )
     except DuplicateKey:
         raise _taken(request.external_id) from None
@@ -139,18 +141,24 @@ async def update_customer(
     queries: Queries, environment_id: int, customer_id: str, request: UpdateCustomer
 ) -> None:
     """Change what is given. Raises 404, 409."""
-    await find_customer(queries, environment_id, customer_id)
+    known = await find_customer(queries, environment_id, customer_id)
+    search_text = folded(
+        known.name if request.name is None else request.name,
+        known.external_id if request.external_id is None else request.external_id,
+        known.email if request.email is None else request.email,
+    )
     try:
         await queries.fetch(
             "UPDATE customers SET name = COALESCE($3, name), email = COALESCE($4, email), "
-            "external_id = COALESCE($5, external_id), metadata = COALESCE($6, metadata) "
-            "WHERE id = $1 AND environment_id = $2",
+            "external_id = COALESCE($5, external_id), metadata = COALESCE($6, metadata), "
+            "search_text = $7 WHERE id = $1 AND environment_id = $2",
             customer_id,
             environment_id,
             request.name,
             request.email,
             request.external_id,
             None if request.metadata is None else encode(request.metadata).decode(),
+            search_text,
         )
     except DuplicateKey:
         raise _taken(request.external_id) from None

@@ -17,7 +17,8 @@ from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
 from faregate.engine.coupons import CouponOperations
-from faregate.engine.customers import CustomerOperations
+from faregate.engine.customer_history import AccountInUse, HistoryOperations, PlacedGrant
+from faregate.engine.customer_search import FoundCustomer, SearchOperations
 from faregate.engine.explaining import ExplainingOperations
 from faregate.engine.exploring import ExploringOperations
 from faregate.engine.external import ExternalOperations
@@ -62,7 +63,8 @@ class Engine(
     CatalogOperations,
     ClockOperations,
     CouponOperations,
-    CustomerOperations,
+    SearchOperations,
+    HistoryOperations,
     ExternalOperations,
     CheckoutOperations,
     OwnPaymentOperations,
@@ -92,11 +94,14 @@ class Engine(
 
 
 __all__ = [
+    "AccountInUse",
     "BookedFee",
     "Checkout",
     "Engine",
+    "FoundCustomer",
     "LimitState",
     "Page",
+    "PlacedGrant",
     "Preview",
     "PreviewFee",
     "PreviewMonth",

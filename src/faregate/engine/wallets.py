@@ -137,7 +137,7 @@ class WalletOperations(EngineBase):
             raise FaregateError(invalid("overdraft", detail))
         # All that can be wrong has been looked at: both happen, and to send them again is harmless.
         changed = [cast(Account, await lane.submit(command, environment)) for command in commands]
-        return _show_account(changed[-1], scale)
+        return show_account(changed[-1], scale)
 
     async def get_wallet(
         self, customer_id: str, *, context: AccountContext | None = None
@@ -146,7 +146,7 @@ class WalletOperations(EngineBase):
         environment = await self._look(context)
         lane = await self._lane_of(environment, customer_id)
         accounts = (await self._present(environment, lane, customer_id)).accounts
-        return Wallet([_show_account(a, self._scale(environment, a.id)) for a in accounts.values()])
+        return Wallet([show_account(a, self._scale(environment, a.id)) for a in accounts.values()])
 
     async def get_account(
         self, customer_id: str, account: str, *, context: AccountContext | None = None
@@ -156,7 +156,7 @@ class WalletOperations(EngineBase):
         lane = await self._lane_of(environment, customer_id)
         scale = self._scale(environment, account)
         accounts = (await self._present(environment, lane, customer_id)).accounts
-        return _show_account(accounts.get(account) or open_account(account), scale)
+        return show_account(accounts.get(account) or open_account(account), scale)
 
     async def list_grants(
         self,
@@ -174,21 +174,7 @@ class WalletOperations(EngineBase):
         scale = self._scale(environment, account)
         present = await self._present(environment, lane, customer_id)
         found = await reading.list_grants(self._store, lane.number, customer_id, account, present)
-        shown = [
-            ShownGrant(
-                grant.id,
-                to_decimal(grant.remaining_units, scale),
-                grant.effective_at,
-                grant.expires_at,
-                grant.purpose,
-                grant.created_at,
-                to_decimal(grant.amount_units, scale),
-                grant.priority,
-                *(() if grant.terms is None else msgspec.structs.astuple(grant.terms)),
-            )
-            for grant in found
-            if keep(grant, present.now)
-        ]
+        shown = [show_grant(grant, scale) for grant in found if keep(grant, present.now)]
         return page_of(shown, limit, offset)
 
 
@@ -203,7 +189,23 @@ def _overdraft(customer_id: str, account: str, request: Overdraft, scale: int) -
     return SetOverdraft(customer_id, account, request.policy, units)
 
 
-def _show_account(account: Account, scale: int) -> WalletAccount:
+def show_grant(grant: Grant, scale: int) -> ShownGrant:
+    """Return a grant as the API shows it."""
+    return ShownGrant(
+        grant.id,
+        to_decimal(grant.remaining_units, scale),
+        grant.effective_at,
+        grant.expires_at,
+        grant.purpose,
+        grant.created_at,
+        to_decimal(grant.amount_units, scale),
+        grant.priority,
+        *(() if grant.terms is None else msgspec.structs.astuple(grant.terms)),
+    )
+
+
+def show_account(account: Account, scale: int) -> WalletAccount:
+    """Return an account's balance as the API shows it."""
     limit = to_decimal(account.overdraft_limit_units, scale)
     is_limited = account.overdraft_policy == "limit"
     low = account.watch.low_units
