@@ -20,6 +20,7 @@ from faregate.engine import Engine
 from faregate.rest.app import create_app
 from faregate.rest.direct import DirectProtocol
 from faregate.web import create_web
+from faregate.web.dashboard.demo import Demo
 
 GRACE_SECONDS: Final = 10
 BACKLOG: Final = 2048
@@ -110,10 +111,11 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(
-    engine: Engine, listener: socket.socket, mode: Mode, token: str
+    engine: Engine, listener: socket.socket, mode: Mode, token: str, demo: Demo | None = None
 ) -> AsyncIterator[Serving]:
-    """Serve while the block runs; Ctrl-C and SIGTERM ask it to stop."""
-    web = create_web(engine, engine.context_of(mode), token)
+    """Serve while the block runs; Ctrl-C and SIGTERM ask it to stop. `demo` is what its pages can
+    do with a demo, if this is one."""
+    web = create_web(engine, engine.context_of(mode), token, demo)
     server = _Server(uvicorn_config(create_app(engine, web=web)))
     tune_garbage_collection()
     loop = asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
+from faregate.web.dashboard.demo import Demo, ReadyPage
 from faregate.web.dashboard.site import Dashboard
 from faregate.web.paying import PayPages
 from faregate.web.rate import Rate
@@ -56,10 +57,13 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers)
 
 
-def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette:
+def create_web(
+    engine: Engine, context: AccountContext, token: str, demo: Demo | None = None
+) -> Starlette:
     """Make the pages: the dashboard, which begins in the mode of `context`, and what customers see.
 
-    `token` signs a browser in, by `/?token=…` or the form. Raises ValueError if it is empty.
+    `token` signs a browser in, by `/?token=…` or the form. Raises ValueError if it is empty. `demo`
+    is what can be done with a demo, if this is one.
     """
     pages = Pages()
     sign_in = SignIn(token)
@@ -68,7 +72,7 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         mode: LiveViews(engine, engine.context_of(mode), rate, time.monotonic)
         for mode in ("test", "live")
     }
-    shared = {"rate": rate, "views": views}
+    shared = {"rate": rate, "views": views, "demo": demo}
     dashboard = Dashboard(engine, pages, sign_in, context, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
@@ -90,6 +94,7 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
 
     routes = [
         *dashboard.routes(),
+        *([] if demo is None else [Route("/demo/ready", ReadyPage(demo, pages.render).show)]),
         Route("/sign-in", take_token, methods=["POST"]),
         Route("/pay/{customer_id}/{subscription_id}", paying.show),
         Route("/pay/{customer_id}/{subscription_id}", paying.act, methods=["POST"]),
