@@ -110,9 +110,8 @@ class Tried:
         self.said: list[str] = []
         self._lines = process.stdout
         link = self.next_link()
-        self.client = httpx.Client(
-            base_url=link.partition("/?")[0], follow_redirects=True, timeout=30
-        )
+        base = "/".join(link.split("/")[:3])
+        self.client = httpx.Client(base_url=base, follow_redirects=True, timeout=30)
         self.client.get(link)
 
     def next_link(self) -> str:
@@ -186,12 +185,21 @@ def test_traffic_flows_it_is_reset_and_made_ones_own_with_its_products_and_nothi
     assert "differs from the password above" in refused.text
     assert 'value="ada@example.com"' in refused.text
     assert PASSWORD not in refused.text
+    short = form | {"password": "short"}
+    refused = tried.send("/test/demo/mine", **short, again="short")
+    assert refused.status_code == 422
+    assert 'id="e-password"' in refused.text
+    assert events_of(path) > 0
 
     led = tried.wait_until_led_on(tried.send("/test/demo/mine", **form, again=PASSWORD))
     assert led.url.path == "/test"
     assert "the data is made up" not in led.text
     assert tried.client.get("/test/demo").status_code == 404
     assert events_of(path) == 0
+    with httpx.Client(base_url=tried.client.base_url) as other:
+        sent = {"email": "ada@example.com", "password": PASSWORD}
+        assert other.post("/sign-in", data=sent).status_code == 303
+        assert "Ada" in other.get("/test").text
 
     async def look() -> None:
         async with Engine.open(f"sqlite:///{path}", serves=False) as engine:
@@ -200,6 +208,8 @@ def test_traffic_flows_it_is_reset_and_made_ones_own_with_its_products_and_nothi
             assert (await engine.list_coupons()).total_count == 0
             assert await engine.list_webhook_destinations() == []
             assert await engine.list_keys() == []
+            (admin,) = await engine.list_operators()
+            assert (admin.email, admin.role) == ("ada@example.com", "admin")
 
     asyncio.run(look())
     assert sorted(one.name for one in tmp_path.iterdir() if "-" not in one.name) == ["demo.db"]

@@ -34,6 +34,7 @@ from faregate.core.problems import FaregateError, conflict
 from faregate.engine import Engine, system_clock
 from faregate.web.dashboard.demo import Mine, Ready, Waiting
 
+OPERATOR: Final = "demo@faregate.example"
 LOOPBACK: Final = "127.0.0.1"
 NO_NEWS: Final = ("the clock has jumped", "webhook destination disabled")
 """What is logged while a month passes in seconds, and is meant to be so."""
@@ -56,7 +57,6 @@ class DemoHouse:
         self._stays = stays
         self._address = address_of(listener)
         self._words = DemoWords()
-        self._token = secrets.token_urlsafe(_TICKET_BYTES)
         self._hooks = ""
         self._month: Month | None = None
         self._own: Path | None = None
@@ -119,7 +119,7 @@ class DemoHouse:
         """Serve while the block runs, with the demo's traffic if it is still the demo."""
         async with (
             # Whoever calls while one server makes room for the next waits at the first listener.
-            serving(engine, self._listener.dup(), "test", self._token, self) as server,
+            serving(engine, self._listener.dup(), "test", self) as server,
             engine.working(),
             self._living(engine),
         ):
@@ -148,7 +148,7 @@ class DemoHouse:
 
     async def _tell(self, engine: Engine) -> None:
         """Print where to look."""
-        link = self._link()
+        link = await self._link(engine)
         if self._month is None:
             self._words.own(self._own or Path(), link)
             return
@@ -159,9 +159,11 @@ class DemoHouse:
         checkout = (await engine.get_top_up(top_up)).redirect_url or ""
         self._words.suggestions(self._address, key, buyer, checkout)
 
-    def _link(self) -> str:
-        """Return an address that signs its reader in."""
-        return f"{self._address}/?token={self._token}"
+    async def _link(self, engine: Engine) -> str:
+        """Return an address that signs its reader in, once: as the demo's operator, or as whoever
+        has made it theirs."""
+        people = await engine.list_operators()
+        return f"{self._address}/join/{await engine.sign_in_link(people[0].id)}"
 
     # -- what takes its place ---------------------------------------------------------------------
 
@@ -174,6 +176,9 @@ class DemoHouse:
                 self._file.building_url, serves=True, webhook_allow=LOOPBACK, clock=clock
             ) as engine:
                 month = Month(engine, clock, self._address, events=self._events)
+                await engine.create_operator(
+                    OPERATOR, "Demo", "admin", secrets.token_urlsafe(_TICKET_BYTES)
+                )
                 await month.open_shop()
                 set_scenes(month, self._hooks)
                 await month.live(progress)
@@ -261,12 +266,13 @@ class DemoHouse:
         self._make_room()
         return self._ticket
 
-    def waiting(self, ticket: str, *, takes: bool) -> Waiting | Ready | None:
+    async def waiting(self, ticket: str, *, takes: bool) -> Waiting | Ready | None:
         """Say how far it is; whoever `takes` what is ready is let in, once."""
         if not self._ticket or not hmac.compare_digest(ticket.encode(), self._ticket.encode()):
             return None
-        if self._waiting is not None:
+        if self._waiting is not None or self._engine is None:
             return self._waiting
-        if takes:
-            self._ticket = ""
-        return Ready(self._link())
+        if not takes:
+            return Ready("")
+        self._ticket = ""
+        return Ready(await self._link(self._engine))

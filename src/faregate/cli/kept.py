@@ -140,6 +140,7 @@ async def write_kept(engine: Engine, kept: Kept) -> None:
 async def begin_own(engine: Engine, wanted: Mine, kept: Kept) -> None:
     """Begin a new database with its admin and what was kept. Raises 422 naming `name`, `email` or
     `password`."""
+    await engine.create_operator(wanted.email, wanted.name, "admin", wanted.password)
     await write_kept(engine, kept)
 
 

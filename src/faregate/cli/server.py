@@ -111,11 +111,11 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(
-    engine: Engine, listener: socket.socket, mode: Mode, token: str, demo: Demo | None = None
+    engine: Engine, listener: socket.socket, mode: Mode, demo: Demo | None = None
 ) -> AsyncIterator[Serving]:
     """Serve while the block runs; Ctrl-C and SIGTERM ask it to stop. `demo` is what its pages can
     do with a demo, if this is one."""
-    web = create_web(engine, engine.context_of(mode), token, demo)
+    web = create_web(engine, engine.context_of(mode), demo)
     server = _Server(uvicorn_config(create_app(engine, web=web)))
     tune_garbage_collection()
     loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 
 from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
+from faregate.engine.audit import AuditOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
@@ -21,6 +22,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.operators import OperatorOperations
 from faregate.engine.paying import PayingOperations, ToPay
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
@@ -36,6 +38,8 @@ from faregate.engine.work import WorkOperations
 
 class Engine(
     AccessOperations,
+    AuditOperations,
+    OperatorOperations,
     WebhookOperations,
     AccountOperations,
     CatalogOperations,

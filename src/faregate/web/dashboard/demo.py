@@ -33,7 +33,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """It is done; `link` leads in, signed in."""
+    """It is done; `link` leads in, signed in, where somebody takes it."""
 
     link: str
 
@@ -60,7 +60,7 @@ class Demo(Protocol):
         """Begin a database of one's own; returns a ticket as `reset` does. Raises 409, 422."""
         ...
 
-    def waiting(self, ticket: str, *, takes: bool) -> Waiting | Ready | None:
+    async def waiting(self, ticket: str, *, takes: bool) -> Waiting | Ready | None:
         """Say how far it is; once it is done, who `takes` it is let in, once. None: no such ticket
         (any more)."""
         ...
@@ -82,12 +82,12 @@ async def make_mine(visit: Visit) -> Response:
     wanted = Mine(
         form.get("name"),
         form.get("email"),
-        form.get("password"),
+        form.exact("password"),
         "products" in form,
         "settings" in form,
     )
     try:
-        if form.get("password") != form.get("again"):
+        if form.exact("password") != form.exact("again"):
             raise FaregateError(invalid_fields({"again": ["differs from the password above"]}))
         return _wait(await demo.make_mine(wanted))
     except FaregateError as error:
@@ -130,7 +130,7 @@ class ReadyPage:
         """Show how far it is, and lead on when it is done."""
         ticket = request.query_params.get("ticket", "")
         is_part = request.headers.get("hx-request") == "true"
-        found = self._demo.waiting(ticket, takes=not is_part)
+        found = await self._demo.waiting(ticket, takes=not is_part)
         if found is None:
             return RedirectResponse("/", 303, headers=NO_STORE)
         if isinstance(found, Waiting):
