@@ -208,6 +208,14 @@ def test_traffic_flows_it_is_reset_and_made_ones_own_with_its_products_and_nothi
     while events_of(path) < before + 10:
         assert time.monotonic() < ends, "no traffic"
 
+    # A reset that cannot be says so, and the demo goes on.
+    in_the_way = tmp_path / "demo.db.building"
+    in_the_way.mkdir()
+    led = tried.wait_until_led_on(tried.send("/test/demo/reset"))
+    assert led.url.path == "/test/demo"
+    assert "could not be built anew" in led.text
+    in_the_way.rmdir()
+
     # Reset: another month, into which we are led signed in.
     number = path.stat().st_ino
     reset_in_a_browser(tried)

@@ -5,10 +5,11 @@ its own in seconds (`month`, `scenes`), then it is served, signed in, and its tr
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
@@ -19,6 +20,8 @@ from faregate.cli.logs import configure_logs
 from faregate.cli.month import EVENTS
 from faregate.cli.server import listen
 from faregate.cli.traffic import RATE
+
+_ENDED_BY_SIGTERM: Final = 128 + 15
 
 
 def demo(
@@ -56,6 +59,8 @@ def demo(
     house = DemoHouse(file, listen(host, port), rate=rate, events=events, stays=folder is None)
     try:
         uvloop.run(house.run(goes_on=stay))
+    except asyncio.CancelledError:
+        raise SystemExit(_ENDED_BY_SIGTERM) from None
     finally:
         file.clear()
         if folder is not None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+import signal
 import socket
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -69,13 +70,15 @@ class DemoHouse:
         self._coming: Month | Path | None = None
         self._ticket = ""
         self._waiting: Waiting | None = None
+        self.trouble = ""
+        """Why there is no new month, if one was wanted and could not be built."""
 
     async def run(self, *, goes_on: bool) -> None:
         """Build a month, and serve it and whatever takes its place until told to stop; without
         `goes_on`, prove that its books balance, and end."""
         begun = time.perf_counter()
         async with hearing() as self._hooks:
-            with self._words.progress() as shown:
+            with self._words.progress() as shown, _ended_by_signals():
                 month = await self._build(shown)
             self._file.put_in_place()
             self._month = month
@@ -192,9 +195,12 @@ class DemoHouse:
 
         try:
             self._coming = await self._build(shown)
-        except Exception:
+        except Exception as error:
             log.error("the demo could not be built anew", trace=traceback.format_exc())
+            self.trouble = f"The month could not be built anew: {error or type(error).__name__}"
             self._waiting, self._ticket = None, ""
+            if self._traffic is not None:
+                self._traffic.is_resting = False
         else:
             self._make_room()
 
@@ -238,6 +244,7 @@ class DemoHouse:
         if not self.is_on or self._coming is not None:
             raise FaregateError(conflict("demo", "something else takes the demo's place already"))
         if self._waiting is None:
+            self.trouble = ""
             if self._traffic is not None:
                 self._traffic.is_resting = True
             self._ticket = secrets.token_urlsafe(_TICKET_BYTES)
@@ -276,3 +283,15 @@ class DemoHouse:
             return Ready("")
         self._ticket = ""
         return Ready(await self._link(self._engine))
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end what is built as Ctrl-C does, so that nothing is left behind."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

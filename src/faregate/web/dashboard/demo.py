@@ -47,6 +47,11 @@ class Demo(Protocol):
         ...
 
     @property
+    def trouble(self) -> str:
+        """Why the last reset came to nothing, in a sentence; empty: it did not."""
+        ...
+
+    @property
     def place(self) -> str:
         """Where the demo's data would go if somebody made it theirs, in words."""
         ...
@@ -99,7 +104,7 @@ def _page(
 ) -> Response:
     values: dict[str, Any] = {
         "errors": {} if problem is None else problem.errors,
-        "problem": None if problem is None or problem.errors else problem.detail,
+        "problem": demo.trouble if problem is None or problem.errors else problem.detail,
         "wanted": wanted or Mine("", "", "", keeps_products=True, keeps_settings=True),
         "place": demo.place,
     }
@@ -132,7 +137,11 @@ class ReadyPage:
         is_part = request.headers.get("hx-request") == "true"
         found = await self._demo.waiting(ticket, takes=not is_part)
         if found is None:
-            return RedirectResponse("/", 303, headers=NO_STORE)
+            # What came to nothing is told on the demo's own page.
+            where = "/test/demo" if self._demo.trouble else "/"
+            if is_part:
+                return Response(status_code=204, headers={"HX-Redirect": where} | NO_STORE)
+            return RedirectResponse(where, 303, headers=NO_STORE)
         if isinstance(found, Waiting):
             name = "dashboard/demo_progress.html" if is_part else "dashboard/demo_ready.html"
             percent = int(found.done * 100)
