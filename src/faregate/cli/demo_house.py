@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from starlette.types import ASGIApp
 
 from faregate.cli.demo_clock import DemoClock
 from faregate.cli.demo_file import DemoFile, own_place
@@ -28,9 +29,10 @@ from faregate.cli.kept import begin_own, read_kept
 from faregate.cli.logs import expecting
 from faregate.cli.month import DAYS, Month
 from faregate.cli.scenes import set_scenes
-from faregate.cli.server import Serving, address_of, serving
+from faregate.cli.server import Serving, address_of, application, serving_app
 from faregate.cli.settings import open_database
 from faregate.cli.traffic import Traffic
+from faregate.cli.turnstile import Turnstile
 from faregate.core.problems import FaregateError, conflict
 from faregate.engine import Engine, system_clock
 from faregate.web.dashboard.demo import Mine, Ready, Waiting
@@ -63,7 +65,7 @@ class DemoHouse:
         self._own: Path | None = None
         # While something is served:
         self._engine: Engine | None = None
-        self._server: Serving | None = None
+        self._makes_room = asyncio.Event()
         self._traffic: Traffic | None = None
         # What shall take its place, and who waits for it:
         self._building: asyncio.Task[None] | None = None
@@ -94,14 +96,31 @@ class DemoHouse:
             self._words.kept(self._file.url)
 
     async def _go_on(self, month: Month, begun: float) -> None:
-        while True:
-            async with self._open() as engine, self._served(engine) as server:
-                if self._month is month:
-                    self._words.built(month, time.perf_counter() - begun)
-                await self._tell(engine)
-                await server.wait()
-            if not await self._takes_over():
-                return
+        """Serve until told to stop; of what takes its place, no caller notices more than a wait."""
+        turnstile = Turnstile()
+        async with serving_app(turnstile, self._listener) as server:
+            while True:
+                async with self._open() as engine, self._served(engine) as app:
+                    turnstile.put(app)
+                    if self._month is month:
+                        self._words.built(month, time.perf_counter() - begun)
+                    await self._tell(engine)
+                    await self._until_room_is_made(server)
+                    await turnstile.take_away()
+                if server.stopping.is_set() or not await self._takes_over():
+                    break
+            await self._give_up_building()
+
+    async def _until_room_is_made(self, server: Serving) -> None:
+        """Wait until something else is to be served, or nothing any more."""
+        waits = [
+            asyncio.create_task(self._makes_room.wait()),
+            asyncio.create_task(server.stopping.wait()),
+        ]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        self._makes_room.clear()
+        for one in waits:
+            one.cancel()
 
     # -- what is served ---------------------------------------------------------------------------
 
@@ -118,19 +137,15 @@ class DemoHouse:
                 self._engine = None
 
     @asynccontextmanager
-    async def _served(self, engine: Engine) -> AsyncIterator[Serving]:
-        """Serve while the block runs, with the demo's traffic if it is still the demo."""
+    async def _served(self, engine: Engine) -> AsyncIterator[ASGIApp]:
+        """Make what is served, with the demo's traffic if it is still the demo."""
         async with (
-            # Whoever calls while one server makes room for the next waits at the first listener.
-            serving(engine, self._listener.dup(), "test", self) as server,
+            application(engine, "test", self) as app,
             engine.working(),
             self._living(engine),
         ):
-            self._server, self._waiting = server, None
-            try:
-                yield server
-            finally:
-                self._server = None
+            self._waiting = None
+            yield app
 
     @asynccontextmanager
     async def _living(self, engine: Engine) -> AsyncIterator[None]:
@@ -207,17 +222,18 @@ class DemoHouse:
     def _make_room(self) -> None:
         """Let what is served end, for what is coming."""
         self._waiting = Waiting(1, "one moment")
-        if self._server is not None:
-            self._server.stop()
+        self._makes_room.set()
+
+    async def _give_up_building(self) -> None:
+        """Leave what is being built, if anything is."""
+        task, self._building = self._building, None
+        if task is not None and not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def _takes_over(self) -> bool:
         """Put what was built in the place of what was served; False if nothing was."""
-        task, self._building = self._building, None
-        if task is not None:
-            if self._coming is None:
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
         coming, self._coming = self._coming, None
         if isinstance(coming, Path):
             self._file.become(coming)
