@@ -184,7 +184,7 @@ def test_disabling_and_a_new_password_end_sessions_at_once(database_url: str) ->
             session = await engine.find_session(here)
             assert session is not None
             wrong = await refused(engine.change_password(session, "not my password", "new " * 4))
-            assert set(wrong.errors) == {"current"}
+            assert set(wrong.errors) == {"current_password"}
             weak = await refused(engine.change_password(session, PASSWORD, ADA))
             assert set(weak.errors) == {"password"}
             assert await engine.find_session(there) is not None

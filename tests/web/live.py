@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.databases import new_sqlite
 
 from faregate import Engine
 from faregate.catalog.types import CreateProduct
@@ -38,7 +39,7 @@ class LiveServer:
     """The page of a fresh database, while the block runs."""
 
     def __init__(self, folder: Path) -> None:
-        self._url = f"sqlite:///{folder / 'live.db'}"
+        self._url = new_sqlite(folder / "live.db")
         self._ready: Future[tuple[Engine, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._events = 0

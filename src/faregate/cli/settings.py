@@ -24,6 +24,7 @@ EXIT_CONFIGURATION: Final = 2
 Clock = Callable[[], datetime]
 Mode = Literal["test", "live"]
 Role = Literal["admin", "ingest", "read"]
+OperatorRole = Literal["admin", "finance", "support"]
 
 
 def default_database() -> str:

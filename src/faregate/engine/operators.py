@@ -313,8 +313,8 @@ class OperatorOperations(EngineBase):
     async def change_password(
         self, session: OperatorSession, current: str, new: str, *, address: str = ""
     ) -> None:
-        """Change one's own password, and end one's other sessions. Raises 422 naming `current` or
-        `password`, 429 after too many tries in vain."""
+        """Change one's own password, and end one's other sessions. Raises 422 naming
+        `current_password` or `password`, 429 after too many tries in vain."""
         email = session.operator.email
         wait = self._throttle.begin(email, address, self._seconds())
         if wait > 0:
@@ -324,7 +324,7 @@ class OperatorOperations(EngineBase):
         found = await operators.find_by_email(self._store, email)
         stored = None if found is None else found[1]
         if not await self._passwords.is_right(current[: MAX_PASSWORD + 1], stored):
-            raise FaregateError(invalid("current", "is not your password: type it again"))
+            raise FaregateError(invalid("current_password", "is not your password: type it again"))
         self._throttle.succeed(email, address)
         hashed = await self._hashed(new, email)
         async with self._store.transaction() as transaction:

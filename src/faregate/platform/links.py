@@ -1,5 +1,5 @@
 """Links that let somebody in once: the first admin's, invitations, new passwords, and signing in
-without a password (the demo's). A link has 32 random bytes, of which the database keeps the
+without a password (the demo's). A link has 24 random bytes, of which the database keeps the
 SHA-256; it is taken away by whoever uses it, in one statement, so two cannot.
 """
 
@@ -66,7 +66,7 @@ class Invitation(msgspec.Struct, frozen=True):
 
 def new_secret() -> str:
     """Make a secret from the system's randomness."""
-    return secrets.token_urlsafe(32)
+    return secrets.token_urlsafe(24)
 
 
 def hashed(secret: str) -> str:

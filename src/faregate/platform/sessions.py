@@ -1,4 +1,4 @@
-"""Operators' sessions: who signed in, and until when that counts. The browser has 32 random bytes,
+"""Operators' sessions: who signed in, and until when that counts. The browser has 24 random bytes,
 made anew at each sign-in, so a session that somebody had put into the browser before is worth
 nothing; the database has their SHA-256. A session ends at an instant that is fixed when it
 begins, earlier if it is not used for a while, and at once when its operator ends it.

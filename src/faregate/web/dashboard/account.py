@@ -78,10 +78,12 @@ async def change_password(visit: Visit) -> Response:
     form = await visit.form()
     new = form.exact("password")
     try:
-        if new != form.exact("again"):
-            raise FaregateError(invalid("again", "is not the same: type the new password twice"))
+        if new != form.exact("password_again"):
+            raise FaregateError(
+                invalid("password_again", "is not the same: type the new password twice")
+            )
         await visit.engine.change_password(
-            visit.session, form.exact("current"), new, address=visit.address
+            visit.session, form.exact("current_password"), new, address=visit.address
         )
     except FaregateError as error:
         return await _shown(visit, error.problem, "password")
