@@ -41,6 +41,8 @@ OPERATOR: Final = "demo@faregate.example"
 LOOPBACK: Final = "127.0.0.1"
 NO_NEWS: Final = ("the clock has jumped", "webhook destination disabled")
 """What is logged while a month passes in seconds, and is meant to be so."""
+TICKET_SECONDS: Final = 30
+"""How long a ticket lets in once somebody was let in by it."""
 _TICKET_BYTES: Final = 24
 
 log = structlog.get_logger(__name__)
@@ -71,6 +73,7 @@ class DemoHouse:
         self._building: asyncio.Task[None] | None = None
         self._coming: Month | Path | None = None
         self._ticket = ""
+        self._taken_at = 0.0
         self._waiting: Waiting | None = None
         self.trouble = ""
         """Why there is no new month, if one was wanted and could not be built."""
@@ -263,7 +266,7 @@ class DemoHouse:
             self.trouble = ""
             if self._traffic is not None:
                 self._traffic.is_resting = True
-            self._ticket = secrets.token_urlsafe(_TICKET_BYTES)
+            self._new_ticket()
             self._waiting = Waiting(0, "opening the shop")
             self._building = asyncio.create_task(self._rebuild())
         return self._ticket
@@ -285,19 +288,25 @@ class DemoHouse:
             self._waiting = None
             raise
         self._coming = own_place(self._file, stays=self._stays)
-        self._ticket = secrets.token_urlsafe(_TICKET_BYTES)
+        self._new_ticket()
         self._make_room()
         return self._ticket
 
+    def _new_ticket(self) -> None:
+        self._ticket, self._taken_at = secrets.token_urlsafe(_TICKET_BYTES), 0.0
+
     async def waiting(self, ticket: str, *, takes: bool) -> Waiting | Ready | None:
-        """Say how far it is; whoever `takes` what is ready is let in, once."""
+        """Say how far it is; whoever `takes` what is ready is let in. The ticket is good for some
+        seconds more: a browser that is slow may begin its way in again."""
+        if self._taken_at and time.monotonic() > self._taken_at + TICKET_SECONDS:
+            self._ticket = ""
         if not self._ticket or not hmac.compare_digest(ticket.encode(), self._ticket.encode()):
             return None
         if self._waiting is not None or self._engine is None:
             return self._waiting
         if not takes:
             return Ready("")
-        self._ticket = ""
+        self._taken_at = self._taken_at or time.monotonic()
         return Ready(await self._link(self._engine))
 
 

@@ -66,8 +66,8 @@ class Demo(Protocol):
         ...
 
     async def waiting(self, ticket: str, *, takes: bool) -> Waiting | Ready | None:
-        """Say how far it is; once it is done, who `takes` it is let in, once. None: no such ticket
-        (any more)."""
+        """Say how far it is; once it is done, who `takes` it is let in. None: no such ticket (any
+        more)."""
         ...
 
 
@@ -140,14 +140,16 @@ class ReadyPage:
             # What came to nothing is told on the demo's own page.
             where = "/test/demo" if self._demo.trouble else "/"
             if is_part:
-                return Response(status_code=204, headers={"HX-Redirect": where} | NO_STORE)
+                # Without trouble, whoever asks is on their way in: it must not be cut short.
+                leads = {"HX-Redirect": where} if self._demo.trouble else {}
+                return Response(status_code=204, headers=leads | NO_STORE)
             return RedirectResponse(where, 303, headers=NO_STORE)
         if isinstance(found, Waiting):
             name = "dashboard/demo_progress.html" if is_part else "dashboard/demo_ready.html"
             percent = int(found.done * 100)
             return self._render(name, 200, percent=percent, words=found.words, ticket=ticket)
         if is_part:
-            # The page itself takes what is ready, once.
+            # The page itself takes what is ready.
             where = f"/demo/ready?ticket={ticket}"
             return Response(status_code=204, headers={"HX-Redirect": where} | NO_STORE)
         return RedirectResponse(found.link, 303, headers=NO_STORE)
