@@ -126,6 +126,10 @@ class Tried:
                 return found[1]
         raise AssertionError("".join(self.said))
 
+    def next_portal(self) -> str:
+        """Read on to the next link to a customer's portal."""
+        return next(line.split()[1] for line in self._lines if line.startswith("Portal "))
+
     def page(self, path: str) -> str:
         answer = self.client.get(path)
         assert answer.status_code == 200, answer.text
@@ -203,6 +207,9 @@ def test_traffic_flows_it_is_reset_and_made_ones_own_with_its_products_and_nothi
     tried: Tried, tmp_path: Path
 ):
     path = tmp_path / "demo.db"
+    door = httpx.get(tried.next_portal()).text
+    assert "Continue" in door
+    assert "Fernglass" in door
     assert "the data is made up" in tried.page("/test")
     before, ends = events_of(path), time.monotonic() + 30
     while events_of(path) < before + 10:

@@ -35,6 +35,7 @@ from faregate.cli.traffic import Traffic
 from faregate.cli.turnstile import Turnstile
 from faregate.core.problems import FaregateError, conflict
 from faregate.engine import Engine, system_clock
+from faregate.engine.portal import CreatePortalSession
 from faregate.web.dashboard.demo import Mine, Ready, Waiting
 
 OPERATOR: Final = "demo@faregate.example"
@@ -173,9 +174,13 @@ class DemoHouse:
         if self._month is None:
             self._words.own(self._own or Path(), link)
             return
-        self._words.links(link, self._address)
-        _, key = await engine.create_key("test", "admin", "demo")
         buyer = self._month.buyer("auto_top_up")
+        back = f"{self._address}/test/customers/{buyer.id}"
+        portal = await engine.create_portal_session(
+            CreatePortalSession(buyer.id, back, back), base_url=self._address
+        )
+        self._words.links(link, portal.redirect_url, buyer, self._address)
+        _, key = await engine.create_key("test", "admin", "demo")
         top_up = await self._month.purse.top_up(buyer, 50, None)
         checkout = (await engine.get_top_up(top_up)).redirect_url or ""
         self._words.suggestions(self._address, key, buyer, checkout)

@@ -70,9 +70,13 @@ class DemoWords:
         verdict = "the books balance" if report.is_clean else "THE BOOKS DO NOT BALANCE"
         self._say(f"Verified {report.transfers:,} transfers: {verdict}.")
 
-    def links(self, link: str, address: str) -> None:
-        """Say where to look."""
-        self._say(f"\nDashboard  {link}   (signed in)\nAPI        {address}/docs")
+    def links(self, link: str, portal: str, buyer: Buyer, address: str) -> None:
+        """Say where to look, as the operator and as a customer."""
+        self._say(
+            f"\nDashboard  {link}   (signed in, once)\n"
+            f"Portal     {portal}   ({buyer.name}'s, once)\n"
+            f"API        {address}/docs"
+        )
 
     def suggestions(self, address: str, key: str, buyer: Buyer, checkout: str) -> None:
         """Say what to try."""
