@@ -16,7 +16,7 @@ from faregate.catalog import guide
 from faregate.catalog.types import CreateProduct, CreateVersion, UpdateVersion, VersionCreated
 from faregate.core.codec import from_dict
 from faregate.core.problems import FaregateError
-from faregate.web.dashboard.visit import Page, Visit
+from faregate.web.dashboard.visit import Handler, Page, Visit
 from faregate.web.product_form.acting import (
     MODELS,
     act,
@@ -33,7 +33,6 @@ from faregate.web.product_form.reading import Draft, read_form, request_of
 from faregate.web.product_form.writing import MAX_SHOWN_FIELDS, write_form
 
 MAX_LISTED_ASSETS: Final = 100
-_SAVING: Final = ("save", "publish")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -88,6 +87,16 @@ async def act_on_version(visit: Visit) -> Response:
     return await _act(visit, await _target(visit))
 
 
+async def save_product(visit: Visit) -> Response:
+    """Create a product, as a draft or published."""
+    return await _finish(visit, _NEW)
+
+
+async def save_version(visit: Visit) -> Response:
+    """Create the next version of a product, as a draft or published."""
+    return await _finish(visit, await _target(visit))
+
+
 async def show_preview(visit: Visit) -> Response:
     """Show what is typed, in words and numbers."""
     form = await visit.form()
@@ -117,11 +126,6 @@ async def _act(visit: Visit, target: Target) -> Response:
     form = await visit.form()
     root, action = grow(form.first()), form.get("do")
     changed = ""
-    if action in _SAVING:
-        saved = await _save(visit, target, root, read_form(root), is_published=action == "publish")
-        if isinstance(saved, Response):
-            return saved
-        return await _show(visit, target, root, saved)
     errors: dict[str, list[str]] = {}
     if action.startswith("add:") and len(flat(root)) > MAX_SHOWN_FIELDS:
         remedy = "show a price as JSON, and add it there"
@@ -129,6 +133,14 @@ async def _act(visit: Visit, target: Target) -> Response:
     elif ":" in action:
         changed = act(root, action)
     return await _show(visit, target, root, errors, changed=changed)
+
+
+async def _finish(visit: Visit, target: Target) -> Response:
+    form = await visit.form()
+    root = grow(form.first())
+    is_published = form.get("do") == "publish"
+    saved = await _save(visit, target, root, read_form(root), is_published=is_published)
+    return saved if isinstance(saved, Response) else await _show(visit, target, root, saved)
 
 
 async def _save(
@@ -162,6 +174,7 @@ async def _save(
                 await engine.update_version(made.id, made.version, default, context=context)
     except FaregateError as error:
         return draft.places.fields(error.problem.errors) or {"": [error.problem.detail]}
+    visit.has_made = made.id
     await _take_away(visit, made, root.get("replaces"))
     said = "is published" if is_published else "is saved as a draft"
     return visit.go(f"products/{made.id}", f"Version {made.version} of {made.code} {said}")
@@ -237,10 +250,24 @@ def guide_answers(fields: dict[str, str]) -> guide.Answers | None:
     return from_dict(guide.Answers, given)
 
 
+def _pages(path: str, handlers: tuple[Handler, Handler, Handler], action: str) -> tuple[Page, ...]:
+    """Return where a form begins, where its buttons work on it, and where it is saved; to load the
+    last one again begins anew."""
+    start, work, save = handlers
+    return (
+        Page(path, start, needs="admin"),
+        Page(path, work, "POST", "admin", is_change=False),
+        Page(f"{path}/save", start, needs="admin"),
+        Page(f"{path}/save", save, "POST", "admin", action=action),
+    )
+
+
 PAGES: Final[tuple[Page, ...]] = (
-    Page("new-product", start_product, needs="admin"),
-    Page("new-product", act_on_product, "POST", "admin"),
-    Page("products/{product}/new-version", start_version, needs="admin"),
-    Page("products/{product}/new-version", act_on_version, "POST", "admin"),
-    Page("preview-product", show_preview, "POST"),
+    *_pages("new-product", (start_product, act_on_product, save_product), "make a product"),
+    *_pages(
+        "products/{product}/new-version",
+        (start_version, act_on_version, save_version),
+        "make a version of a product",
+    ),
+    Page("preview-product", show_preview, "POST", is_change=False),
 )

@@ -125,4 +125,7 @@ async def _create_credit(visit: Visit, asset: CreateAsset) -> None:
             raise
 
 
-PAGES: Final = (Page("guide", show), Page("guide", answer, "POST", "admin"))
+PAGES: Final = (
+    Page("guide", show),
+    Page("guide", answer, "POST", "admin", action="answer the guide"),
+)

@@ -27,15 +27,23 @@ async def show(visit: Visit) -> Response:
     return await _show(visit, {})
 
 
+async def preview_move(visit: Visit) -> Response:
+    """Say what a move would change for each."""
+    return await _answer(visit, is_dry=True)
+
+
 async def move(visit: Visit) -> Response:
-    """Say what a move would change; move, once that is confirmed."""
+    """Move, once that is confirmed."""
+    return await _answer(visit, is_dry=False)
+
+
+async def _answer(visit: Visit, *, is_dry: bool) -> Response:
     form = await visit.form()
     typed = form.first()
     product = await visit.engine.get_product(visit.path["product"], context=visit.context)
     try:
-        request = _request(form)
         answer = await visit.engine.migrate_subscribers(
-            product.id, request, PREVIEWED, context=visit.context
+            product.id, _request(form, is_dry=is_dry), PREVIEWED, context=visit.context
         )
     except FaregateError as error:
         return await _show(visit, typed, error.problem)
@@ -47,7 +55,7 @@ async def move(visit: Visit) -> Response:
     return await _show(visit, typed, moved=answer)
 
 
-def _request(form: Form) -> MigrateSubscribers:
+def _request(form: Form, *, is_dry: bool) -> MigrateSubscribers:
     """Read the form. Raises 422."""
     given: dict[str, Any] = {name: form.get(name) for name in _FIELDS if form.get(name)}
     for name in ("to_version", "from_version"):
@@ -58,7 +66,7 @@ def _request(form: Form) -> MigrateSubscribers:
         # What becomes of the period under way is asked only for what counts at once.
         given.pop("proration", None)
         given.pop("credits", None)
-    return from_dict(MigrateSubscribers, given | {"dry_run": form.get("do") != "move"})
+    return from_dict(MigrateSubscribers, given | {"dry_run": is_dry})
 
 
 async def _show(
@@ -105,5 +113,7 @@ def _numbered(numbers: list[int]) -> list[tuple[str, str]]:
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("products/{product}/subscribers", show),
-    Page("products/{product}/subscribers", move, "POST", "admin"),
+    Page("products/{product}/subscribers", preview_move, "POST", "admin", is_change=False),
+    Page("products/{product}/move", show, needs="admin"),
+    Page("products/{product}/move", move, "POST", "admin", action="move subscribers"),
 )

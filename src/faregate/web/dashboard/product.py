@@ -158,8 +158,14 @@ async def delete(visit: Visit) -> Response:
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("products/{product}", show),
-    Page("products/{product}/delete", delete, "POST", "admin"),
-    Page("products/{product}/versions/{version}", change_version, "POST", "admin"),
+    Page("products/{product}/delete", delete, "POST", "admin", action="end a product"),
+    Page(
+        "products/{product}/versions/{version}",
+        change_version,
+        "POST",
+        "admin",
+        action="change a version of a product",
+    ),
     *moving.PAGES,
     *trying.PAGES,
 )

@@ -111,5 +111,5 @@ def _row(fee: SimulatedFee) -> Row:
 
 PAGES: Final[tuple[Page, ...]] = (
     Page("products/{product}/try", show),
-    Page("products/{product}/try", attempt, "POST"),
+    Page("products/{product}/try", attempt, "POST", is_change=False),
 )
