@@ -1,6 +1,5 @@
 import asyncio
 import re
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -76,48 +75,6 @@ def test_migrate_makes_the_schema_and_a_repeat_is_harmless(database: str, tmp_pa
 
 def test_the_version_is_printed():
     assert run("--version").stdout.strip() == "0.1.0"
-
-
-@pytest.mark.slow
-def test_the_demo_replays_the_hour_and_the_books_balance_until_a_row_is_changed():
-    done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", "--keep")
-    assert done.returncode == 0, done.stderr
-    assert "for 17,991 events of 50 customers" in done.stdout
-    assert "the books balance" in done.stdout
-    lines = done.stdout.splitlines()
-    for model in ("pay as you go", "seats", "hybrid", "credit packs", "outcome", "reseller"):
-        (row,) = [line for line in lines if line.startswith(f"{model} ")]
-        assert "USD" in row or "CREDITS" in row, row
-    assert max(map(len, lines[:25])) <= 80
-    assert "export FAREGATE_KEY=fg_test_" in done.stdout
-    kept = done.stdout.strip().splitlines()[-1].split()[-1]
-    path = Path(kept.removeprefix("sqlite:///"))
-    try:
-        clean = run("verify", "--database", kept)
-        assert clean.returncode == 0, clean.stderr
-        assert "The books balance." in clean.stdout
-
-        with sqlite3.connect(path) as connection:
-            connection.execute(
-                "UPDATE grants SET remaining_units = remaining_units + 1 WHERE grant_id = "
-                "(SELECT min(grant_id) FROM grants)"
-            )
-        connection.close()
-        wrong = run("verify", "--database", kept)
-        assert wrong.returncode == 1
-        assert "grant grt_" in wrong.stdout
-        assert "Traceback" not in wrong.stderr
-    finally:
-        for file in path.parent.iterdir():
-            file.unlink()
-        path.parent.rmdir()
-
-
-@pytest.mark.slow
-def test_the_demo_leaves_nothing_behind(tmp_path: Path):
-    done = run("demo", "--port", "0", "--speed", "0", "--exit-after-replay", TMPDIR=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 SECRET = "a-secret-of-32-letters-at-the-least"

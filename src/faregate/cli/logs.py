@@ -6,8 +6,30 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict
+
+_EXPECTED: set[str] = set()
+
+
+@contextmanager
+def expecting(*events: str) -> Iterator[None]:
+    """Say nothing of these events while the block runs: there they are no news."""
+    _EXPECTED.update(events)
+    try:
+        yield
+    finally:
+        _EXPECTED.difference_update(events)
+
+
+def _without_expected(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    if event.get("event") in _EXPECTED:
+        raise structlog.DropEvent
+    return event
 
 
 def configure_logs() -> None:
@@ -34,7 +56,11 @@ def configure_logs() -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("faregate").setLevel(logging.INFO)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            _without_expected,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -20,6 +20,7 @@ from faregate.engine import Engine
 from faregate.rest.app import create_app
 from faregate.rest.direct import DirectProtocol
 from faregate.web import create_web
+from faregate.web.dashboard.demo import Demo
 
 GRACE_SECONDS: Final = 10
 BACKLOG: Final = 2048
@@ -111,21 +112,38 @@ class Serving:
 @contextlib.asynccontextmanager
 async def serving(engine: Engine, listener: socket.socket, mode: Mode) -> AsyncIterator[Serving]:
     """Serve while the block runs; Ctrl-C and SIGTERM ask it to stop."""
-    web = create_web(engine, engine.context_of(mode))
-    server = _Server(uvicorn_config(create_app(engine, web=web)))
+    async with application(engine, mode) as app, serving_app(app, listener) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def application(
+    engine: Engine, mode: Mode, demo: Demo | None = None
+) -> AsyncIterator[ASGIApp]:
+    """Make the API and the pages of an engine, for as long as the block runs. `demo` is what its
+    pages can do with a demo, if this is one."""
+    web = create_web(engine, engine.context_of(mode), demo)
+    app = create_app(engine, web=web)
     tune_garbage_collection()
-    loop = asyncio.get_running_loop()
     async with web.router.lifespan_context(web):
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        handle = Serving(server, task)
+        yield app
+
+
+@contextlib.asynccontextmanager
+async def serving_app(app: ASGIApp, listener: socket.socket) -> AsyncIterator[Serving]:
+    """Serve an application while the block runs; Ctrl-C and SIGTERM ask it to stop."""
+    server = _Server(uvicorn_config(app))
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    handle = Serving(server, task)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, handle.stop)
+    while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(_POLL_SECONDS)
+    try:
+        yield handle
+    finally:
+        server.should_exit = True
+        await task
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, handle.stop)
-        while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(_POLL_SECONDS)
-        try:
-            yield handle
-        finally:
-            server.should_exit = True
-            await task
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            loop.remove_signal_handler(number)

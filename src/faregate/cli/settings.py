@@ -5,8 +5,9 @@ sentence that names it, exit code 2, no traceback.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
 
@@ -14,12 +15,13 @@ import platformdirs
 import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
-from faregate.engine import Engine
+from faregate.engine import Engine, system_clock
 from faregate.payments.external import ExternalSecrets
 from faregate.payments.provider import PaymentProvider
 from faregate.webhooks.addresses import Allowed
 
 EXIT_CONFIGURATION: Final = 2
+Clock = Callable[[], datetime]
 Mode = Literal["test", "live"]
 Role = Literal["admin", "ingest", "read"]
 OperatorRole = Literal["admin", "finance", "support"]
@@ -79,11 +81,12 @@ async def open_database(
     external: ExternalSecrets | None = None,
     webhook_allow: str = "",
     exports: Path | None = None,
+    clock: Clock = system_clock,
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails.
 
     Without `serves` it works beside a running server. `payments` and `external` are who collects
-    money (`providers`).
+    money (`providers`). `clock` tells the time.
     """
     check_allowed(webhook_allow)
     is_open = False
@@ -97,6 +100,7 @@ async def open_database(
             external=external,
             webhook_allow=webhook_allow,
             exports=exports_folder(url, exports),
+            clock=clock,
         )
         async with opened as engine:
             is_open = True

@@ -1,122 +1,250 @@
-"""The demo's imaginary business: what it sells, to whom, and what one request of the trace was.
-Everything follows from the row's number, so that every run charges the same.
+"""What the demo's company sells. Fernglass makes agents, pictures and voices, and sells them in six
+ways: by tokens, by the piece, as a plan with credit in it, as packs of credit, by the seat, and by
+contract. What a use looks like lives in `using`, who buys in `crowd`.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
-from faregate.catalog.types import CreateProduct
-from faregate.cli.trace import TraceRequest
+from faregate.catalog.coupons import CreateCoupon
+from faregate.catalog.types import CreateAsset, CreateProduct, CreateVersion
+from faregate.core.bonuses import TopUpBonus
 from faregate.core.codec import decode, encode
-from faregate.core.events import UsageEvent
 
-CUSTOMERS: Final = 50
-SEED: Final = 7
-MODELS: Final = ("swift-mini", "swift-mini", "swift-pro", "swift-mini", "swift-pro-long")
-IMAGE_EVERY: Final = 25
-IMAGES: Final = (("1024", "standard"), ("1024", "hd"), ("2048", "standard"), ("2048", "hd"))
-_FIRST: Final = ("Amber", "Birch", "Cobalt", "Delta", "Ember", "Fjord", "Grove", "Harbor", "Iris")
-_SECOND: Final = ("Labs", "Health", "Robotics", "Legal", "Studio", "Freight")
+COMPANY: Final = "Fernglass"
+SPARK: Final = "SPARK"
+SPARKS_PER_USD: Final = 100
+AGENTS: Final = "agents"
+PICTURES: Final = "pictures"
+STUDIO: Final = "studio"
+SPARKS: Final = "sparks"
+TEAM: Final = "team"
+ENTERPRISE: Final = "enterprise"
+WELCOME: Final = "WELCOME20"
+LAUNCH: Final = "LAUNCH10"
 _USD: Final = "USD"
+_MILLION: Final = 1_000_000
+
+# USD per million tokens in and out. At first the long model was sold for less than it costs.
+_FIRST_RATES: Final = {
+    "fern-mini": ("0.80", "3.20"),
+    "fern-pro": ("4.00", "16.00"),
+    "fern-long": ("2.40", "12.00"),
+}
+_SECOND_RATES: Final = _FIRST_RATES | {
+    "fern-mini": ("0.75", "3.20"),
+    "fern-long": ("5.00", "24.00"),
+}
+PICTURE_PRICES: Final = {
+    ("1024", "standard"): "0.03",
+    ("1024", "high"): "0.05",
+    ("2048", "standard"): "0.07",
+    ("2048", "high"): "0.12",
+}
+_CONTRACT_TIERS: Final = (
+    {"up_to": 200_000_000, "volume_rate": 3, "package_size": _MILLION},
+    {"volume_rate": "2.6", "package_size": _MILLION},
+)
 
 
-def customer_name(number: int) -> str:
-    """Return the name of customer 0, 1, …; no two are the same."""
-    row, column = divmod(number, len(_FIRST))
-    return f"{_FIRST[column]} {_SECOND[(row + column) % len(_SECOND)]}"
-
-
-def starting_credit(number: int) -> str:
-    """Return how many USD a customer begins with: the heavy ones more, most of them enough."""
-    return "25" if number == 0 else "8" if number < 8 else "2.5"
-
-
-def _price(name: str, calculation: dict[str, Any], values: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "type": "usage_based",
-        "name": name,
-        "usage_calculation": calculation,
-        "billing_model": {"type": "real_time"},
-        "pricing": [{"asset": _USD, "values": values}],
+def asset() -> CreateAsset:
+    """Return the company's own credit: 100 sparks for a dollar."""
+    wanted = {
+        "code": SPARK,
+        "name": "Sparks",
+        "label": "sparks",
+        "symbol": "✦",
+        "rates": [{"source": _USD, "inverse_rate": SPARKS_PER_USD}],
     }
+    return decode(CreateAsset, encode(wanted))
 
 
-def _token_price(name: str, field: str, rates: dict[str, float]) -> dict[str, Any]:
-    calculation = {
-        "event_type": "llm_call",
-        "usage_type": "volume",
-        "volume_field": field,
-        "billable_dimensions": ["model"],
-    }
-    values = [
-        {
-            "dimensions": {"model": model},
-            "values": [{"volume_rate": rate, "package_size": 1_000_000}],
-        }
-        for model, rate in rates.items()
+def bonuses() -> list[TopUpBonus]:
+    """Return what a top-up of sparks brings beside it."""
+    return decode(list[TopUpBonus], encode([{"id": "big-packs", "percent": 10, "minimum": 5_000}]))
+
+
+def coupons() -> list[CreateCoupon]:
+    """Return the coupons: 20% of the first month, and 10% of agents for three."""
+    wanted = [
+        {"code": WELCOME, "name": "Welcome", "percent": 20, "periods": 1},
+        {"code": LAUNCH, "name": "Launch", "percent": 10, "periods": 3, "products": [AGENTS]},
     ]
-    return _price(name, calculation, values)
-
-
-def _image_price() -> dict[str, Any]:
-    calculation = {
-        "event_type": "image",
-        "usage_type": "unit",
-        "billable_dimensions": ["size", "quality"],
-    }
-    prices = (0.02, 0.04, 0.06, 0.09)
-    values = [
-        {
-            "dimensions": {"size": size, "quality": quality},
-            "values": [{"unit_price": price}],
-        }
-        for (size, quality), price in zip(IMAGES, prices, strict=True)
-    ]
-    return _price("Images", calculation, values)
+    return decode(list[CreateCoupon], encode(wanted))
 
 
 def products() -> list[CreateProduct]:
-    """Return what is sold: a price per request, tokens by model, and images."""
-    calls = {"event_type": "api_call", "usage_type": "unit"}
-    input_rates = {"swift-mini": 0.15, "swift-pro": 2.5, "*": 3}
-    output_rates = {"swift-mini": 0.6, "swift-pro": 10, "*": 15}
-    shelf = [
-        ("Requests", "requests", [_price("Requests", calls, [{"unit_price": 0.0004}])]),
-        (
-            "Tokens",
-            "tokens",
+    """Return what is sold from the first day on."""
+    return [
+        _product("Agents API", AGENTS, _token_prices(_FIRST_RATES)),
+        _product("Pictures", PICTURES, [_picture_price()]),
+        _product(
+            "Studio",
+            STUDIO,
             [
-                _token_price("Input tokens", "input_tokens", input_rates),
-                _token_price("Output tokens", "output_tokens", output_rates),
+                _monthly("Studio", 29),
+                _price("Scenes", _unit("scene"), SPARK, [{"unit_price": 8}]),
+            ],
+            entitlements=[
+                {
+                    "name": "1,500 sparks a month",
+                    "asset": SPARK,
+                    "amount": 1_500,
+                    "purpose": "bundled",
+                    "lifecycle": {
+                        "duration": "month",
+                        "refresh": {"strategy": "rollover", "max_amount": 500},
+                    },
+                    "accounting": {"revenue_basis": Decimal("0.01")},
+                }
             ],
         ),
-        ("Images", "images", [_image_price()]),
-    ]
-    return [
-        decode(
-            CreateProduct, encode({"name": name, "code": code, "prices": prices, "publish": True})
-        )
-        for name, code, prices in shelf
+        _product(
+            "Spark packs",
+            SPARKS,
+            [
+                _price(
+                    "Voice",
+                    _volume("voice", "seconds"),
+                    SPARK,
+                    [{"volume_rate": 1, "package_size": 10}],
+                    pricing_model="package",
+                )
+            ],
+        ),
+        _product(
+            "Team",
+            TEAM,
+            [
+                _monthly("Seats", 24, seats=1),
+                _price(
+                    "Transcripts",
+                    _volume("transcript", "minutes"),
+                    _USD,
+                    [
+                        {"up_to": 1_000, "volume_rate": "0.012"},
+                        {"up_to": 10_000, "volume_rate": "0.009"},
+                        {"volume_rate": "0.006"},
+                    ],
+                    pricing_model="tiered",
+                    tiering={"basis": "volume", "period": "monthly"},
+                ),
+            ],
+        ),
+        _product(
+            "Enterprise",
+            ENTERPRISE,
+            [
+                _monthly("Platform fee", 650, timing="in_arrears"),
+                _price("Resolved cases", _unit("case"), _USD, [{"unit_price": "0.99"}]),
+                _price(
+                    "Tokens under contract",
+                    _volume("contract_run", "tokens"),
+                    _USD,
+                    _CONTRACT_TIERS,
+                    pricing_model="bulk",
+                    tiering={"basis": "volume", "period": "monthly"},
+                ),
+            ],
+            commitments=[
+                {
+                    "name": "Least use of cases",
+                    "asset": _USD,
+                    "recurring": {"interval": "month"},
+                    "minimum": 300,
+                    "event_types": ["case"],
+                }
+            ],
+        ),
     ]
 
 
-def events_of(row: int, request: TraceRequest, began_at: datetime) -> list[UsageEvent]:
-    """Return what one request of the trace is reported as."""
-    at = began_at + timedelta(milliseconds=request.offset_ms)
-    tokens = {
-        "model": MODELS[row % len(MODELS)],
-        "input_tokens": request.context_tokens,
-        "output_tokens": request.generated_tokens,
+def second_agents() -> CreateVersion:
+    """Return the version in which the long model costs more than it costs us."""
+    return decode(CreateVersion, encode({"prices": _token_prices(_SECOND_RATES), "publish": True}))
+
+
+def draft_pictures() -> CreateVersion:
+    """Return what is thought about for pictures, and not sold yet."""
+    return decode(CreateVersion, encode({"prices": [_picture_price("1.25")], "publish": False}))
+
+
+def _product(name: str, code: str, prices: Sequence[Any], **more: Any) -> CreateProduct:
+    wanted = {"name": name, "code": code, "prices": prices, "publish": True, **more}
+    return decode(CreateProduct, encode(wanted))
+
+
+def _unit(event_type: str, **more: Any) -> dict[str, Any]:
+    return {"event_type": event_type, "usage_type": "unit", **more}
+
+
+def _volume(event_type: str, field: str, **more: Any) -> dict[str, Any]:
+    return {"event_type": event_type, "usage_type": "volume", "volume_field": field, **more}
+
+
+def _price(
+    name: str, measure: Mapping[str, Any], asset: str, values: Sequence[Any], **more: Any
+) -> dict[str, Any]:
+    return {
+        "type": "usage_based",
+        "name": name,
+        "usage_calculation": measure,
+        "billing_model": {"type": "real_time"},
+        "pricing": [{"asset": asset, "values": [_exact(value) for value in values]}],
+        **more,
     }
-    events = [
-        UsageEvent(f"req-{row}", "api_call", at),
-        UsageEvent(f"llm-{row}", "llm_call", at, data=tokens),
-    ]
-    if row % IMAGE_EVERY == 0:
-        size, quality = IMAGES[row // IMAGE_EVERY % len(IMAGES)]
-        events.append(
-            UsageEvent(f"img-{row}", "image", at, data={"size": size, "quality": quality})
+
+
+def _exact(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a value whose numbers that are written as text are exact numbers."""
+    return {key: Decimal(v) if isinstance(v, str) else v for key, v in value.items()}
+
+
+def _monthly(
+    name: str, amount: int, *, seats: int | None = None, timing: str = "in_advance"
+) -> dict[str, Any]:
+    value: dict[str, Any] = {"unit_price": amount}
+    if seats is not None:
+        value["quantity"] = seats
+    return {
+        "type": "fixed",
+        "name": name,
+        "billing_model": {"type": "recurring", "recurring": {"interval": "month"}},
+        "pricing": [{"asset": _USD, "values": [value]}],
+        "collection": {"type": "balance", "timing": timing},
+    }
+
+
+def _token_prices(rates: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    return [
+        _price(
+            name,
+            _volume("agent_run", field, billable_dimensions=["model"]),
+            _USD,
+            [
+                {
+                    "dimensions": {"model": model},
+                    "values": [_exact({"volume_rate": both[side], "package_size": _MILLION})],
+                }
+                for model, both in rates.items()
+            ],
         )
-    return events
+        for side, (name, field) in enumerate(
+            (("Input tokens", "input_tokens"), ("Output tokens", "output_tokens"))
+        )
+    ]
+
+
+def _picture_price(factor: str = "1") -> dict[str, Any]:
+    values = [
+        {
+            "dimensions": {"size": size, "quality": quality},
+            "values": [{"unit_price": Decimal(price) * Decimal(factor)}],
+        }
+        for (size, quality), price in PICTURE_PRICES.items()
+    ]
+    measure = _unit("picture", billable_dimensions=["size", "quality"])
+    return _price("Pictures", measure, _USD, values)

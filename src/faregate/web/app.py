@@ -20,6 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
+from faregate.web.dashboard.demo import Demo, ReadyPage
 from faregate.web.dashboard.site import Dashboard
 from faregate.web.door import Door
 from faregate.web.paying import PayPages
@@ -61,10 +62,10 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers)
 
 
-def create_web(engine: Engine, context: AccountContext) -> Starlette:
+def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None) -> Starlette:
     """Make the pages: the dashboard, which begins in the mode of `context`, and what customers see.
     Operators sign in, or come by a link: `/join/` and an invitation's secret, or that of
-    `engine.sign_in_link`."""
+    `engine.sign_in_link`. `demo` is what can be done with a demo, if this is one."""
     pages = Pages()
     door = Door(engine, pages, context.environment)
     rate = Rate(lambda: sum(lane.statistics.events for lane in engine.lanes), time.monotonic)
@@ -72,7 +73,7 @@ def create_web(engine: Engine, context: AccountContext) -> Starlette:
         mode: LiveViews(engine, engine.context_of(mode), rate, time.monotonic)
         for mode in ("test", "live")
     }
-    shared = {"rate": rate, "views": views}
+    shared = {"rate": rate, "views": views, "demo": demo}
     dashboard = Dashboard(engine, pages, door, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
@@ -90,6 +91,7 @@ def create_web(engine: Engine, context: AccountContext) -> Starlette:
     routes = [
         *door.routes(),
         *dashboard.routes(),
+        *([] if demo is None else [Route("/demo/ready", ReadyPage(demo, pages.render).show)]),
         *Portal(engine).routes(),
         Route("/pay/{customer_id}/{subscription_id}", paying.show),
         Route("/pay/{customer_id}/{subscription_id}", paying.act, methods=["POST"]),
