@@ -15,6 +15,7 @@ from faregate.core.decision import CatchUp
 from faregate.core.problems import INTERNAL, FaregateError
 from faregate.engine.base import Page
 from faregate.engine.collecting import CollectingOperations
+from faregate.engine.summarising import SummarisingOperations
 from faregate.ledger import collections, due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
@@ -31,7 +32,7 @@ POLL_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(CollectingOperations):
+class WorkOperations(CollectingOperations, SummarisingOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -108,6 +109,7 @@ class WorkOperations(CollectingOperations):
             asyncio.create_task(self._keep_doing(self.work), name="worker"),
             asyncio.create_task(self._keep_doing(self.take_up_collections), name="collections"),
             asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
+            asyncio.create_task(self._keep_doing(self.sum_up), name="summaries"),
             asyncio.create_task(self._sender.run(), name="webhooks"),
         ]
         try:

@@ -75,18 +75,24 @@ class LanePart(NamedTuple):
     has_outcomes: bool = False
 
 
+async def lanes_of(queries: Queries) -> list[tuple[int, int]]:
+    """Return the lanes, each with its last number."""
+    found = await queries.fetch("SELECT lane, last_seq FROM lanes ORDER BY lane")
+    return [(row[0], row[1]) for row in found]
+
+
 async def lane_parts(queries: Queries, asked: Asked) -> list[LanePart]:
     """Find where the period lies in each lane."""
-    lanes = await queries.fetch("SELECT lane, last_seq FROM lanes ORDER BY lane")
+    lanes = await lanes_of(queries)
     return [await _place(queries, asked, lane, last_seq) for lane, last_seq in lanes]
 
 
 async def _place(queries: Queries, asked: Asked, lane: int, last_seq: int) -> LanePart:
     start, end = first_seq(lane), last_seq + 1
     if asked.is_in_order and asked.from_us is not None:
-        start = await _first_at(queries, lane, start, end, asked.from_us)
+        start = await first_number_at(queries, lane, start, end, asked.from_us)
     if asked.is_in_order and asked.to_us is not None:
-        end = await _first_at(queries, lane, start, end, asked.to_us)
+        end = await first_number_at(queries, lane, start, end, asked.to_us)
     ids = []
     for order in ("ASC", "DESC"):
         found = await queries.fetch(
@@ -103,7 +109,7 @@ async def _place(queries: Queries, asked: Asked, lane: int, last_seq: int) -> La
     return LanePart(lane, start, end, ids[0], f"{ids[1]}~", bool(found))
 
 
-async def _first_at(queries: Queries, lane: int, low: int, high: int, at_us: int) -> int:
+async def first_number_at(queries: Queries, lane: int, low: int, high: int, at_us: int) -> int:
     """Return the lowest number that no event before an instant has: a lane's clock never runs
     backwards, so they are in order."""
     while low < high:
