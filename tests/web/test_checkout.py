@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from tests.web.live import LiveServer
 
 from faregate import Engine
@@ -109,7 +109,9 @@ def test_every_test_card_fills_in_the_form_without_a_script(
         assert wrong_details(*details, datetime.now(UTC)) is None
         assert card.number not in page.url.replace(" ", "")
     page.goto(f"{url}?card=4242")
-    page.keyboard.press("Enter")  # the form's button has the focus: the next key pays
+    # The form's button gets the focus, some time after the page has been loaded: the next key pays.
+    expect(page.get_by_role("button", name="Pay")).to_be_focused()
+    page.keyboard.press("Enter")
     page.wait_for_url("**/?paid")
     assert available(server, ada) == 20
     page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()

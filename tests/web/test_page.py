@@ -17,7 +17,7 @@ def text_of(html: str) -> str:
 
 
 def test_an_empty_page_says_what_to_do_next(client: httpx.Client, server: LiveServer):
-    page = client.get("/").text
+    page = client.get("/test").text
     assert "There are no customers yet" in page
     assert f"curl {server.url}/v1/customers" in page
     assert f"curl {server.url}/v1/events" in page
@@ -27,7 +27,7 @@ def test_what_is_charged_is_shown_to_the_last_digit(client: httpx.Client, server
     server.add_product()
     ada = server.add_customer("Ada", "100")
     server.use(ada, 101)
-    page = text_of(client.get("/live").text)
+    page = text_of(client.get("/test/now").text)
     assert "$1.2625 USD" in page
     assert "$98.7375" in page
     assert "Ada api_call $0.0125" in page
@@ -40,7 +40,7 @@ def test_the_heaviest_customer_comes_first_and_the_list_is_bounded(
     customers = [server.add_customer(f"Customer {n:02}") for n in range(25)]
     server.use(customers[3], 2)
     server.use(customers[7], 5)
-    page = client.get("/live").text
+    page = client.get("/test/now").text
     names = re.findall(r'<th scope="row">(Customer \d\d)</th><td class="number">', page)
     assert len(names) == 20
     assert names[:2] == ["Customer 07", "Customer 03"]
@@ -50,13 +50,13 @@ def test_the_heaviest_customer_comes_first_and_the_list_is_bounded(
 def test_an_event_without_a_price_is_shown_as_one(client: httpx.Client, server: LiveServer):
     server.add_product()
     server.use(server.add_customer("Ada"), event_type="unknown")
-    assert "unknown no price" in text_of(client.get("/live").text)
+    assert "unknown no price" in text_of(client.get("/test/now").text)
 
 
 def test_a_customer_whose_credit_is_used_up_stands_out(client: httpx.Client, server: LiveServer):
     server.add_product()
     server.use(server.add_customer("Ada", "0.0125"), 2)
-    page = text_of(client.get("/live").text)
+    page = text_of(client.get("/test/now").text)
     assert "-$0.0125" in page
     assert "used up" in page
 
@@ -64,7 +64,7 @@ def test_a_customer_whose_credit_is_used_up_stands_out(client: httpx.Client, ser
 def test_a_name_cannot_bring_markup_into_the_page(client: httpx.Client, server: LiveServer):
     server.add_product()
     server.add_customer("<script>alert(1)</script>")
-    page = client.get("/").text
+    page = client.get("/test").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
 
@@ -72,7 +72,7 @@ def test_a_name_cannot_bring_markup_into_the_page(client: httpx.Client, server: 
 def test_live_data_is_not_shown_on_the_test_page(client: httpx.Client, server: LiveServer):
     live = server.engine.context_of("live")
     server.run(lambda engine: engine.create_customer(CreateCustomer("Livia"), context=live))
-    assert "Livia" not in client.get("/").text
+    assert "Livia" not in client.get("/test").text
 
 
 def test_a_customer_of_a_connected_account_finds_what_their_subscription_waits_for(

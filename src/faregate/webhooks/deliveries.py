@@ -340,6 +340,8 @@ async def list_deliveries(
         where.append(f"d.destination_id IN ({', '.join(marks)})")
     if asked.state is not None:
         where.append(_STATES[asked.state])
+    if asked.delivery_id is not None:
+        add("d.id = {}", asked.delivery_id)
     if asked.has_failed:
         where.append("d.failed_at IS NOT NULL AND d.successful_at IS NULL")
     if asked.topic is not None:

@@ -134,3 +134,4 @@ class Asked(msgspec.Struct, frozen=True):
     customer_id: str | None = None
     time_gte: datetime | None = None
     time_lte: datetime | None = None
+    delivery_id: str | None = None

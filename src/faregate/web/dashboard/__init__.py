@@ -1,0 +1,1 @@
+"""The operator's dashboard: one module per page, each with a table `PAGES` of its routes."""

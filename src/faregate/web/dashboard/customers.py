@@ -1,0 +1,17 @@
+"""The page `customers`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from faregate.web.dashboard.visit import Page, Visit
+
+
+async def show(visit: Visit) -> Response:
+    """Show the page."""
+    return visit.render("page.html", section="customers", title="Customers")
+
+
+PAGES: Final = (Page("customers", show),)

@@ -1,0 +1,17 @@
+"""The page `keys`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from faregate.web.dashboard.visit import Page, Visit
+
+
+async def show(visit: Visit) -> Response:
+    """Show the page."""
+    return visit.render("page.html", section="keys", title="Keys")
+
+
+PAGES: Final = (Page("keys", show),)

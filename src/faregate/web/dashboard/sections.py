@@ -1,0 +1,115 @@
+"""What is in the menu, and all pages there are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from faregate.web.dashboard import (
+    account,
+    asset,
+    assets,
+    audit,
+    builder,
+    clock,
+    clocks,
+    coupons,
+    customer,
+    customers,
+    demo,
+    event,
+    events,
+    guide,
+    home,
+    jobs,
+    keys,
+    margins,
+    product,
+    products,
+    settings,
+    team,
+    vendor,
+    vendors,
+    webhook,
+    webhooks,
+)
+from faregate.web.dashboard.visit import Needs, Page
+
+
+class Section(msgspec.Struct, frozen=True):
+    """An entry of the menu."""
+
+    path: str
+    label: str
+    icon: str
+    needs: Needs = "read"
+
+
+MENU: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
+    ("", (Section("", "Home", "house"),)),
+    (
+        "Who pays",
+        (
+            Section("customers", "Customers", "users"),
+            Section("events", "Events", "activity"),
+        ),
+    ),
+    (
+        "What is sold",
+        (
+            Section("products", "Products", "package"),
+            Section("assets", "Assets", "wallet"),
+            Section("coupons", "Coupons", "tag"),
+            Section("guide", "Guide", "wand-sparkles"),
+        ),
+    ),
+    (
+        "What is left",
+        (
+            Section("margins", "Margins", "trending-up"),
+            Section("vendors", "Vendors", "truck"),
+        ),
+    ),
+    (
+        "How it runs",
+        (
+            Section("webhooks", "Webhooks", "webhook"),
+            Section("keys", "API keys", "key-round", "admin"),
+            Section("clocks", "Test clocks", "timer"),
+            Section("jobs", "Long work", "list-checks"),
+            Section("team", "Team", "user-cog", "admin"),
+            Section("audit", "Audit log", "clipboard-list"),
+            Section("settings", "Settings", "settings"),
+        ),
+    ),
+)
+
+PAGES: Final[tuple[Page, ...]] = (
+    *home.PAGES,
+    *customers.PAGES,
+    *customer.PAGES,
+    *events.PAGES,
+    *event.PAGES,
+    *products.PAGES,
+    *product.PAGES,
+    *builder.PAGES,
+    *guide.PAGES,
+    *assets.PAGES,
+    *asset.PAGES,
+    *coupons.PAGES,
+    *margins.PAGES,
+    *vendors.PAGES,
+    *vendor.PAGES,
+    *webhooks.PAGES,
+    *webhook.PAGES,
+    *keys.PAGES,
+    *clocks.PAGES,
+    *clock.PAGES,
+    *jobs.PAGES,
+    *team.PAGES,
+    *audit.PAGES,
+    *settings.PAGES,
+    *account.PAGES,
+    *demo.PAGES,
+)

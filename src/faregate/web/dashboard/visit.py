@@ -1,0 +1,136 @@
+"""One request of a signed-in operator, with all that a page's handler needs, and what a page is: a
+row that says where it is, who may have it, and what answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+from urllib.parse import quote, unquote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from faregate.engine import Engine
+from faregate.platform.environments import AccountContext
+from faregate.web.forms import Form, read_form
+from faregate.web.rendering import NO_STORE, Render
+
+SAID: Final = "faregate_said"
+"""The cookie that carries a sentence over a redirect."""
+MAX_SAID: Final = 300
+
+Needs = Literal["read", "support", "admin"]
+"""Who may have a page: whoever is signed in; those who help customers (support, admin); admins."""
+
+
+class Visit:
+    """A request, who makes it, and in which mode (the path begins with it: `/test/customers`).
+
+    `said` is what the page before has to tell, once. `csrf` is in every form as the field `csrf`.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        engine: Engine,
+        context: AccountContext,
+        render: Render,
+        *,
+        operator_name: str,
+        role: str,
+        csrf: str,
+        shared: dict[str, Any],
+    ) -> None:
+        self.request = request
+        self.engine = engine
+        self.context = context
+        self.operator_name = operator_name
+        self.role = role
+        self.csrf = csrf
+        self.shared = shared
+        """What lives as long as the server: the meter of the live numbers, and the like."""
+        self._render = render
+        self._said = unquote(request.cookies.get(SAID, ""))[:MAX_SAID]
+        self._form: Form | None = None
+
+    @property
+    def mode(self) -> str:
+        """`test` or `live`."""
+        return self.context.environment
+
+    @property
+    def path(self) -> dict[str, str]:
+        """What the path names: `visit.path["customer_id"]`."""
+        return self.request.path_params
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's values, each name's first one."""
+        return {
+            name: value.strip() for name, value in reversed(self.request.query_params.multi_items())
+        }
+
+    @property
+    def is_htmx(self) -> bool:
+        """Whether htmx asks, who wants a part of the page."""
+        return self.request.headers.get("hx-request") == "true"
+
+    @property
+    def base_url(self) -> str:
+        """Where the browser has found us, without a slash at its end."""
+        return str(self.request.base_url).rstrip("/")
+
+    def may(self, needs: Needs) -> bool:
+        """Tell whether whoever looks may do what `needs` this."""
+        return may(self.role, needs)
+
+    def url(self, path: str = "") -> str:
+        """Return the address of a page in this mode: `url("customers")` is `/test/customers`."""
+        return f"/{self.mode}/{path}".rstrip("/")
+
+    async def form(self) -> Form:
+        """Read the form; the same one each time. Raises 413."""
+        if self._form is None:
+            self._form = await read_form(self.request)
+        return self._form
+
+    def render(self, name: str, status: int = 200, **values: object) -> Response:
+        """Answer with a template of `templates/dashboard/`; it has this visit as `visit`."""
+        said, self._said = self._said, ""
+        answer = self._render(f"dashboard/{name}", status, visit=self, said=said, **values)
+        if said:
+            answer.delete_cookie(SAID, path="/")
+        return answer
+
+    def go(self, path: str, said: str = "") -> Response:
+        """Lead on to a page of this mode after a change, which tells `said`, once."""
+        where = self.url(path)
+        if self.is_htmx:
+            answer: Response = Response(status_code=204, headers={"HX-Redirect": where} | NO_STORE)
+        else:
+            answer = RedirectResponse(where, 303, headers=NO_STORE)
+        if said:
+            secure = self.request.url.scheme == "https"
+            text = quote(said[:MAX_SAID])
+            answer.set_cookie(SAID, text, max_age=60, httponly=True, samesite="lax", secure=secure)
+        return answer
+
+
+def may(role: str, needs: Needs) -> bool:
+    """Tell whether a role is enough."""
+    return needs == "read" or role == "admin" or (needs == "support" and role == "support")
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A route of the dashboard: `path` without the mode (`customers/{customer_id}`), the handler,
+    and who may have it. A change is a POST."""
+
+    path: str
+    handler: Handler
+    method: Literal["GET", "POST"] = "GET"
+    needs: Needs = "read"
