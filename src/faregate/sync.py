@@ -139,6 +139,8 @@ class SyncEngine:
     set_top_up_bonus = _sync(Engine.set_top_up_bonus)
     credit_revenue = _sync(Engine.credit_revenue)
     work = _sync(Engine.work)
+    overview = _sync(Engine.overview)
+    pulse = _sync(Engine.pulse)
     sum_up = _sync(Engine.sum_up)
     list_due_work = _sync(Engine.list_due_work)
     retry_due_work = _sync(Engine.retry_due_work)

@@ -24,3 +24,11 @@ WITHOUT_WEBHOOKS: Final = (
     "DROP TABLE webhook_cursors",
     "DROP TABLE webhook_destinations",
 )
+WITHOUT_SUMS = (
+    "DROP TABLE hour_sums",
+    "DROP TABLE customer_sums",
+    "DROP TABLE summary_cursors",
+    "DROP TABLE summed_outcomes",
+    "DROP TABLE overdrafts",
+)
+"""To before the sums that pages read; `payments` and `outcomes` are dropped themselves."""

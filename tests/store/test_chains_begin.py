@@ -16,7 +16,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_SUMS, WITHOUT_WEBHOOKS
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -31,6 +31,7 @@ BEFORE = (
     "DROP INDEX transfers_unused",
     *WITHOUT_PAYMENTS,
     *WITHOUT_WEBHOOKS,
+    *WITHOUT_SUMS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

@@ -11,7 +11,7 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_SUMS, WITHOUT_WEBHOOKS
 
 from faregate import Engine
 from faregate.core.amounts import Number
@@ -21,6 +21,7 @@ from faregate.store.schema import COSTS, names
 BEFORE = (
     *WITHOUT_PAYMENTS,
     *WITHOUT_WEBHOOKS,
+    *WITHOUT_SUMS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

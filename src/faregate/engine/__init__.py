@@ -18,9 +18,9 @@ from faregate.engine.coupons import CouponOperations
 from faregate.engine.customers import CustomerOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
-from faregate.engine.insights import InsightOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.overview import OverviewOperations
 from faregate.engine.paying import PayingOperations, ToPay
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
@@ -35,6 +35,7 @@ from faregate.engine.work import WorkOperations
 
 
 class Engine(
+    OverviewOperations,
     AccessOperations,
     WebhookOperations,
     AccountOperations,
@@ -52,7 +53,6 @@ class Engine(
     SubscriptionOperations,
     UsageOperations,
     HoldOperations,
-    InsightOperations,
     LimitOperations,
     MigrationOperations,
     VendorOperations,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final
 
+from faregate.ledger.overdrafts import look_again, moved_customers
 from faregate.ledger.sum_reading import SumReader, end_of_slice, read_terms
 from faregate.ledger.summing import (
     COSTS,
@@ -67,6 +68,7 @@ async def sum_up(store: Store, lane: int, products: Callable[[int, str], Hashabl
         if after < upto:
             await reader.add_slice(after, upto)
         settled = await reader.add_outcomes(after, upto)
+        moved_by = await moved_customers(snapshot, lane, after, upto)
     if after == upto and not settled:
         return 0
     async with store.transaction() as transaction:
@@ -80,6 +82,7 @@ async def sum_up(store: Store, lane: int, products: Callable[[int, str], Hashabl
         if not moved:
             return 0
         await _write(transaction, lane, reader.summed)
+        await look_again(transaction, lane, moved_by)
         outcomes = [(lane, *row) for row in settled]
         await _insert(
             transaction,

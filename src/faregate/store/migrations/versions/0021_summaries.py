@@ -59,6 +59,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("lane", "customer_id", "event_id"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "overdrafts",
+        sa.Column("lane", number, nullable=False, autoincrement=False),
+        sa.Column("customer_id", text, nullable=False),
+        sa.Column("account_id", text, nullable=False),
+        sa.Column("environment_id", number, nullable=False),
+        sa.Column("asset", text, nullable=False),
+        sa.Column("units", number, nullable=False),
+        sa.PrimaryKeyConstraint("lane", "customer_id", "account_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("overdrafts_by_units", "overdrafts", ["environment_id", "asset", "units"])
+    op.create_index("overdrafts_by_customer", "overdrafts", ["environment_id", "customer_id"])
+    failed = sa.text("status = 'failed'")
+    op.create_index(
+        "payments_failed",
+        "payments",
+        ["environment_id", "updated_at"],
+        sqlite_where=failed,
+        postgresql_where=failed,
+    )
     # After which number an outcome was reported: of those that are there, the lane's last one.
     op.add_column("outcomes", sa.Column("seq", number, nullable=False, server_default="0"))
     op.execute(
