@@ -7,7 +7,6 @@ from typing import Final
 from starlette.responses import Response
 
 from faregate.catalog.types import AddAssetRate, QuoteAsset
-from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES
 from faregate.core.bonuses import TopUpBonus
 from faregate.core.codec import from_dict
@@ -35,7 +34,7 @@ async def add_rate(visit: Visit) -> Response:
         typed.check()
         body = given(
             source=form.get("source"),
-            inverse_rate=Number(buys) if buys is not None else None,
+            inverse_rate=buys,
             valid_from=begins,
         )
         await visit.engine.add_asset_rate(
@@ -58,8 +57,8 @@ async def set_bonus(visit: Visit) -> Response:
         if percent is not None:
             body = given(
                 id=form.get("id") or "bonus",
-                percent=Number(percent),
-                minimum=Number(minimum) if minimum is not None else None,
+                percent=percent,
+                minimum=minimum,
                 valid_to=ends,
                 expires_in_days=days,
                 once_per_customer=typed.is_ticked("once_per_customer"),
@@ -98,7 +97,7 @@ async def _page(visit: Visit, form: Form | None = None, problem: Problem | None 
         try:
             amount = typed.number("amount")
             typed.check()
-            body = given(source=asked.get("source", "USD"), amount=Number(amount or 0))
+            body = given(source=asked.get("source", "USD"), amount=amount)
             request = from_dict(QuoteAsset, body)
             quote = await visit.engine.quote_asset(code, request, context=visit.context)
         except FaregateError as error:

@@ -7,7 +7,6 @@ from typing import Final
 from starlette.responses import Response
 
 from faregate.catalog.types import CreateAsset
-from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES
 from faregate.core.codec import from_dict
 from faregate.core.problems import FaregateError, Problem
@@ -32,7 +31,7 @@ async def create(visit: Visit) -> Response:
         typed.check()
         rates = None
         if buys is not None:
-            rates = [{"source": form.get("source"), "inverse_rate": Number(buys)}]
+            rates = [{"source": form.get("source"), "inverse_rate": buys}]
         body = given(
             code=form.get("code"),
             name=form.get("name"),

@@ -8,7 +8,6 @@ from typing import Final
 from starlette.responses import Response
 
 from faregate.catalog.coupons import CreateCoupon, ShownCoupon
-from faregate.core.amounts import Number
 from faregate.core.codec import from_dict
 from faregate.core.problems import FaregateError, Problem
 from faregate.web.dashboard.visit import Page, Visit
@@ -36,12 +35,11 @@ async def create(visit: Visit) -> Response:
         if value is None and not typed.errors:
             typed.refuse("percent" if is_percent else "amount", "is empty: say how much")
         typed.check()
-        number = Number(value) if value is not None else None
         body = given(
             code=form.get("code"),
             name=typed.text("name"),
-            percent=number if is_percent else None,
-            amount=None if is_percent else number,
+            percent=value if is_percent else None,
+            amount=None if is_percent else value,
             asset=None if is_percent else form.get("asset"),
             periods=periods,
             products=tuple(form.all("products")) or None,

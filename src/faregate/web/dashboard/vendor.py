@@ -19,7 +19,7 @@ _EVENT: Final = """curl {base}/v1/events \\
   -d '{{"customer_id": "cust_…", "events": [{{
         "id": "call-1", "event_type": "llm_call",
         "occurred_at": "{now}",
-        "costs": [{{"vendor_id": "{vendor}", "category": "tokens",
+        "costs": [{{"id": "cost-1", "vendor_id": "{vendor}", "category": "tokens",
                    "amount": 0.0042, "currency": "USD"}}]}}]}}'"""
 
 
