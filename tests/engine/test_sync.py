@@ -19,7 +19,6 @@ from faregate.core.outcomes import OutcomeRequest
 INSIDE = {
     "begin_leaving_card",
     "begin_paying",
-    "charged_since",
     "confirm_checkout",
     "context_of_customer",
     "decide_dispute",

@@ -21,12 +21,12 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
 from faregate.web.dashboard.site import Dashboard
+from faregate.web.kept import Kept
 from faregate.web.paying import PayPages
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
 from faregate.web.rendering import HERE, NO_STORE, Pages
 from faregate.web.signin import SignIn, read_token
-from faregate.web.view import LiveViews
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -64,11 +64,7 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
     pages = Pages()
     sign_in = SignIn(token)
     rate = Rate(lambda: sum(lane.statistics.events for lane in engine.lanes), time.monotonic)
-    views = {
-        mode: LiveViews(engine, engine.context_of(mode), rate, time.monotonic)
-        for mode in ("test", "live")
-    }
-    shared = {"rate": rate, "views": views}
+    shared = {"rate": rate, "kept": Kept(time.monotonic)}
     dashboard = Dashboard(engine, pages, sign_in, context, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
