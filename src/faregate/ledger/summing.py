@@ -60,6 +60,9 @@ class UsedFee(NamedTuple):
     units: int
 
 
+_NO_FEE: Final = UsedFee("", "", 0)
+
+
 class PaidCost(NamedTuple):
     """What a vendor charges; an empty text is none."""
 
@@ -170,12 +173,15 @@ class Summed:
     def add_event(self, event: UsedEvent, sign: int = 1) -> None:
         """Add an event; with -1, take away what the same one has added."""
         environment_id, customer_id, event_type, model, created, at, fees, costs = event
+        if len(fees) < 2 and len(costs) < 2:
+            self._add_plain_event(event, sign)
+            return
         hour = created // HOUR_US
         head = (environment_id, hour, event_type)
         last_before = self._changes.last_before
         prices: dict[str, list[UsedFee]] = {}
         products: set[Hashable] = set()
-        for fee in fees or (UsedFee("", "", 0),):
+        for fee in fees or (_NO_FEE,):
             price_id, asset, units = fee
             rate_at = last_before(environment_id, asset, at)
             row = _entry(self.by_hour, (*head, price_id, model, "", "", "", asset, rate_at), at)
@@ -218,6 +224,36 @@ class Summed:
             if (vendor, category) not in both:
                 both.add((vendor, category))
                 row[COST_EVENTS] += sign
+
+    def _add_plain_event(self, event: UsedEvent, sign: int) -> None:
+        """Add an event that has at most one fee and one cost, as most do: nothing is divided, and
+        nothing could be counted twice."""
+        environment_id, customer_id, event_type, model, created, at, fees, costs = event
+        hour = created // HOUR_US
+        day = hour // HOURS
+        price_id, asset, units = fees[0] if fees else _NO_FEE
+        rate_at = self._changes.last_before(environment_id, asset, at)
+        key = (environment_id, hour, event_type, price_id, model, "", "", "", asset, rate_at)
+        row = _entry(self.by_hour, key, at)
+        row[REVENUE] += sign * units
+        row[EVENTS] += sign
+        row[PRICE_EVENTS] += sign
+        row[PRODUCT_EVENTS] += sign
+        row = _entry(self.by_day, (environment_id, day, customer_id, asset, rate_at), at)
+        row[REVENUE] += sign * units
+        row[EVENTS] += sign
+        if not costs:
+            return
+        vendor_id, own, category, asset, units = costs[0]
+        rate_at = self._changes.last_before(environment_id, asset, at)
+        tail = (model, vendor_id, own, category, asset, rate_at)
+        row = _entry(self.by_hour, (environment_id, hour, event_type, price_id, *tail), at)
+        row[COSTS] += sign * units
+        row[VENDOR_EVENTS] += sign
+        row[CATEGORY_EVENTS] += sign
+        row[COST_EVENTS] += sign
+        row = _entry(self.by_day, (environment_id, day, customer_id, asset, rate_at), at)
+        row[COSTS] += sign * units
 
     def _divided(
         self, units: int, prices: Mapping[str, Sequence[UsedFee]], at: int
