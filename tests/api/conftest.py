@@ -57,7 +57,7 @@ def running_server(
                 await engine.create_key("test", "ingest", "tests", INGEST_KEY)
                 await engine.create_key("test", "read", "tests", READ_KEY)
             listener = listen("127.0.0.1", 0)
-            pages = create_web(engine, engine.context_of("test"), "token") if has_pages else None
+            pages = create_web(engine, engine.context_of("test")) if has_pages else None
             server = uvicorn.Server(uvicorn_config(create_app(engine, web=pages)))
             task = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

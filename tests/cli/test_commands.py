@@ -1,4 +1,5 @@
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
 
@@ -160,3 +161,37 @@ def test_mollies_keys_make_it_collect(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FAREGATE_MOLLIE_TEST_API_KEY", "test_abcdefgh12345678")
     monkeypatch.setenv("FAREGATE_PUBLIC_URL", "https://billing.example")
     assert [one.name for one in providers.payment_providers()] == ["mollie"]
+
+
+@pytest.mark.slow
+def test_whoever_has_the_server_invites_and_makes_a_new_password(database: str):
+    invited = run("operators", "invite", "Ada@Example.com", "--database", database)
+    link = invited.stdout.strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:8080/join/[\w-]{32}", link), invited
+    assert "Send it to ada@example.com" in invited.stderr
+    listed = run("operators", "list", "--database", database).stdout.rstrip("\n").split("\t")
+    assert listed[1:4] == ["ada@example.com", "", "admin"]
+    assert listed[5].startswith("invited until ")
+    assert link.rsplit("/")[-1] not in "".join(listed)
+
+    async def join() -> list[str]:
+        async with Engine.open(database) as engine:
+            password = "correct horse battery"
+            await engine.accept_invitation(link.split("/")[-1], "Ada", "ada@example.com", password)
+            return [entry.action for entry in await engine.list_audit_entries()]
+
+    assert asyncio.run(join()) == ["invite an operator"]
+    (row,) = run("operators", "list", "--database", database).stdout.splitlines()
+    assert row.split("\t")[1:4] == ["ada@example.com", "Ada", "admin"]
+    address = "https://billing.example/"
+    reset = run(
+        "operators", "reset-password", "ada@example.com", "--address", address,
+        "--database", database,
+    )  # fmt: skip
+    assert reset.stdout.startswith("https://billing.example/join/")
+    unknown = run("operators", "reset-password", "eve@example.com", "--database", database)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "eve@example.com" in unknown.stderr
+    again = run("operators", "invite", "ada@example.com", "--database", database)
+    assert again.returncode == 1
+    assert "is an operator already" in again.stderr

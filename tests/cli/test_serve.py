@@ -33,17 +33,30 @@ def test_a_new_database_gets_a_test_key_that_works_and_is_printed_once(database:
     with running("serve", "--database", database, "--port", "0") as server:
         key = printed(server, "Admin key")
         api = printed(server, "API")
-        page = printed(server, "Live page")
+        dashboard = printed(server, "Dashboard")
+        link = printed(server, "First admin")
         assert key.startswith("fg_test_")
         answer = httpx.get(f"{api}/customers", headers={"X-CREDYT-API-KEY": key})
         assert answer.status_code == 200
         assert httpx.get(f"{api}/customers").status_code == 401
-        assert "Wallets" in httpx.Client(follow_redirects=True).get(page).text
+        assert "Become the first admin" in httpx.get(link).text
+        assert "Nobody can sign in yet" in httpx.get(f"{dashboard}sign-in").text
     with running("serve", "--database", database, "--port", "0") as again:
-        printed(again, "API")
+        newer = printed(again, "First admin")
+        assert httpx.get(f"{newer.partition('/join')[0]}/join/{link.split('/')[-1]}").is_error
+        person = {"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}
+        with httpx.Client(follow_redirects=True) as browser:
+            assert "Wallets" in browser.post(newer, data=person).text
+        again.send_signal(signal.SIGTERM)
+        _, logged = again.communicate(timeout=20)
+        assert newer.split("/")[-1] not in logged
+        assert again.returncode == 0
+    with running("serve", "--database", database, "--port", "0") as again:
+        printed(again, "Dashboard")
         again.send_signal(signal.SIGTERM)
         rest, _ = again.communicate(timeout=20)
         assert "Admin key" not in rest
+        assert "First admin" not in rest
         assert again.returncode == 0
 
 
@@ -73,7 +86,7 @@ def test_keys_and_verify_work_beside_a_running_server(database: str):
 
 def test_stopping_is_logged_as_json_without_a_traceback(database: str):
     with running("serve", "--database", database, "--port", "0") as server:
-        printed(server, "Live page")
+        printed(server, "Dashboard")
         server.send_signal(signal.SIGINT)
         _, logged = server.communicate(timeout=20)
     assert server.returncode == 0
@@ -89,7 +102,6 @@ def test_stopping_is_logged_as_json_without_a_traceback(database: str):
         (["--host", "no.such.host.invalid"], ["--host", "FAREGATE_HOST"]),
         (["--port", "70000"], ["--port", "FAREGATE_PORT", "65535"]),
         (["--bootstrap-key", "secret"], ["FAREGATE_BOOTSTRAP_KEY", "fg_test_"]),
-        (["--page-token", "short"], ["FAREGATE_PAGE_TOKEN", "16"]),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(
@@ -131,7 +143,7 @@ def test_a_bootstrap_key_is_made_although_a_connected_account_has_a_key(database
 def test_a_bootstrap_key_that_was_revoked_is_refused_by_name(database: str):
     key = "fg_test_" + "b" * 32
     with running("serve", "--database", database, "--port", "0", "--bootstrap-key", key) as server:
-        printed(server, "Live page")
+        printed(server, "Dashboard")
     (line,) = run("keys", "list", "--database", database).stdout.splitlines()
     assert run("keys", "revoke", line.split("\t")[0], "--database", database).returncode == 0
     done = run("serve", "--database", database, "--port", "0", FAREGATE_BOOTSTRAP_KEY=key)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.api.caller import ago, calling, usage
 from tests.api.conftest import RunningServer, running_server
+from tests.databases import new_sqlite
 
 PAGE = (Path(__file__).parents[2] / "docs/assets.md").read_text()
 ASSET, PRODUCT, PAYMENT = re.findall(r"```http\nPOST /v1/(\S+)\n(.*?)```", PAGE, re.DOTALL)
@@ -22,7 +23,7 @@ IMAGES = re.findall(r"^\| (\d) \| ([\d.]+) \| (\d+) \| (-?[\d.]+) \|$", PAGE, re
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
-    with running_server(f"sqlite:///{tmp_path}/page.db") as server:
+    with running_server(new_sqlite(tmp_path / "page.db")) as server:
         yield server
 
 

@@ -20,6 +20,7 @@ import uvicorn
 from tests.api.caller import Caller, calling
 from tests.api.conftest import TEST_KEY, RunningServer, running_server
 from tests.client.shop import balance, charged
+from tests.databases import new_sqlite
 
 from faregate.cli.server import address_of, listen
 
@@ -35,7 +36,7 @@ TOKENS = (
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
-    with running_server(f"sqlite:///{tmp_path}/page.db") as server:
+    with running_server(new_sqlite(tmp_path / "page.db")) as server:
         monkeypatch.setenv("FAREGATE_URL", server.url)
         monkeypatch.setenv("FAREGATE_API_KEY", TEST_KEY)
         yield server

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.api.caller import calling
 from tests.api.conftest import TEST_KEY, running_server
+from tests.databases import new_sqlite
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -41,7 +42,7 @@ def test_the_example_prints_what_the_page_says(
     text = (DOCS / f"{page}.md").read_text()
     code, printed = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.S)[0]
     shown = StringIO()
-    with running_server(f"sqlite:///{tmp_path}/page.db") as server:
+    with running_server(new_sqlite(tmp_path / "page.db")) as server:
         monkeypatch.setenv("FAREGATE_URL", server.url)
         monkeypatch.setenv("FAREGATE_API_KEY", TEST_KEY)
         with calling(server) as me:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.databases import new_sqlite
 from tests.doubles.cards import Bank
 from tests.engine.card_shop import Shop, leave_card, shop
 from tests.faults.paying import watched
@@ -336,7 +337,7 @@ def test_it_keeps_fifty_callers_going_under_load(database_url: str):
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Any, field: str, terms: dict[str, Any]):
     async def story() -> None:
-        async with shop(f"sqlite:///{tmp_path}/shop.db") as my:
+        async with shop(new_sqlite(tmp_path / "shop.db")) as my:
             given = {"enabled": True, "threshold": 10, "amount": 50, **terms}
 
             async def asked() -> Any:
@@ -447,7 +448,7 @@ def test_a_hold_that_waits_is_declined_at_once_when_the_card_is(database_url: st
 
 def test_a_hold_that_nothing_comes_for_is_declined_when_its_time_is_up(tmp_path: Any):
     async def story() -> None:
-        async with shop(f"sqlite:///{tmp_path}/shop.db") as my:
+        async with shop(new_sqlite(tmp_path / "shop.db")) as my:
             at_once = await my.engine.authorize(my.customer_id, hold("no agreement", 120, 30))
             assert at_once.status == "declined"
             await my.agree()

@@ -17,22 +17,36 @@ from faregate.core.events import UsageEvent
 from faregate.core.outcomes import OutcomeRequest
 
 INSIDE = {
+    "accept_invitation",
     "begin_leaving_card",
     "begin_paying",
+    "change_password",
     "confirm_checkout",
     "context_of_customer",
     "decide_dispute",
+    "end_operator_session",
+    "end_other_sessions",
     "external_ids",
     "find_key",
+    "find_link",
     "find_receipt",
+    "find_session",
+    "first_invitation",
     "get_checkout",
     "get_to_pay",
     "has_due_work",
+    "has_operators",
     "has_webhooks_due",
     "is_ready",
+    "last_changes_by",
     "latest_events",
+    "list_operator_sessions",
     "listed_event_stats",
     "pay_checkout",
+    "sign_in",
+    "sign_out",
+    "use_reset_link",
+    "use_sign_in_link",
 }
 """What only the faces of this package call."""
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from tests.api.conftest import TEST_KEY, running_server
+from tests.databases import new_sqlite
 from tests.doubles.cards import Bank
 from tests.engine.card_shop import Shop, shop
 from tests.ledger.shop import USD, Clock, give, make_customer, sell_tokens, tell
@@ -104,7 +105,7 @@ def test_a_hold_goes_on_with_what_another_one_lets_go(database_url: str, how: st
 
 def test_so_many_wait_and_whoever_comes_then_is_answered_at_once(tmp_path):
     async def story() -> None:
-        async with shop(f"sqlite:///{tmp_path}/shop.db") as my:
+        async with shop(new_sqlite(tmp_path / "shop.db")) as my:
             await my.agree()
             asking = [await begin(my, f"job {number}") for number in range(MAX_WAITING)]
             await my.asked()

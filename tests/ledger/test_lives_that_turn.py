@@ -8,6 +8,7 @@ from decimal import Decimal
 from random import Random
 
 import pytest
+from tests.databases import new_sqlite
 from tests.ledger.plans import POINTS, included, monthly, per_call, sell_plan
 from tests.ledger.shop import (
     NOON,
@@ -198,7 +199,7 @@ def test_a_life_is_the_same_in_one_go_and_in_steps_with_restarts(
             return await all_of_it([engine])
 
     async def story() -> None:
-        other = f"sqlite:///{tmp_path_factory.mktemp('other') / 'often.db'}"
+        other = new_sqlite(tmp_path_factory.mktemp("other") / "often.db")
         seldom = await live(database_url, often=False)
         assert await live(other, often=True) == seldom
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.databases import new_sqlite
 from tests.ledger.plans import monthly
 from tests.ledger.shop import (
     NOON,
@@ -208,7 +209,7 @@ async def assert_same(engine: Engine, url: str, ada: str, twin: str) -> None:
 @given(st.integers(0, 2**32))
 def test_only_the_last_of_each_event_counts(seed: int) -> None:
     with TemporaryDirectory() as folder:
-        tell(live(f"sqlite:///{Path(folder)}/faregate.db", seed))
+        tell(live(new_sqlite(Path(folder) / "faregate.db"), seed))
 
 
 @pytest.mark.parametrize("seed", range(5))

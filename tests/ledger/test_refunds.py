@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.databases import new_sqlite
 from tests.doubles.payments import DONE_AND_DOWN, DOWN, REFUSED, OutsideProvider
 from tests.ledger.shop import (
     USD,
@@ -379,7 +381,7 @@ def test_messages_in_any_order_and_number_lead_to_the_same_wallet(steps: list[st
             provider.decide(top_up_id, pending[0], status)
 
     with tempfile.TemporaryDirectory() as folder:
-        tell(story(f"sqlite:///{folder}/faregate.db"))
+        tell(story(new_sqlite(Path(folder) / "faregate.db")))
 
 
 def test_what_is_forged_old_or_of_another_environment_does_nothing(database_url: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
+from tests.databases import new_sqlite
 from tests.ledger.shop import NOON, Clock, assert_clean, available, refusal, tell
 
 from faregate import Engine
@@ -254,7 +255,7 @@ def test_what_cannot_be_booked_is_refused_and_named(
         assert list(refused.problem.errors) == [field], refused.problem
         assert (await seller.engine.list_top_ups()).total_count == 0
 
-    story(f"sqlite:///{tmp_path}/faregate.db", told)
+    story(new_sqlite(tmp_path / "faregate.db"), told)
 
 
 def test_what_is_signed_and_is_no_message_is_refused(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_what_is_signed_and_is_no_message_is_refused(tmp_path: Path) -> None:
         unknown: Any = await refusal(seller.tells("paid", **paid("cust_404")))
         assert unknown.problem.kind is NOT_FOUND
 
-    story(f"sqlite:///{tmp_path}/faregate.db", told)
+    story(new_sqlite(tmp_path / "faregate.db"), told)
 
 
 def test_what_is_forged_old_or_of_another_environment_does_nothing(database_url: str) -> None:
@@ -312,7 +313,7 @@ def test_what_is_forged_old_or_of_another_environment_does_nothing(database_url:
 
 
 def test_a_secret_is_exchanged_without_a_gap(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/faregate.db"
+    url = new_sqlite(tmp_path / "faregate.db")
     kept: list[tuple[str, str]] = []
 
     async def before(seller: Seller) -> None:
@@ -349,7 +350,7 @@ def test_every_account_and_mode_has_a_secret_of_its_own() -> None:
 
 def test_without_a_secret_nobody_is_heard(tmp_path: Path) -> None:
     async def told() -> None:
-        async with Engine.open(f"sqlite:///{tmp_path}/faregate.db", clock=Clock()) as engine:
+        async with Engine.open(new_sqlite(tmp_path / "faregate.db"), clock=Clock()) as engine:
             refused: Any = await refusal(engine.receive_message("external", {}, b"{}"))
             assert refused.problem.kind is NOT_FOUND
 
@@ -381,7 +382,7 @@ def test_its_own_system_is_not_asked_for_money(tmp_path: Path) -> None:
         merchant = Merchant(context.environment_id, context.account_id, is_live=False)
         assert not seller.engine.external.serves(merchant)
 
-    story(f"sqlite:///{tmp_path}/faregate.db", told)
+    story(new_sqlite(tmp_path / "faregate.db"), told)
 
 
 MESSAGES = [
@@ -420,4 +421,4 @@ def test_any_order_and_repetition_of_messages_leads_to_the_same_wallet(
         await assert_clean(seller.engine)
 
     with TemporaryDirectory() as folder:
-        story(f"sqlite:///{folder}/faregate.db", told)
+        story(new_sqlite(Path(folder) / "faregate.db"), told)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pytest
 from msgspec import structs
+from tests.databases import new_sqlite
 from tests.doubles import mollie as double
 from tests.doubles.mollie import Mollie
 from tests.ledger.shop import NOON, Clock, refusal
@@ -147,7 +148,7 @@ class TestMollieWhenThingsGoWrong(ContractWhenThingsGoWrong):
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/faregate.db"
+    return new_sqlite(tmp_path / "faregate.db")
 
 
 def tell(url: str, story: Any) -> None:

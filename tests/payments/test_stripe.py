@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import stripe
+from tests.databases import new_sqlite
 from tests.ledger.shop import NOON, available, refusal, tell
 from tests.payments.contract import (
     ADA,
@@ -51,7 +52,7 @@ class TestStripe(Contract, ContractWhenThingsGoWrong):
 @pytest.fixture
 def sqlite(tmp_path: Any) -> str:
     """What is between us and Stripe is the same over every database."""
-    return f"sqlite:///{tmp_path}/faregate.db"
+    return new_sqlite(tmp_path / "faregate.db")
 
 
 def told(database_url: str, story: Any, **more: Any) -> None:

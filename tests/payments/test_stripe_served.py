@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.cli.running import running
+from tests.databases import new_sqlite
 from tests.doubles.stripe import StripeDouble, stripe_double
 
 from faregate.engine import system_clock
@@ -20,7 +21,7 @@ ADMIN = "fg_test_" + "a" * 32
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/faregate.db"
+    return new_sqlite(tmp_path / "faregate.db")
 
 
 def test_a_served_top_up_through_stripe(database: str) -> None:

@@ -1,5 +1,4 @@
-"""What takes the tables of payments and webhooks out of a database, for tests that make an older
-one."""
+"""What takes newer tables out of a database again, for tests that make an older one."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ WITHOUT_WEBHOOKS: Final = (
     "DROP TABLE webhook_cursors",
     "DROP TABLE webhook_destinations",
 )
-WITHOUT_SUMS = (
+WITHOUT_SUMS: Final = (
     "DROP TABLE hour_sums",
     "DROP TABLE customer_sums",
     "DROP TABLE summary_cursors",
@@ -32,3 +31,11 @@ WITHOUT_SUMS = (
     "DROP TABLE overdrafts",
 )
 """To before the sums that pages read; `payments` and `outcomes` are dropped themselves."""
+WITHOUT_OPERATORS: Final = (
+    "DROP TABLE operator_sessions",
+    "DROP TABLE operator_links",
+    "DROP TABLE operators",
+    "DROP TABLE audit_outcomes",
+    "DROP TABLE audit_entries",
+    "DROP TABLE audit_head",
+)

@@ -16,7 +16,12 @@ from tests.ledger.shop import (
     sell_tokens,
     use,
 )
-from tests.store.newer_tables import WITHOUT_PAYMENTS, WITHOUT_SUMS, WITHOUT_WEBHOOKS
+from tests.store.newer_tables import (
+    WITHOUT_OPERATORS,
+    WITHOUT_PAYMENTS,
+    WITHOUT_SUMS,
+    WITHOUT_WEBHOOKS,
+)
 
 from faregate import Engine
 from faregate.store.migrate import newest_version
@@ -32,6 +37,7 @@ BEFORE = (
     *WITHOUT_PAYMENTS,
     *WITHOUT_WEBHOOKS,
     *WITHOUT_SUMS,
+    *WITHOUT_OPERATORS,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",
@@ -78,29 +84,29 @@ async def fill_as_before(url: str, *, is_indexed: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])
-def test_what_was_booked_before_is_chained_and_chains_go_on(database_url: str, is_indexed: bool):
+def test_what_was_booked_before_is_chained_and_chains_go_on(empty_url: str, is_indexed: bool):
     async def story() -> None:
-        used, unused = await fill_as_before(database_url, is_indexed=is_indexed)
-        async with other_connection(database_url) as store:
+        used, unused = await fill_as_before(empty_url, is_indexed=is_indexed)
+        async with other_connection(empty_url) as store:
             before = await store.fetch(f"SELECT {COLUMNS} FROM transfers ORDER BY seq")
-        async with Engine.open(database_url, clock=Clock(), serves=False, migrate=True) as desk:
+        async with Engine.open(empty_url, clock=Clock(), serves=False, migrate=True) as desk:
             # Nobody has served it yet.
             upgraded = await desk.verify()
             assert (upgraded.differences, upgraded.breaks) == ([], [])
             assert upgraded.head.transfers == 4
-        async with other_connection(database_url) as store:
+        async with other_connection(empty_url) as store:
             assert await store.schema_version() == newest_version()
             after = await store.fetch(f"SELECT {COLUMNS} FROM transfers ORDER BY seq")
             assert [tuple(row) for row in after] == [tuple(row) for row in before]
-        async with Engine.open(database_url, clock=Clock()) as engine:
+        async with Engine.open(empty_url, clock=Clock()) as engine:
             assert (await book(engine, used, use("old 1"))).status == "repeat"
             for customer_id in (used, unused):
                 await book(engine, customer_id, use("new"))
             assert await available(engine, used) == 96
             await assert_clean(engine)
             assert (await engine.verify(heads=[upgraded.head])).is_clean
-        await settle(database_url)
-        async with Engine.open(database_url, clock=Clock()) as engine:
+        await settle(empty_url)
+        async with Engine.open(empty_url, clock=Clock()) as engine:
             await book(engine, used, use("newer"))
             report = await engine.verify(heads=[upgraded.head])
             assert report.is_clean
@@ -109,33 +115,35 @@ def test_what_was_booked_before_is_chained_and_chains_go_on(database_url: str, i
     asyncio.run(story())
 
 
-def test_an_edit_after_the_upgrade_of_what_was_booked_before_it_is_found(database_url: str):
+def test_an_edit_after_the_upgrade_of_what_was_booked_before_it_is_found(empty_url: str):
     async def story() -> None:
-        used, _ = await fill_as_before(database_url, is_indexed=False)
-        async with Engine.open(database_url, clock=Clock(), migrate=True):
+        used, _ = await fill_as_before(empty_url, is_indexed=False)
+        async with Engine.open(empty_url, clock=Clock(), migrate=True):
             pass
-        async with by_hand(database_url) as database:
+        async with by_hand(empty_url) as database:
             seq = (await database.fetch("SELECT min(seq) FROM transfers"))[0][0]
             await database.fetch("UPDATE transfers SET at = 0 WHERE seq = $1", seq)
-        async with Engine.open(database_url, clock=Clock(), serves=False) as desk:
+        async with Engine.open(empty_url, clock=Clock(), serves=False) as desk:
             found = (await desk.verify()).breaks
         assert [(broken.customer_id, broken.seq) for broken in found] == [(used, seq)]
 
     asyncio.run(story())
 
 
-def test_an_older_version_that_still_runs_cannot_add_a_transfer_without_a_hash(database_url: str):
+def test_an_older_version_that_still_runs_cannot_add_a_transfer_without_a_hash(
+    empty_url: str,
+):
     async def story() -> None:
-        await fill_as_before(database_url, is_indexed=False)
-        async with Engine.open(database_url, clock=Clock(), migrate=True):
+        await fill_as_before(empty_url, is_indexed=False)
+        async with Engine.open(empty_url, clock=Clock(), migrate=True):
             pass
         with pytest.raises(StoreError):
-            async with by_hand(database_url) as database:
+            async with by_hand(empty_url) as database:
                 await database.fetch(
                     f"INSERT INTO transfers ({COLUMNS}) VALUES (0, 99, 'c', 'USD', 'a', 'b', 1, "
                     "'r', 0)"
                 )
-        async with Engine.open(database_url, clock=Clock()) as engine:
+        async with Engine.open(empty_url, clock=Clock()) as engine:
             await assert_clean(engine)
 
     asyncio.run(story())

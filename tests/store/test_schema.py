@@ -61,9 +61,9 @@ def test_rows_that_are_replaced_are_found_by_the_primary_key(database_url: str):
     asyncio.run(story())
 
 
-def test_migrating_twice_is_harmless(database_url: str):
+def test_migrating_twice_is_harmless(empty_url: str):
     async def story() -> None:
-        store = await open_store(database_url)
+        store = await open_store(empty_url)
         assert await store.schema_version() is None
         await store.migrate()
         assert await store.schema_version() == newest_version()

@@ -29,11 +29,11 @@ async def upgrade(url: str, version: str) -> None:
         await upgrade_postgres(url, version)
 
 
-def test_customers_that_were_there_belong_to_their_cohorts(database_url: str):
+def test_customers_that_were_there_belong_to_their_cohorts(empty_url: str):
     async def story() -> None:
-        store = await open_store(database_url)
+        store = await open_store(empty_url)
         try:
-            await upgrade(database_url, "0002")
+            await upgrade(empty_url, "0002")
             async with store.transaction() as transaction:
                 for environment in (1, 2):
                     for name, metadata in (("in", json.dumps(COHORT)), ("out", "{}"), ("un", None)):
@@ -41,7 +41,7 @@ def test_customers_that_were_there_belong_to_their_cohorts(database_url: str):
                         await transaction.fetch(CUSTOMER, customer_id, environment, metadata)
         finally:
             await store.close()
-        async with Engine.open(database_url, clock=Clock(), migrate=True) as engine:
+        async with Engine.open(empty_url, clock=Clock(), migrate=True) as engine:
             environment = engine.context.environment_id
             cap = LimitRequest(Number(0), "day", asset="USD", customer_metadata=COHORT)
             limit = await engine.create_limit(cap)
@@ -60,11 +60,11 @@ def test_customers_that_were_there_belong_to_their_cohorts(database_url: str):
     asyncio.run(story())
 
 
-def test_rows_of_the_first_schema_are_kept(database_url: str):
+def test_rows_of_the_first_schema_are_kept(empty_url: str):
     async def story() -> None:
-        store = await open_store(database_url)
+        store = await open_store(empty_url)
         try:
-            await upgrade(database_url, "0001")
+            await upgrade(empty_url, "0001")
             assert await store.schema_version() == "0001"
             async with store.transaction() as transaction:
                 await transaction.fetch(OLD)

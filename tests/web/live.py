@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.databases import new_sqlite
 
 from faregate import Engine
 from faregate.catalog.types import CreateProduct
@@ -23,6 +26,9 @@ from faregate.customers.types import CreateCustomer
 from faregate.web import create_web
 
 TOKEN = "a-token-for-the-tests"
+"""Signs a browser in as the admin by `/?token=…`: a way in that only the tests' server has."""
+EMAIL = "olga@example.com"
+PASSWORD = "olga's own password"
 PRODUCT = b"""{"name": "Calls", "code": "calls", "publish": true, "prices": [{
   "type": "usage_based", "name": "Calls", "billing_model": {"type": "real_time"},
   "usage_calculation": {"event_type": "api_call", "usage_type": "unit"},
@@ -33,7 +39,7 @@ class LiveServer:
     """The page of a fresh database, while the block runs."""
 
     def __init__(self, folder: Path) -> None:
-        self._url = f"sqlite:///{folder / 'live.db'}"
+        self._url = new_sqlite(folder / "live.db")
         self._ready: Future[tuple[Engine, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._events = 0
@@ -52,8 +58,12 @@ class LiveServer:
         self._loop = asyncio.get_running_loop()
         try:
             async with Engine.open(self._url) as engine, engine.working():
-                web = create_web(engine, engine.context_of("test"), TOKEN)
-                config = uvicorn.Config(web, port=0, log_config=None, timeout_graceful_shutdown=1)
+                self.engine = engine
+                web = create_web(engine, engine.context_of("test"))
+                await engine.create_operator(EMAIL, "Olga Operator", "admin", PASSWORD)
+                config = uvicorn.Config(
+                    self._with_token(web), port=0, log_config=None, timeout_graceful_shutdown=1
+                )
                 self._server = uvicorn.Server(config)
                 task = asyncio.create_task(self._server.serve())
                 while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -65,6 +75,33 @@ class LiveServer:
             if not self._ready.done():
                 self._ready.set_exception(error)
             raise
+
+    def _with_token(self, web: ASGIApp) -> ASGIApp:
+        """Put a way in before the pages that takes as long as a test wants to spend on it."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            asked = f"token={TOKEN}".encode()
+            if scope["type"] == "http" and scope["path"] == "/" and scope["query_string"] == asked:
+                secret = await self.session_of(self.engine, EMAIL)
+                answer = RedirectResponse("/test", 303)
+                answer.set_cookie("faregate_session", secret, httponly=True, samesite="lax")
+                await answer(scope, receive, send)
+                return
+            await web(scope, receive, send)
+
+        return app
+
+    @staticmethod
+    async def session_of(engine: Engine, email: str) -> str:
+        """Return a new session's secret of an operator."""
+        (who,) = [one for one in await engine.list_operators() if one.email == email]
+        return await engine.use_sign_in_link(await engine.sign_in_link(who.id))
+
+    def add_operator(self, role: str, name: str = "Otto") -> str:
+        """Make an operator in a role; returns a session's secret."""
+        email = f"{role}@example.com"
+        self.run(lambda engine: engine.create_operator(email, name, role, PASSWORD))
+        return str(self.run(lambda engine: self.session_of(engine, email)))
 
     def run(self, action: Callable[[Engine], Awaitable[Any]]) -> Any:
         """Run something with the engine and return its result."""

@@ -38,7 +38,6 @@ CLIENTS = 3
 """So many work for one customer at once."""
 TOP_UPS = 6
 """So many auto top-ups each of them needs."""
-PAGE_TOKEN = "t" * 8 + "the-page-token"
 NAMES = ("Ada Secretperson", "Ben Secretperson", "Cyd Secretperson", "Dee Secretperson")
 MAIL = "secretmail"
 FORGED = "forgedbody"
@@ -166,8 +165,9 @@ def test_money_comes_in_is_spent_and_goes_back_and_every_word_of_it_is_true(
 
 
 async def _story(database_url: str, said: Path, there: Outside) -> list[str]:
-    settings = {**there.settings, "FAREGATE_PAGE_TOKEN": PAGE_TOKEN}
-    server = Server(database_url, "--webhook-allow", "127.0.0.0/8", said=said, settings=settings)
+    server = Server(
+        database_url, "--webhook-allow", "127.0.0.0/8", said=said, settings=there.settings
+    )
     async with (
         receiving() as receiver,
         httpx.AsyncClient(base_url=f"{server.url}/v1", headers=HEADERS, timeout=60) as http,
@@ -181,7 +181,7 @@ async def _story(database_url: str, said: Path, there: Outside) -> list[str]:
             await _all_told(shop, receiver, secret)
         finally:
             assert await server.stop() == 0
-    keys = [KEY, PAGE_TOKEN, secret, secret.removeprefix("whsec_"), HOOK]
+    keys = [KEY, secret, secret.removeprefix("whsec_"), HOOK]
     people = [MAIL, "Secretperson", FORGED]
     return [*there.secrets, *keys, *people, *shop.links, "/checkout/", "/receipts/", "whe_"]
 

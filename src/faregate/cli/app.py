@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import faregate
-from faregate.cli import keys
+from faregate.cli import keys, operators
 from faregate.cli.demo import demo
 from faregate.cli.migrate import migrate
 from faregate.cli.serve import serve
@@ -42,6 +42,7 @@ def _options(
 app.command()(serve)
 app.command()(demo)
 app.add_typer(keys.app, name="keys")
+app.add_typer(operators.app, name="operators")
 app.command()(verify)
 app.command()(migrate)
 app.command()(worker)

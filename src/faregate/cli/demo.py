@@ -39,6 +39,7 @@ from faregate.engine import Engine
 from faregate.payments.types import InitiateTopUp
 
 MAX_AT_ONCE: Final = 128
+OPERATOR: Final = "demo@faregate.example"
 DEFAULT_SPEED: Final = 170.0
 SHOWN_CUSTOMERS: Final = 8
 REPORT_EVERY: Final = 0.1
@@ -87,7 +88,6 @@ class _Demo:
         self._url = f"sqlite:///{folder / 'demo.db'}"
         self._speed = speed
         self._console = Console()
-        self._token = secrets.token_urlsafe(24)
         self._address = address_of(self._listener)
         self._customers: list[str] = []
 
@@ -96,10 +96,10 @@ class _Demo:
         async with open_database(self._url, serves=True) as engine:
             _, key = await engine.create_key("test", "admin", "demo")
             async with (
-                serving(engine, self._listener, "test", self._token) as server,
+                serving(engine, self._listener, "test") as server,
                 engine.working(),
             ):
-                self._say(f"Live page  {self._address}/?token={self._token}")
+                self._say(f"Dashboard  {await self._link(engine)}")
                 trace = load_trace()
                 ends_at = engine.now()
                 began_at = ends_at - timedelta(milliseconds=trace[-1].offset_ms)
@@ -113,6 +113,14 @@ class _Demo:
                 if stays:
                     self._say("\nThe server stays up. Ctrl-C ends it.")
                     await server.wait()
+
+    async def _link(self, engine: Engine) -> str:
+        """Return a link that signs in once, as the operator of this demo."""
+        people = await engine.list_operators()
+        if not people:
+            password = secrets.token_urlsafe(24)
+            people = [await engine.create_operator(OPERATOR, "Demo", "admin", password)]
+        return f"{self._address}/join/{await engine.sign_in_link(people[0].id)}"
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -253,7 +261,7 @@ Try next:
   curl {self._address}/v1/customers/{customer}/wallet -H "X-CREDYT-API-KEY: $FAREGATE_KEY"
 
   Top-up         {checkout} (pay with 4242 4242 4242 4242)
-  Live page      {self._address}/?token={self._token}
+  Dashboard      {await self._link(engine)}
   API reference  {self._address}/docs"""
         )
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from faregate.cli.providers import external_secrets
 from faregate.cli.settings import Database, Mode, Role, fail, open_database
 from faregate.core.problems import FaregateError
+from faregate.platform.audit import COMMAND_LINE, Change
 
 app = typer.Typer(help="Make, list and end API keys.", no_args_is_help=True)
 
@@ -36,7 +37,10 @@ def create(
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
             try:
-                key, secret = await engine.create_key(mode, role, name, None, account)
+                change = Change("make an API key", mode=mode, request={"role": role, "name": name})
+                async with engine.audited(COMMAND_LINE, change) as doing:
+                    key, secret = await engine.create_key(mode, role, name, None, account)
+                    doing.made(key.id)
             except FaregateError as error:
                 fail(error)
         print(secret)
@@ -87,7 +91,9 @@ def revoke(
     async def run() -> None:
         async with open_database(database, serves=False) as engine:
             try:
-                await engine.revoke_key(key_id)
+                change = Change("revoke an API key", key_id)
+                async with engine.audited(COMMAND_LINE, change):
+                    await engine.revoke_key(key_id)
             except FaregateError as error:
                 fail(error)
         print(f"{key_id} is revoked.")

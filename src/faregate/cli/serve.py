@@ -1,9 +1,8 @@
-"""`faregate serve`: the API and the live page, from one process."""
+"""`faregate serve`: the API and the dashboard, from one process."""
 
 from __future__ import annotations
 
-import secrets
-from typing import Annotated, Final
+from typing import Annotated
 
 import structlog
 import typer
@@ -15,8 +14,6 @@ from faregate.cli.server import address_of, listen, serving
 from faregate.cli.settings import Database, Mode, WebhookAllow, open_database, refuse
 from faregate.core.problems import FaregateError
 from faregate.engine import Engine
-
-MIN_TOKEN: Final = 16
 
 log = structlog.get_logger(__name__)
 
@@ -34,14 +31,7 @@ def serve(
             help="An admin key of your choice, made if its mode has none.",
         ),
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="What the live page shows.")] = "test",
-    page_token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="FAREGATE_PAGE_TOKEN",
-            help="Signs in to the live page; without it, a new one at each start.",
-        ),
-    ] = None,
+    mode: Annotated[Mode, typer.Option(help="Which mode the dashboard begins in.")] = "test",
     standby: Annotated[
         bool,
         typer.Option(
@@ -52,11 +42,9 @@ def serve(
     ] = False,
     webhook_allow: WebhookAllow = "",
 ) -> None:
-    """Serve the API and the live page until Ctrl-C."""
+    """Serve the API and the dashboard until Ctrl-C."""
     configure_logs()
-    uvloop.run(
-        _serve(database, host, port, bootstrap_key, mode, page_token, standby, webhook_allow)
-    )
+    uvloop.run(_serve(database, host, port, bootstrap_key, mode, standby, webhook_allow))
 
 
 async def _serve(
@@ -65,16 +53,11 @@ async def _serve(
     port: int,
     bootstrap_key: str | None,
     mode: Mode,
-    page_token: str | None,
     standby: bool,
     webhook_allow: str,
 ) -> None:
-    if page_token is not None and len(page_token) < MIN_TOKEN:
-        reason = f"has {len(page_token)} characters: at least {MIN_TOKEN} cannot be guessed"
-        refuse("--page-token (FAREGATE_PAGE_TOKEN)", reason)
     providers = payment_providers()
     listener = listen(host, port)
-    token = page_token or secrets.token_urlsafe(24)
     opened = open_database(
         database,
         serves=True,
@@ -85,17 +68,26 @@ async def _serve(
     )
     async with opened as engine:
         await _first_key(engine, bootstrap_key)
-        async with serving(engine, listener, mode, token) as server, engine.working():
+        async with serving(engine, listener, mode) as server, engine.working():
             address = address_of(listener)
-            # The token that the operator set is not repeated where logs are kept.
-            link = f"{address}/" if page_token else f"{address}/?token={token}"
             print(f"API        {address}/v1   (reference: {address}/docs)", flush=True)
-            print(f"Live page  {link}", flush=True)
+            print(f"Dashboard  {address}/", flush=True)
+            await _first_admin(engine, address)
             for line in doors(providers, engine, address):
                 print(line, flush=True)
             log.info("serving", address=address)
             await server.wait()
     log.info("stopped")
+
+
+async def _first_admin(engine: Engine, address: str) -> None:
+    """Print the link for the first admin while there is none: to the terminal, not to the log,
+    which is kept."""
+    invitation = await engine.first_invitation()
+    if invitation is not None:
+        print(
+            f"First admin  {address}/join/{invitation.secret}   (once, within 24 hours)", flush=True
+        )
 
 
 async def _first_key(engine: Engine, bootstrap_key: str | None) -> None:

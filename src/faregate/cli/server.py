@@ -109,11 +109,9 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    engine: Engine, listener: socket.socket, mode: Mode, token: str
-) -> AsyncIterator[Serving]:
+async def serving(engine: Engine, listener: socket.socket, mode: Mode) -> AsyncIterator[Serving]:
     """Serve while the block runs; Ctrl-C and SIGTERM ask it to stop."""
-    web = create_web(engine, engine.context_of(mode), token)
+    web = create_web(engine, engine.context_of(mode))
     server = _Server(uvicorn_config(create_app(engine, web=web)))
     tune_garbage_collection()
     loop = asyncio.get_running_loop()

@@ -22,6 +22,7 @@ from faregate.webhooks.addresses import Allowed
 EXIT_CONFIGURATION: Final = 2
 Mode = Literal["test", "live"]
 Role = Literal["admin", "ingest", "read"]
+OperatorRole = Literal["admin", "finance", "support"]
 
 
 def default_database() -> str:

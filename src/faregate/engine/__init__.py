@@ -10,6 +10,7 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 
 from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
+from faregate.engine.audit import AuditOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
@@ -20,6 +21,7 @@ from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.operators import OperatorOperations
 from faregate.engine.overview import OverviewOperations
 from faregate.engine.paying import PayingOperations, ToPay
 from faregate.engine.receipts import ReceiptOperations
@@ -37,6 +39,8 @@ from faregate.engine.work import WorkOperations
 class Engine(
     OverviewOperations,
     AccessOperations,
+    AuditOperations,
+    OperatorOperations,
     WebhookOperations,
     AccountOperations,
     CatalogOperations,

@@ -9,7 +9,7 @@ from faregate.ledger.heads import LedgerHead
 from faregate.ledger.verify import Progress, Report, no_progress, verify
 from faregate.platform import keys
 from faregate.platform.environments import Mode
-from faregate.platform.keys import ApiKey, Role
+from faregate.platform.keys import ApiKey
 
 
 class AccessOperations(AccountOperations):
@@ -18,13 +18,13 @@ class AccessOperations(AccountOperations):
     async def create_key(
         self,
         mode: Mode,
-        role: Role,
+        role: str,
         name: str,
         secret: str | None = None,
         account_id: str | None = None,
     ) -> tuple[ApiKey, str]:
         """Make an API key, of the platform or of a connected account; returns it with its secret,
-        which is shown this once. Raises 404."""
+        which is shown this once. Raises 404, 409, 422."""
         secret = secret or keys.new_secret(mode)
         context = self.context_of(keys.mode_of(secret))
         if account_id is not None:

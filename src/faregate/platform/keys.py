@@ -21,6 +21,7 @@ from faregate.store.protocol import DuplicateKey, Queries
 
 Role = Literal["admin", "ingest", "read"]
 ROLES: Final[tuple[Role, ...]] = ("admin", "ingest", "read")
+MAX_NAME: Final = 100
 KEY: Final = re.compile(r"^fg_(test|live)_[A-Za-z0-9_-]{20,128}$")
 
 
@@ -60,12 +61,17 @@ async def store_key(
     queries: Queries,
     context: AccountContext,
     secret: str,
-    role: Role,
+    role: str,
     name: str,
     ids: IdSource,
     now: datetime,
 ) -> ApiKey:
-    """Write a key's hash. Raises 409 if the key exists, revoked or not."""
+    """Write a key's hash. Raises 409 if the key exists, revoked or not, 422."""
+    if role not in ROLES:
+        raise FaregateError(invalid("role", f"{role[:50]!r} is no role: use {', '.join(ROLES)}"))
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        shown = f"has {len(name)} characters" if name.isprintable() else "has odd characters"
+        raise FaregateError(invalid("name", f"{shown}: say in 1 to {MAX_NAME} what it is for"))
     key_id, hint = ids.next("key"), secret[:12] + "…"
     try:
         await queries.fetch(
@@ -83,7 +89,8 @@ async def store_key(
     except DuplicateKey:
         detail = f"the key {hint} was used before (it may be revoked): choose another one"
         raise FaregateError(Problem(CONFLICT, detail)) from None
-    return ApiKey(key_id, hint, role, name, now, None, context)
+    known: Role = "admin" if role == "admin" else "ingest" if role == "ingest" else "read"
+    return ApiKey(key_id, hint, known, name, now, None, context)
 
 
 _SELECT: Final = """

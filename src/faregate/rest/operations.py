@@ -15,7 +15,7 @@ from msgspec import Meta
 from faregate.core.problems import INVALID, FaregateError, Problem
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
-from faregate.platform.keys import Role
+from faregate.platform.keys import ApiKey, Role
 
 T = TypeVar("T")
 Tag = Literal[
@@ -61,6 +61,7 @@ class Call(msgspec.Struct, frozen=True):
     caller has left."""
 
     engine: Engine
+    key: ApiKey
     context: AccountContext
     path: Mapping[str, str]
     query: Any
@@ -83,6 +84,11 @@ class Call(msgspec.Struct, frozen=True):
         finally:
             doing.cancel()
             leaving.cancel()
+
+
+BOOKED: Final[frozenset[Tag]] = frozenset(("Events", "Holds", "Wallets", "Top-ups"))
+"""What the ledger and the payments' records tell themselves: who, what and when is in their rows,
+and charges shall not wait for another commit."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -113,3 +119,8 @@ class Operation(msgspec.Struct, frozen=True):
     answer: Any = None
     other: Mapping[int, Any] = {}
     errors: tuple[int, ...] = ()
+
+    @property
+    def is_audited(self) -> bool:
+        """Tell whether it is a change that the audit log has to tell of."""
+        return self.method != "GET" and self.roles == ADMIN and self.tag not in BOOKED

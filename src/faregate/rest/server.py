@@ -30,6 +30,7 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.engine import Engine
+from faregate.platform.audit import Actor, Change
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import ApiKey
 from faregate.rest.auth import Authenticator
@@ -75,7 +76,10 @@ class Server:
         request_id = headers.request_id
         try:
             call = await self._call(operation, path, headers, scope, receive)
-            answer = await operation.handler(call)
+            if operation.is_audited:
+                answer = await self._audited(operation, call, scope)
+            else:
+                answer = await operation.handler(call)
         except Exception as error:
             await self.refuse(error, scope, send, request_id)
             return
@@ -87,6 +91,24 @@ class Server:
             await self.send(send, status, extra, b"", request_id)
         else:
             await self.send(send, status, [_JSON, *extra], encode(body), request_id)
+
+    async def _audited(self, operation: Operation, call: Call, scope: Scope) -> Any:
+        """Let a change happen between its entry in the audit log and the entry's outcome."""
+        key, client = call.key, scope.get("client")
+        change = Change(
+            f"{operation.method} {operation.path}",
+            next(reversed(list(call.path.values())), ""),
+            call.context.account_id,
+            call.context.environment,
+            {"path": scope["path"], "body": call.body},
+            client[0] if client else "",
+        )
+        actor = Actor("key", key.id, f"{key.name} ({key.hint})")
+        async with self.engine.audited(actor, change) as doing:
+            answer = await operation.handler(call)
+            made = getattr(answer, "id", None) or getattr(answer, "code", None)
+            doing.made(made if isinstance(made, str) else "")
+        return answer
 
     async def caller(self, headers: RequestHeaders, operation: Operation) -> ApiKey:
         """Return the caller's key. Raises `FaregateError` (401, 403)."""
@@ -146,6 +168,7 @@ class Server:
             query = _query(operation.query, scope["query_string"])
         return Call(
             self.engine,
+            key,
             context,
             path,
             query,

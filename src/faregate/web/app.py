@@ -12,7 +12,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,12 +22,12 @@ from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
 from faregate.web.checkout import CheckoutPages
 from faregate.web.dashboard.site import Dashboard
+from faregate.web.door import Door
 from faregate.web.kept import Kept
 from faregate.web.paying import PayPages
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
-from faregate.web.rendering import HERE, NO_STORE, Pages
-from faregate.web.signin import SignIn, read_token
+from faregate.web.rendering import HERE, Pages
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -36,7 +36,8 @@ _POLICY: Final = (
 _HEADERS: Final = (
     (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not `no-referrer`: then browsers do not say of a form which site it comes from.
+    (b"referrer-policy", b"same-origin"),
 )
 
 
@@ -57,16 +58,15 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers)
 
 
-def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette:
+def create_web(engine: Engine, context: AccountContext) -> Starlette:
     """Make the pages: the dashboard, which begins in the mode of `context`, and what customers see.
-
-    `token` signs a browser in, by `/?token=…` or the form. Raises ValueError if it is empty.
-    """
+    Operators sign in, or come by a link: `/join/` and an invitation's secret, or that of
+    `engine.sign_in_link`."""
     pages = Pages()
-    sign_in = SignIn(token)
+    door = Door(engine, pages, context.environment)
     rate = Rate(lambda: sum(lane.statistics.events for lane in engine.lanes), time.monotonic)
     shared = {"rate": rate, "kept": Kept(time.monotonic)}
-    dashboard = Dashboard(engine, pages, sign_in, context, shared)
+    dashboard = Dashboard(engine, pages, door, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
     paying = PayPages(engine, pages.render)
@@ -76,18 +76,13 @@ def create_web(engine: Engine, context: AccountContext, token: str) -> Starlette
         async with rate.watching():
             yield
 
-    async def take_token(request: Request) -> Response:
-        if sign_in.is_token(await read_token(request)):
-            return sign_in.remember(request, RedirectResponse("/", 303, headers=NO_STORE))
-        return pages.render("sign_in.html", 401, is_wrong=True)
-
     async def show_not_found(request: Request, _error: Exception) -> Response:
-        found = dashboard.not_found(request)
+        found = await dashboard.not_found(request)
         return found or pages.render("not_found.html", 404, is_payment=False)
 
     routes = [
+        *door.routes(),
         *dashboard.routes(),
-        Route("/sign-in", take_token, methods=["POST"]),
         Route("/pay/{customer_id}/{subscription_id}", paying.show),
         Route("/pay/{customer_id}/{subscription_id}", paying.act, methods=["POST"]),
         Route("/receipts/{top_up_id}", receipts.show),

@@ -35,6 +35,7 @@ class Form:
     ) -> None:
         self.files = files or {}
         self._fields: dict[str, list[str]] = {}
+        self._exact = dict(reversed(fields))
         for name, value in fields:
             self._fields.setdefault(name, []).append(value.strip())
 
@@ -48,9 +49,25 @@ class Form:
         """Return a field's first value; empty if there is none."""
         return self._fields.get(name, [""])[0]
 
+    def exact(self, name: str) -> str:
+        """Return a field's first value with the spaces around it, which belong to passwords."""
+        return self._exact.get(name, "")
+
     def all(self, name: str) -> list[str]:
         """Return all values of a field, in order."""
         return list(self._fields.get(name, ()))
+
+    def shown(self) -> dict[str, object]:
+        """Return what the form says, without what proves that it is ours, and of files their names
+        and sizes."""
+        shown: dict[str, object] = {
+            name: values[0] if len(values) == 1 else values
+            for name, values in self._fields.items()
+            if name != "csrf"
+        }
+        for name, file in self.files.items():
+            shown[name] = f"{file.name} ({len(file.content)} bytes)"
+        return shown
 
     def first(self) -> dict[str, str]:
         """Return each field's first value."""

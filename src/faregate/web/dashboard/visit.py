@@ -12,8 +12,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from faregate.core.problems import Problem
 from faregate.engine import Engine
 from faregate.platform.environments import AccountContext
+from faregate.platform.sessions import OperatorSession
 from faregate.web.forms import Form, read_form
 from faregate.web.rendering import NO_STORE, Render
 
@@ -21,14 +23,16 @@ SAID: Final = "faregate_said"
 """The cookie that carries a sentence over a redirect."""
 MAX_SAID: Final = 300
 
-Needs = Literal["read", "support", "admin"]
-"""Who may have a page: whoever is signed in; those who help customers (support, admin); admins."""
+Needs = Literal["read", "own", "support", "admin"]
+"""Who may have a page: whoever is signed in (`own`: to change what is their own, or to export);
+those who help customers (support, admin); admins."""
 
 
 class Visit:
     """A request, who makes it, and in which mode (the path begins with it: `/test/customers`).
 
-    `said` is what the page before has to tell, once. `csrf` is in every form as the field `csrf`.
+    `operator` is who. `said` is what the page before has to tell, once. `csrf` is in every form as
+    the field `csrf`.
     """
 
     def __init__(
@@ -38,22 +42,26 @@ class Visit:
         context: AccountContext,
         render: Render,
         *,
-        operator_name: str,
-        role: str,
-        csrf: str,
+        session: OperatorSession,
         shared: dict[str, Any],
     ) -> None:
         self.request = request
         self.engine = engine
         self.context = context
-        self.operator_name = operator_name
-        self.role = role
-        self.csrf = csrf
+        self.session = session
+        self.operator = session.operator
+        self.operator_name = session.operator.name
+        self.role = session.operator.role
+        self.csrf = session.csrf
         self.shared = shared
         """What lives as long as the server: the meter of the live numbers, and the like."""
         self._render = render
         self._said = unquote(request.cookies.get(SAID, ""))[:MAX_SAID]
         self._form: Form | None = None
+        self.refused_because = ""
+        """Why a form was shown again, for the audit log."""
+        self.has_made = ""
+        """The id of what a change has made, for the audit log; the handler says so."""
 
     @property
     def mode(self) -> str:
@@ -78,6 +86,11 @@ class Visit:
         return self.request.headers.get("hx-request") == "true"
 
     @property
+    def address(self) -> str:
+        """From which network address the request comes."""
+        return self.request.client.host if self.request.client else ""
+
+    @property
     def base_url(self) -> str:
         """Where the browser has found us, without a slash at its end."""
         return str(self.request.base_url).rstrip("/")
@@ -98,6 +111,8 @@ class Visit:
 
     def render(self, name: str, status: int = 200, **values: object) -> Response:
         """Answer with a template of `templates/dashboard/`; it has this visit as `visit`."""
+        if status >= 400:
+            self.refused_because = _reason(values) or f"status {status}"
         said, self._said = self._said, ""
         answer = self._render(f"dashboard/{name}", status, visit=self, said=said, **values)
         if said:
@@ -120,7 +135,19 @@ class Visit:
 
 def may(role: str, needs: Needs) -> bool:
     """Tell whether a role is enough."""
-    return needs == "read" or role == "admin" or (needs == "support" and role == "support")
+    return needs in ("read", "own") or role == "admin" or (needs == "support" and role == "support")
+
+
+def _reason(values: dict[str, object]) -> str:
+    """Return in words why a form is shown again, as far as what a template is given says so."""
+    problem, errors = values.get("problem"), values.get("errors")
+    if isinstance(problem, Problem):
+        return problem.detail
+    if problem:
+        return str(problem)
+    if isinstance(errors, dict) and errors:
+        return "; ".join(f"{name} {' '.join(words)}".strip() for name, words in errors.items())
+    return ""
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -128,9 +155,25 @@ Handler = Callable[[Visit], Awaitable[Response]]
 
 class Page(msgspec.Struct, frozen=True):
     """A route of the dashboard: `path` without the mode (`customers/{customer_id}`), the handler,
-    and who may have it. A change is a POST."""
+    and who may have it. A change is a POST; one that says nothing of who may is for admins. Changes
+    are in the audit log as `action` (else in the words of the path); a POST that changes nothing (a
+    preview) says so by `is_change=False`."""
 
     path: str
     handler: Handler
     method: Literal["GET", "POST"] = "GET"
     needs: Needs = "read"
+    is_change: bool = True
+    action: str = ""
+
+    @property
+    def needed(self) -> Needs:
+        """Who may really have it."""
+        is_open = self.method == "GET" or not self.is_change or self.needs != "read"
+        return self.needs if is_open else "admin"
+
+    @property
+    def words(self) -> str:
+        """What the audit log calls it: `customers/{customer_id}/block` is "customers block"."""
+        names = [part for part in self.path.split("/") if not part.startswith("{")]
+        return self.action or " ".join(names)
