@@ -29,6 +29,9 @@ AUTO_TOP_UP = {"enabled": True, "threshold": 1, "amount": 5}
 WAYS_BACK = {"return_url": "https://shop.example/ok", "failure_url": "https://shop.example/no"}
 
 
+LOGO = "iVBORw0KGgoAAAANSUhEUgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAElFTkSuQmCC"
+
+
 def pay(server: RunningServer, payment_id: str, number: str = "4242424242424242") -> None:
     """Pay on the sandbox's page, as its form does."""
     server.wait(server.engine.pay_checkout(payment_id, number, "12/40", "123"))
@@ -148,6 +151,7 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     assert me.send("PUT", auto, AUTO_TOP_UP).status == 200
     pay(server, names["top_up_id"])
     me.made(f"top-ups/{names['top_up_id']}/refunds", {"amount": 1})
+    assert me.send("PUT", "billing-portal/settings", {"name": mark}).status == 200
     account_id = me.get("accounts/self").body["account_id"]
     ours = [name for name in names.values() if name not in ("1", USD, "limit.reached")]
     marks = [*ours, hook["secret"], own_limit, account_id, mark, *(s["id"] for s in shown)]
@@ -327,6 +331,14 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("DELETE", f"{CARDS}/{{payment_method_id}}"): refused,
         ("GET", f"{WALLET}/{{account_id}}/auto-top-up"): refused,
         ("PUT", f"{WALLET}/{{account_id}}/auto-top-up"): [Try("refused", AUTO_TOP_UP)],
+        ("POST", "/billing-portal/sessions"): [
+            Try("refused", {"customer_id": of["customer_id"], **WAYS_BACK})
+        ],
+        ("DELETE", f"{CUSTOMER}/billing-portal-sessions"): refused,
+        ("GET", "/billing-portal/settings"): [Try("own")],
+        ("PUT", "/billing-portal/settings"): [Try("own", {"accent": "#123456"})],
+        ("PUT", "/billing-portal/logo"): [Try("own", {"content": LOGO})],
+        ("DELETE", "/billing-portal/logo"): [Try("own")],
         ("POST", "/webhooks"): [Try("own", {"url": "https://example.com/mine"})],
         ("GET", "/webhooks"): [Try("own")],
         ("GET", "/webhooks/events"): [

@@ -39,3 +39,8 @@ WITHOUT_OPERATORS: Final = (
     "DROP TABLE audit_entries",
     "DROP TABLE audit_head",
 )
+WITHOUT_PORTAL: Final = (
+    "DROP TABLE portal_sessions",
+    "DROP TABLE portal_links",
+    "DROP TABLE portal_settings",
+)

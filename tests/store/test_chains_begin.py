@@ -19,6 +19,7 @@ from tests.ledger.shop import (
 from tests.store.newer_tables import (
     WITHOUT_OPERATORS,
     WITHOUT_PAYMENTS,
+    WITHOUT_PORTAL,
     WITHOUT_SUMS,
     WITHOUT_WEBHOOKS,
 )
@@ -38,6 +39,7 @@ BEFORE = (
     *WITHOUT_WEBHOOKS,
     *WITHOUT_SUMS,
     *WITHOUT_OPERATORS,
+    *WITHOUT_PORTAL,
     "DROP TABLE outcomes",
     "ALTER TABLE events DROP COLUMN counted",
     "ALTER TABLE events DROP COLUMN outcome",

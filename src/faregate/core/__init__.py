@@ -21,7 +21,9 @@ asked (`asking`); and last `decide`, where a command meets a customer's state an
 an answer. `chain` is what makes it visible when somebody edits transfers afterwards. Where less is
 paid than prices ask: `discounts` and `commitments` are the terms, `discounting` takes discounts off
 bills, `reducing` takes both off the fees for uses; `conversion` is for what another asset pays.
-What would be is in `imagined`, `simulating` and `monthly`; what two versions have not in common, in
+What would be is in `imagined`, `simulating`, `monthly` and `previewing`, how far a balance goes in
+`uses_left`; what customers see and set for themselves is in `portal` (with `colours` and
+`pictures`) and `own_limits`; what two versions have not in common, in
 words, in `differences`, `price_differences`, `commitment_differences` and `wording`; what is earned
 in `margins`. What others are told of is in `topics`.
 

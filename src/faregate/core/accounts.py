@@ -38,11 +38,14 @@ Level = Literal["fresh", "well", "low", "depleted"]
 class Watch(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What has been told of an account, so that nothing is told twice: its level, and up to which
     expiry its grants were announced. Below `low_units` it is low; None: as its asset says, 0:
-    never. Changes where something is told, which is seldom."""
+    never. Below `own_units` its customer wants to be told (None: never), and `is_own_low` says that
+    they were. Changes where something is told, which is seldom."""
 
     level: Level = "fresh"
     low_units: int | None = None
     announced_to: datetime | None = None
+    own_units: int | None = None
+    is_own_low: bool = False
 
 
 NOT_WATCHED: Final = Watch()

@@ -359,7 +359,11 @@ def _set_low_balance(state: CustomerState, command: SetLowBalance, now: datetime
         return Decision(state, invalid("low_balance_threshold", "must be 0 or more"))
     changes = Changes(state)
     before = changes.advanced(command.account_id, now)
-    watch = structs.replace(before.watch, low_units=command.low_units)
+    if command.by == "customer":
+        own = command.low_units or None
+        watch = structs.replace(before.watch, own_units=own, is_own_low=False)
+    else:
+        watch = structs.replace(before.watch, low_units=command.low_units)
     account = structs.replace(before, watch=watch)
     changes.put(Movement(account))
     changes.changed_accounts[account.id] = account

@@ -34,7 +34,7 @@ from faregate.core.gate import (
 from faregate.core.grants import Grant
 from faregate.core.holds import CounterKey, Hold
 from faregate.core.limiting import Notice
-from faregate.core.limits import Counter, Counters
+from faregate.core.limits import Counter, Counters, SetBy
 from faregate.core.outcomes import (
     NO_STANDING,
     EventOutcome,
@@ -76,11 +76,13 @@ class CatchUp(msgspec.Struct, frozen=True):
 
 
 class SetLowBalance(msgspec.Struct, frozen=True):
-    """Say below how many units (> 0) an account is low; 0: never, None: as its asset says."""
+    """Say below how many units (> 0) an account is low; 0: never, None: as its asset says. `by` the
+    customer it is said for themselves, beside what the seller says; None: never."""
 
     customer_id: str
     account_id: str
     low_units: int | None
+    by: SetBy = "seller"
 
 
 class SetOverdraft(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ MAX_LIMITS: Final = 100
 
 Measure = Literal["fees", "volume", "events"]
 LimitMode = Literal["hard", "soft", "free"]
+SetBy = Literal["seller", "customer"]
 Timezone = Annotated[str, Meta(max_length=100)]
 LimitName = Annotated[str, Meta(min_length=1, max_length=200)]
 Metadata = Annotated[dict[str, str], Meta(max_length=50)]
@@ -83,7 +84,8 @@ class LimitChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 
 class Limit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A limit. `amount_units` has `scale` decimals."""
+    """A limit. `amount_units` has `scale` decimals. `set_by` is who set it: the seller, or the
+    customer for themselves, who may change only their own."""
 
     id: str
     created_at: datetime
@@ -102,6 +104,7 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     rejects_events: bool = False
     customer_metadata: dict[str, str] | None = None
     name: str | None = None
+    set_by: SetBy = "seller"
 
     @property
     def unit(self) -> str:

@@ -11,11 +11,13 @@ import msgspec
 from msgspec import structs
 
 from faregate.core.collecting import Collecting
-from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, changed_limit
+from faregate.core.limits import MAX_LIMITS, Limit, LimitChange, SetBy, changed_limit
 from faregate.core.problems import NOT_FOUND, Problem, conflict
 
 MAX_DISPUTED: Final = 100
 """Disputed payments of a customer that are remembered: the last ones."""
+MAX_OWN_LIMITS: Final = 10
+"""Limits that a customer may set for themselves."""
 MAX_REMOVED: Final = 100
 """Limits of which it is remembered that they were taken away: a late repeat of their making must
 not bring them back."""
@@ -52,18 +54,22 @@ class SetLimit(msgspec.Struct, frozen=True):
 
 
 class ChangeLimit(msgspec.Struct, frozen=True):
-    """Change a customer's limit; what it has counted stays."""
+    """Change a customer's limit; what it has counted stays. The customer (`by`) finds only those
+    that they have set themselves."""
 
     customer_id: str
     limit_id: str
     change: LimitChange
+    by: SetBy = "seller"
 
 
 class RemoveLimit(msgspec.Struct, frozen=True):
-    """Take a limit away. One that is not there, or no longer, is not found."""
+    """Take a limit away. One that is not there, or no longer, is not found; nor is, for the
+    customer, one that they have not set themselves."""
 
     customer_id: str
     limit_id: str
+    by: SetBy = "seller"
 
 
 class BlockCustomer(msgspec.Struct, frozen=True):
@@ -103,8 +109,9 @@ def change_rules(
     if isinstance(command, SetLimit):
         return _set(rules, command.limit)
     found = next((limit for limit in rules.limits if limit.id == command.limit_id), None)
-    if found is None:
-        return Problem(NOT_FOUND, f"the customer has no limit {command.limit_id[:100]!r}")
+    if found is None or (command.by == "customer" and found.set_by != "customer"):
+        own = " of their own" if command.by == "customer" else ""
+        return Problem(NOT_FOUND, f"the customer has no limit{own} {command.limit_id[:100]!r}")
     if isinstance(command, RemoveLimit):
         kept = [limit for limit in rules.limits if limit is not found]
         removed = (*rules.removed, found.id)[-MAX_REMOVED:]
@@ -148,6 +155,10 @@ def _set(rules: CustomerRules, limit: Limit) -> tuple[CustomerRules, RulesAnswer
         return rules, prior
     if limit.id in rules.removed:
         return rules, limit
+    own = sum(other.set_by == "customer" for other in rules.limits)
+    if limit.set_by == "customer" and own >= MAX_OWN_LIMITS:
+        detail = f"there are {MAX_OWN_LIMITS} limits of your own already: take one away first"
+        return conflict("amount", detail)
     if len(rules.limits) >= MAX_LIMITS:
         return conflict("customer_id", f"the customer has {MAX_LIMITS} limits: delete one first")
     return _with_limits(rules, [*rules.limits, limit]), limit

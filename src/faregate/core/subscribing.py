@@ -124,6 +124,16 @@ class CancelSubscription(msgspec.Struct, frozen=True):
     credits: Literal["keep", "lapse"] = "keep"
 
 
+class ReplaceSubscription(msgspec.Struct, frozen=True):
+    """End a subscription now and give the customer another one in its place: both, or neither. The
+    rest of what was paid is given back where no credit was included in it, and what is left of
+    credit that was included lapses: so nobody keeps both."""
+
+    customer_id: str
+    subscription_id: str
+    made: Subscription
+
+
 class ReactivateSubscription(msgspec.Struct, frozen=True):
     """Take a cancellation back, or let a subscription that has ended, or waits for somebody, begin
     again. `has_card` says that there is a way to pay now."""
@@ -170,6 +180,7 @@ SubscriptionCommand = (
     | PauseSubscription
     | ResumeSubscription
     | CancelSubscription
+    | ReplaceSubscription
     | ReactivateSubscription
     | GiveDiscount
     | TakeDiscount
@@ -216,6 +227,8 @@ def decide_subscription(
         outcome = _resume(changes, found, now)
     elif isinstance(command, CancelSubscription):
         outcome = _cancel(changes, found, command, catalog, now, ids)
+    elif isinstance(command, ReplaceSubscription):
+        outcome = _replace(changes, found, command, catalog, now, ids)
     elif isinstance(command, GiveDiscount):
         outcome = give_discount(changes, found, command.code, catalog, now)
     elif isinstance(command, TakeDiscount):
@@ -546,6 +559,41 @@ def _cancel(
                 take_back(changes, cycle.account_id, grants, left, BREAKAGE, now)
     tell(changes, "deactivated", found, now)
     return SubscriptionsChanged((ended(found, now),), (), now, command.credits)
+
+
+def _replace(
+    changes: Changes,
+    found: Subscription,
+    command: ReplaceSubscription,
+    catalog: CatalogView,
+    now: datetime,
+    ids: IdSource,
+) -> SubscriptionsChanged | Problem:
+    known = {s.id: s for s in changes.all_subscriptions()}
+    if command.made.id in known:
+        return SubscriptionsChanged((known[command.made.id],))
+    if found.status(now) != "active" or found.terms.overdue is not None:
+        detail = f"subscription {found.id} is not active and paid: only such a one is replaced"
+        return conflict("subscription_id", detail)
+    items = (
+        catalog.products[c.product_id].versions[c.version].item(c.item_id) for c in found.cycles
+    )
+    includes_credit = any(isinstance(item, PlanCredit) for item in items)
+    end = CancelSubscription(
+        command.customer_id, found.id, "now", "none" if includes_credit else "prorate", "lapse"
+    )
+    outcome = _cancel(changes, found, end, catalog, now, ids)
+    if isinstance(outcome, Problem):
+        return outcome
+    old = outcome.subscription if isinstance(outcome, SubscriptionsChanged) else outcome
+    changes.subscriptions[old.id] = old
+    begun = _subscribe(changes, Subscribe(command.customer_id, (command.made,)), catalog, now)
+    if isinstance(begun, Problem):
+        return begun
+    if begun.subscription.terms.needs is not None:
+        detail = "the balance does not cover what the new subscription asks first: top up first"
+        return Problem(INSUFFICIENT_FUNDS, detail)
+    return structs.replace(begun, effective_at=now)
 
 
 def _last_lines(

@@ -183,11 +183,33 @@ class Telling:
                 continue
             level = _level(account, thresholds)
             watch = account.watch
-            if level == watch.level:
-                continue
-            self._tell_level(account, watch.level, level, threshold_of(account, thresholds))
-            remembered = self.accounts.get(identifier, account)
-            self._remember(remembered, structs.replace(remembered.watch, level=level))
+            if level != watch.level:
+                self._tell_level(account, watch.level, level, threshold_of(account, thresholds))
+                remembered = self.accounts.get(identifier, account)
+                self._remember(remembered, structs.replace(remembered.watch, level=level))
+            if _is_own_news(account):
+                self._tell_own(self.accounts.get(identifier, account))
+
+    def _tell_own(self, account: Account) -> None:
+        """Tell that an account has fallen below what its customer has chosen; that it is above it
+        again, nobody is told."""
+        watch, scale = account.watch, self._scale(account.asset)
+        is_low = not watch.is_own_low
+        if is_low:
+            told = BalanceNotice(
+                self._before.customer_id,
+                account.id,
+                account.asset,
+                to_decimal(account.available_units, scale),
+                to_decimal(account.pending_out_units, scale),
+                is_low=True,
+                is_depleted=watch.level == "depleted",
+                at=self._now,
+                threshold=to_decimal(watch.own_units or 0, scale),
+                set_by="customer",
+            )
+            self.notices.append(Notice("wallet.balance_low", told))
+        self._remember(account, structs.replace(watch, is_own_low=is_low))
 
     def _tell_level(self, account: Account, was: Level, level: Level, low: int) -> None:
         topics = []
@@ -272,6 +294,17 @@ def _level(account: Account, thresholds: Mapping[str, int]) -> Level:
     return "low" if left < threshold_of(account, thresholds) else "well"
 
 
+def _is_own_news(account: Account) -> bool:
+    """Tell whether an account has fallen below what its customer has chosen, or risen above it,
+    since that was noted. One that never had anything has not fallen."""
+    watch = account.watch
+    if watch.own_units is None:
+        return False
+    left = account.available_units + account.pending_out_units
+    is_low = left < watch.own_units and (watch.level != "fresh" or left > 0)
+    return is_low != watch.is_own_low
+
+
 def has_new_level(
     before: Mapping[str, Account], after: Mapping[str, Account], thresholds: Mapping[str, int]
 ) -> bool:
@@ -283,6 +316,8 @@ def has_new_level(
             # Nearly always.
             continue
         if _level(account, thresholds) != account.watch.level:
+            return True
+        if account.watch.own_units is not None and _is_own_news(account):
             return True
     return False
 

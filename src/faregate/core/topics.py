@@ -26,7 +26,8 @@ earlier periods than may be kept."""
 
 class BalanceNotice(msgspec.Struct, frozen=True, omit_defaults=True):
     """How an account stands now. `available` and `pending_out` as in the API: together they are
-    what is not used yet, by which it is low or depleted. No `threshold`: there is none."""
+    what is not used yet, by which it is low or depleted. No `threshold`: there is none; it is the
+    seller's, or with `set_by` the customer's own."""
 
     customer_id: str
     account_id: str
@@ -37,6 +38,7 @@ class BalanceNotice(msgspec.Struct, frozen=True, omit_defaults=True):
     is_depleted: bool
     at: datetime
     threshold: Decimal | None = None
+    set_by: Literal["customer"] | None = None
 
 
 class GrantCreated(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,6 +12,7 @@ from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
 from faregate.engine.audit import AuditOperations
 from faregate.engine.base import Page, system_clock
+from faregate.engine.brands import BrandOperations
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
@@ -23,7 +24,18 @@ from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.operators import OperatorOperations
 from faregate.engine.overview import OverviewOperations
+from faregate.engine.own_plans import OwnPlanOperations
+from faregate.engine.own_rules import OwnRuleOperations
+from faregate.engine.own_use import OwnUseOperations
 from faregate.engine.paying import PayingOperations, ToPay
+from faregate.engine.portal import PortalOperations
+from faregate.engine.previewing import (
+    Preview,
+    PreviewFee,
+    PreviewMonth,
+    PreviewOperations,
+    PreviewUse,
+)
 from faregate.engine.receipts import ReceiptOperations
 from faregate.engine.refunds import RefundOperations
 from faregate.engine.revenue import RevenueOperations
@@ -43,6 +55,7 @@ class Engine(
     OperatorOperations,
     WebhookOperations,
     AccountOperations,
+    BrandOperations,
     CatalogOperations,
     ClockOperations,
     CouponOperations,
@@ -50,11 +63,16 @@ class Engine(
     ExternalOperations,
     CheckoutOperations,
     PayingOperations,
+    PortalOperations,
+    OwnPlanOperations,
+    PreviewOperations,
     ReceiptOperations,
     RefundOperations,
     RevenueOperations,
     SubscriberOperations,
     SubscriptionOperations,
+    OwnRuleOperations,
+    OwnUseOperations,
     UsageOperations,
     HoldOperations,
     LimitOperations,
@@ -72,6 +90,10 @@ __all__ = [
     "Engine",
     "LimitState",
     "Page",
+    "Preview",
+    "PreviewFee",
+    "PreviewMonth",
+    "PreviewUse",
     "ProductSubscriber",
     "ToPay",
     "system_clock",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from faregate.catalog import products
 from faregate.catalog.memory import ProductRow
 from faregate.catalog.products import VersionName
-from faregate.core.problems import FaregateError, conflict
+from faregate.core.problems import FaregateError, conflict, invalid
 from faregate.core.subscriptions import in_force
 from faregate.customers import directory
 from faregate.engine.base import EngineBase, Page
@@ -17,6 +19,9 @@ from faregate.ledger import reading, subscribers
 from faregate.ledger.subscribers import Chosen
 from faregate.platform.environments import AccountContext
 from faregate.store.protocol import Queries
+
+MAX_COUNTED: Final = 100
+"""Products whose subscribers are counted at once."""
 
 
 class ProductSubscriber(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -85,6 +90,25 @@ class SubscriberOperations(EngineBase):
                 )
             )
         return Page(items, total, limit, offset)
+
+    async def count_subscribers(
+        self, products_named: Sequence[str], *, context: AccountContext | None = None
+    ) -> dict[str, dict[int, int]]:
+        """Count the subscriptions to products (ids or codes, at most `MAX_COUNTED`) that are not
+        over, by product id and version; version 0: they follow the default. Raises 404, 422."""
+        if len(products_named) > MAX_COUNTED:
+            remedy = f"has {len(products_named)}: send at most {MAX_COUNTED}"
+            raise FaregateError(invalid("products", remedy))
+        environment = await self._look(context)
+        ids = [
+            products.find_product(self._catalog, environment, name).id for name in products_named
+        ]
+        found: dict[str, dict[int, int]] = {product_id: {} for product_id in ids}
+        for product_id, version, count in await subscribers.count_by_version(
+            self._store, list(found), self._clock()
+        ):
+            found[product_id][version] = count
+        return found
 
     async def archive_version(
         self, product: str, version: VersionName, *, context: AccountContext | None = None

@@ -173,6 +173,18 @@ class SubscriptionOperations(EngineBase):
 
         Raises 402 if what that costs now is not there: then nothing has changed. Raises 404, 422.
         """
+        command = self._move_of(customer_id, subscription_id, product, request, context)
+        return await self._change(command, context, base_url)
+
+    def _move_of(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        product: str,
+        request: UpdateSubscribedProduct,
+        context: AccountContext | None,
+    ) -> ChangeSubscription:
+        """Make a move's command of its request. Raises 404, 422."""
         request = checked(request)
         environment = self._environment(context)
         found = products.find_product(self._catalog, environment, product)
@@ -187,7 +199,7 @@ class SubscriptionOperations(EngineBase):
             number = row.version
         elif request.version is not None and found.default_version is None:
             raise FaregateError(invalid("version", "has no published version: publish one"))
-        command = ChangeSubscription(
+        return ChangeSubscription(
             customer_id,
             subscription_id,
             None,
@@ -199,7 +211,6 @@ class SubscriptionOperations(EngineBase):
             request.proration,
             request.credits,
         )
-        return await self._change(command, context, base_url)
 
     async def pause_subscription(
         self,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from faregate.core.amounts import to_decimal
-from faregate.core.limits import Limit, LimitChange, LimitMode, LimitRequest, Measure
+from faregate.core.limits import Limit, LimitChange, LimitMode, LimitRequest, Measure, SetBy
 from faregate.core.windows import Period, WindowKind
 from faregate.engine import LimitState
 from faregate.engine.base import page_of
@@ -23,7 +23,8 @@ OWN: Final = "/customers/{customer_id}/limits"
 
 class ShownLimit(msgspec.Struct, omit_defaults=True, frozen=True):
     """A limit as the API shows it. `amount` counts what `measure` says: money or credits of
-    `asset`, volume of `volume_field`, or events."""
+    `asset`, volume of `volume_field`, or events. `set_by` is who has set it: the seller (left out),
+    or the customer for themselves, in their portal."""
 
     id: str
     created_at: datetime
@@ -41,6 +42,7 @@ class ShownLimit(msgspec.Struct, omit_defaults=True, frozen=True):
     dimensions: dict[str, str] | None = None
     customer_metadata: dict[str, str] | None = None
     name: str | None = None
+    set_by: SetBy = "seller"
 
 
 class CustomerLimit(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -108,6 +110,7 @@ def show_limit(limit: Limit) -> ShownLimit:
         limit.dimensions,
         limit.customer_metadata,
         limit.name,
+        limit.set_by,
     )
 
 

@@ -35,6 +35,7 @@ Tag = Literal[
     "Coupons",
     "Accounts",
     "Webhooks",
+    "Portal",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=10_000_000)]

@@ -25,6 +25,7 @@ from faregate.web.dashboard.site import Dashboard
 from faregate.web.door import Door
 from faregate.web.kept import Kept
 from faregate.web.paying import PayPages
+from faregate.web.portal import Portal
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
 from faregate.web.rendering import HERE, Pages
@@ -42,7 +43,7 @@ _HEADERS: Final = (
 
 
 class SafeHeaders:
-    """Adds the headers that every answer of the page carries."""
+    """Adds the headers that every answer of a page carries, where it does not say otherwise."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -52,7 +53,10 @@ class SafeHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                given = [(name.lower(), value) for name, value in message.get("headers", ())]
+                said = {name for name, _ in given}
+                more = [header for header in _HEADERS if header[0] not in said]
+                message["headers"] = [*given, *more]
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -83,6 +87,7 @@ def create_web(engine: Engine, context: AccountContext) -> Starlette:
     routes = [
         *door.routes(),
         *dashboard.routes(),
+        *Portal(engine).routes(),
         Route("/pay/{customer_id}/{subscription_id}", paying.show),
         Route("/pay/{customer_id}/{subscription_id}", paying.act, methods=["POST"]),
         Route("/receipts/{top_up_id}", receipts.show),
