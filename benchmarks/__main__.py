@@ -24,6 +24,7 @@ from benchmarks import (
     growth,
     http,
     latency,
+    pages,
     peers,
     renewals,
     rules,
@@ -38,6 +39,7 @@ from benchmarks.report import (
     growth_table,
     http_table,
     latency_table,
+    pages_table,
     peers_table,
     renewals_table,
     rules_table,
@@ -58,6 +60,7 @@ LEVELS: Final = [
     "latency",
     "costs",
     "growth",
+    "pages",
     "peers",
     "webhooks",
 ]
@@ -106,6 +109,8 @@ def main(
         if "growth" in levels:
             steps = growth.LONG_STEPS if long_growth else growth.STEPS
             tables.append(_growth(kind, plan, steps))
+        if "pages" in levels:
+            tables.append(_pages(kind, plan, quick=quick))
         if "peers" in levels and kind == "postgresql":
             tables.append(_peers(plan))
         if "webhooks" in levels:
@@ -186,6 +191,14 @@ def _growth(kind: str, plan: embedded.Plan, steps: Sequence[int]) -> Table:
     with fresh_databases(kind) as (url, small_url):
         found, charges = uvloop.run(growth.measure_growth(url, small_url, plan, _say(kind), steps))
     return growth_table(kind, found, charges)
+
+
+def _pages(kind: str, plan: embedded.Plan, *, quick: bool) -> Table:
+    tune_garbage_collection()
+    events = pages.EVENTS // 20 if quick else pages.EVENTS
+    with fresh_database(kind) as url:
+        found = uvloop.run(pages.measure_pages(url, plan, _say(kind), events))
+    return pages_table(kind, found)
 
 
 def _peers(plan: embedded.Plan) -> Table:

@@ -12,6 +12,7 @@ from benchmarks.costs import Cost, Start
 from benchmarks.growth import Step
 from benchmarks.latency import Latency
 from benchmarks.measuring import Rate
+from benchmarks.pages import PagesFound
 from benchmarks.renewals import Renewals
 from benchmarks.webhooks import AT_ONCE, BASELINES, Told
 
@@ -241,4 +242,18 @@ def costs_table(kind: str, costs: Sequence[Cost], start: Start, charges: int) ->
     for cost in costs:
         numbers = [f"{cost.own_us:.0f}", f"{cost.database_us:.0f}", f"{cost.written_bytes:,.0f}"]
         table.rows.append([cost.subject, "", *numbers])
+    return table
+
+
+def pages_table(kind: str, found: PagesFound) -> Table:
+    """Tabulate how long pages take."""
+    table = Table(
+        f"{kind}: pages of the dashboard over {found.events:,} events of {found.customers:,} "
+        f"customers in a month ({found.charges:,} charges, verified; summed up in "
+        f"{found.sum_seconds:.0f} s); the first load of Home is {found.first_load / 1000:.0f} kB",
+        ("page", "", "p50, ms", "p99, ms", "bytes"),
+    )
+    for one in found.pages:
+        numbers = [f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.size:,}"]
+        table.rows.append([one.name, "", *numbers])
     return table

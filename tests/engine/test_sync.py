@@ -24,7 +24,6 @@ INSIDE = {
     "begin_own_top_up",
     "begin_paying",
     "change_password",
-    "charged_since",
     "choose_portal_locale",
     "confirm_checkout",
     "context_of_customer",

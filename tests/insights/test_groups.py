@@ -308,6 +308,7 @@ def test_groups_that_are_too_many_are_refused(
     async def story() -> None:
         async with open_shop(database_url) as engine:
             await fill(engine)
+            await engine.sum_up()
             problem = (await refusal(engine.stats("customer"))).problem
             assert "ask about a shorter period" in problem.detail
 

@@ -155,6 +155,15 @@ def test_a_recurring_fee_counts_when_it_was_booked_though_it_was_due_before(
                     ada,
                     int(NOON.timestamp()) * 1_000_000,
                 )
+                await database.fetch("UPDATE lanes SET last_seq = last_seq + 1")
+                await database.fetch(
+                    "INSERT INTO transfers (lane, seq, customer_id, asset, from_account, "
+                    "to_account, units, reference, at, hash) SELECT 0, last_seq, $2, 'USD', "
+                    "'default:USD', 'revenue', 5000000000, $1, $3, '' FROM lanes",
+                    due_id,
+                    ada,
+                    int(NOON.timestamp()) * 1_000_000,
+                )
             stats = await engine.customer_stats(ada, period_from=TODAY, period_to=TODAY)
             assert four(stats) == ("5", "0", "5", "100")
 

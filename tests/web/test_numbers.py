@@ -1,22 +1,15 @@
-"""The page's own arithmetic: amounts in pieces, the minute's ring, and running totals."""
+"""The page's own arithmetic: amounts in pieces, the minute's ring, and answers that are kept."""
 
 import asyncio
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from tests.web.live import LiveServer
 
-from faregate import Engine
-from faregate.core.amounts import Number
 from faregate.core.assets import CURRENCIES, Asset
-from faregate.core.events import UsageEvent
-from faregate.core.transactions import ChargeRequest
-from faregate.ledger import totals as ledger_totals
-from faregate.web.money import show_amount
+from faregate.web.kept import Kept
+from faregate.web.money import show_amount, show_sum
 from faregate.web.rate import SECONDS, Rate
 from faregate.web.sparkline import draw
-from faregate.web.tally import Tally
 
 
 @pytest.mark.parametrize(
@@ -68,80 +61,26 @@ def test_the_highest_second_touches_the_top_and_an_idle_minute_lies_on_the_groun
     assert draw([0, 0]).line == "M0.0,95.0 L600.0,95.0"
 
 
-def test_each_charge_is_counted_once(server: LiveServer):
-    server.add_product()
-    ada, ben = server.add_customer("Ada"), server.add_customer("Ben")
-    totals = Tally(server.engine, server.engine.context_of("test"))
-    for times in (1, 20, 3, 0, 40):
-        for _ in range(times):
-            server.use(ada)
-        server.use(ben, 2)
-        server.run(lambda _: totals.refresh())
-    assert (totals.events, totals.is_whole) == (64 + 10, True)
-    assert totals.units == {"USD": 74 * 12_500_000}
-    assert totals.customers[ben] == {"USD": 10 * 12_500_000}
-    assert totals.heaviest(1)[0][0] == ada
+def test_a_sum_in_large_letters_is_rounded_unless_nothing_would_be_left():
+    shown = [show_sum(Decimal(amount), CURRENCIES["USD"]) for amount in ("1234.5650", "0.00031")]
+    assert [str(one) for one in shown] == ["$1,234.56 USD", "$0.00031 USD"]
 
 
-def test_a_charge_without_an_event_and_another_asset_are_counted(server: LiveServer):
-    ada, ben = (server.add_customer_without_product(name) for name in ("Ada", "Ben"))
-    totals = Tally(server.engine, server.engine.context_of("test"))
-    charges = [
-        (ada, "USD", "2.5"),
-        (ada, "EUR", "0.000000001"),
-        (ada, "EUR", "8999999999"),
-        (ben, "EUR", "9000000000"),
-    ]
-    for customer_id, asset, amount in charges:
-        charge = ChargeRequest(f"{asset}-{amount}", asset, Number(amount))
-        server.run(lambda engine, c=customer_id, charge=charge: engine.charge(c, charge))
-    server.run(lambda _: totals.refresh())
-    assert totals.events == 0
-    assert totals.units == {"USD": 2_500_000_000, "EUR": 17_999_999_999_000_000_001}
+def test_whoever_asks_within_a_moment_gets_the_same_answer():
+    second, asked = [0.0], [0]
+    kept = Kept(lambda: second[0])
 
+    async def ask() -> int:
+        await asyncio.sleep(0)
+        asked[0] += 1
+        return asked[0]
 
-def test_the_other_mode_is_not_counted(server: LiveServer):
-    server.add_product()
-    server.use(server.add_customer("Ada"), 3)
-    totals = Tally(server.engine, server.engine.context_of("live"))
-    server.run(lambda _: totals.refresh())
-    assert (totals.events, dict(totals.units)) == (0, {})
+    async def story() -> None:
+        assert await asyncio.gather(*[kept.get("a", 1, ask) for _ in range(5)]) == [1] * 5
+        assert await kept.get("b", 1, ask) == 2
+        second[0] = 0.9
+        assert await kept.get("a", 1, ask) == 1
+        second[0] = 1.0
+        assert await kept.get("a", 1, ask) == 3
 
-
-def test_a_refresh_while_a_writer_works_misses_nothing(server: LiveServer):
-    server.add_product()
-    ada = server.add_customer("Ada")
-    totals = Tally(server.engine, server.engine.context_of("test"))
-
-    async def write_and_count(engine: Engine) -> None:
-        async def write() -> None:
-            for n in range(200):
-                event = UsageEvent(f"w-{n}", "api_call", datetime.now(UTC))
-                await engine.record_events(ada, [event])
-
-        writer = asyncio.create_task(write())
-        while not writer.done():
-            await totals.refresh()
-        await totals.refresh()
-
-    server.run(write_and_count)
-    assert totals.events == 200
-    assert totals.units == {"USD": 200 * 12_500_000}
-
-
-def test_a_history_too_long_to_go_through_is_left_out_and_said_so(
-    server: LiveServer, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(ledger_totals, "MAX_ROWS", 10)
-    server.add_product()
-    ada = server.add_customer("Ada")
-    server.use(ada, 50)
-    totals = Tally(server.engine, server.engine.context_of("test"))
-    server.run(lambda _: totals.refresh())
-    assert not totals.is_whole
-    assert totals.units["USD"] < 50 * 12_500_000
-    counted = totals.events
-    server.use(ada, 4)
-    server.run(lambda _: totals.refresh())
-    assert totals.events == counted + 4
-    assert not totals.is_whole
+    asyncio.run(story())

@@ -53,6 +53,11 @@ class Exchange:
         for other, spans in self._spans.items():
             self._begins[other] = sorted(spans)
 
+    @property
+    def has_rates(self) -> bool:
+        """Tell whether anything but the currency itself was ever worth something in it."""
+        return bool(self._spans)
+
     def price_since(self, asset: str, valid_from: datetime | None) -> Fraction | None:
         """Return the price under the rate that begins then; None: there is none."""
         if asset == self.currency:

@@ -205,6 +205,14 @@ async def list_customers(
     return [_read(row) for row in rows], int(total[0][0])
 
 
+async def count_customers(queries: Queries, environment_id: int) -> int:
+    """Return how many customers there are."""
+    found = await queries.fetch(
+        "SELECT count(*) FROM customers WHERE environment_id = $1", environment_id
+    )
+    return int(found[0][0])
+
+
 async def names(
     queries: Queries, environment_id: int, customer_ids: Sequence[str]
 ) -> dict[str, tuple[str, str | None]]:

@@ -28,6 +28,7 @@ from faregate.engine.jobs import JobOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
 from faregate.engine.operators import OperatorOperations
+from faregate.engine.overview import OverviewOperations
 from faregate.engine.own_payments import OwnPaymentOperations
 from faregate.engine.own_plans import OwnPlanOperations
 from faregate.engine.own_rules import OwnRuleOperations
@@ -54,6 +55,7 @@ from faregate.engine.work import WorkOperations
 
 
 class Engine(
+    OverviewOperations,
     AccessOperations,
     AuditOperations,
     OperatorOperations,
@@ -81,7 +83,6 @@ class Engine(
     OwnUseOperations,
     UsageOperations,
     HoldOperations,
-    InsightOperations,
     LimitOperations,
     VendorOperations,
     WalletOperations,

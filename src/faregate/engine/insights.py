@@ -158,7 +158,7 @@ class InsightOperations(EngineBase):
         """Return what is earned and what it costs in a period (default: the last 30 days), by one
         or two dimensions (`"customer,month"`), and all of it together. Raises 404, 422."""
         environment = await self._look(context)
-        by = read_dimensions(group_by)
+        by = read_dimensions(group_by, of_one_customer=customer_id is not None)
         period = self._period(period_from, period_to)
         if customer_id is not None:
             await self._lane_of(environment, customer_id)
@@ -240,6 +240,7 @@ class InsightOperations(EngineBase):
         async with self._store.snapshot() as snapshot:
             environment = asked.environment_id
             exchange = await self._exchange(snapshot, environment, asked.currency)
+            asked = structs.replace(asked, converts=exchange.has_rates)
             groups = Groups(asked, self._catalog.view(environment), exchange)
             await groups.read(self._store, snapshot)
         return groups

@@ -33,7 +33,6 @@ from faregate.core.subscriptions import CompiledVersion
 from faregate.engine.base import EngineBase, Page
 from faregate.ledger import reading, totals
 from faregate.ledger.reading import ListedEvent
-from faregate.ledger.totals import Charged
 from faregate.platform.environments import AccountContext
 
 
@@ -217,12 +216,6 @@ class UsageOperations(EngineBase):
             self._store, environment, lanes, wanted, limit, offset
         )
         return Page(found, total, limit, offset)
-
-    async def charged_since(
-        self, before: Mapping[int, int], *, context: AccountContext | None = None
-    ) -> Charged:
-        """Return what was charged since an earlier call's `upto` (empty: ever)."""
-        return await totals.charged_since(self._store, self._environment(context), before)
 
     async def latest_events(
         self, limit: int = 20, *, context: AccountContext | None = None

@@ -16,6 +16,7 @@ from faregate.core.problems import INTERNAL, FaregateError
 from faregate.engine.base import Page
 from faregate.engine.collecting import CollectingOperations
 from faregate.engine.jobs import JobOperations
+from faregate.engine.summarising import SummarisingOperations
 from faregate.ledger import collections, due
 from faregate.ledger.due import DueWork
 from faregate.ledger.lane import Lane
@@ -33,7 +34,7 @@ PRUNE_SECONDS: Final = 600.0
 log = structlog.get_logger(__name__)
 
 
-class WorkOperations(CollectingOperations, JobOperations):
+class WorkOperations(CollectingOperations, JobOperations, SummarisingOperations):
     """Work that is due."""
 
     async def work(self, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -110,6 +111,7 @@ class WorkOperations(CollectingOperations, JobOperations):
             asyncio.create_task(self._keep_doing(self.work), name="worker"),
             asyncio.create_task(self._keep_doing(self.take_up_collections), name="collections"),
             asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
+            asyncio.create_task(self._keep_doing(self.sum_up), name="summaries"),
             asyncio.create_task(self._sender.run(), name="webhooks"),
             asyncio.create_task(self._keep_doing(self.run_jobs), name="jobs"),
             asyncio.create_task(self._keep_doing(self.prune_jobs, PRUNE_SECONDS), name="files"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any, Final
@@ -18,16 +18,28 @@ from faregate.core.amounts import FIAT_SCALE, to_units
 from faregate.core.costs import DEFAULT_COST_CURRENCY
 from faregate.core.events import BookedEvent
 from faregate.core.instants import EPOCH, from_us, is_in_range, to_us
-from faregate.core.margins import ONE, Exchange, Sums, divided
-from faregate.core.problems import FaregateError, invalid
+from faregate.core.margins import Exchange, Sums, divided
+from faregate.core.problems import FaregateError, Problem, invalid
 from faregate.core.subscriptions import CatalogView
 from faregate.insights.types import DIMENSIONS, MAX_DIMENSIONS, Dimension
+from faregate.ledger import questions
 from faregate.ledger.profits import Fact, Facts, read_facts
-from faregate.ledger.questions import DAY_US, MAX_ROWS, Asked, LanePart, TooManySums, lane_parts
+from faregate.ledger.questions import (
+    DAY_US,
+    Asked,
+    LanePart,
+    TooManySums,
+    lane_parts,
+    lanes_of,
+)
 from faregate.ledger.split_events import SplitEvent, settled_events, split_events
+from faregate.ledger.summarised import Sum, is_kept, read_sums
+from faregate.ledger.summing import UsedFee, shares_of_prices
 from faregate.store.protocol import Queries, Store
 
 DEFAULT_DAYS: Final = 30
+SUMMED_ONLY: Final = ("model", "hour")
+"""Dimensions that only the sums by hour have, which know no customers."""
 _DAY: Final = timedelta(days=1)
 
 Key = tuple[Any, ...]
@@ -66,7 +78,7 @@ def read_period(from_day: date | None, to_day: date | None, today: date) -> Peri
     return Period(first, last)
 
 
-def read_dimensions(text: str) -> tuple[Dimension, ...]:
+def read_dimensions(text: str, *, of_one_customer: bool = False) -> tuple[Dimension, ...]:
     """Return the dimensions that are named, with commas. Raises `FaregateError` (422)."""
     found: list[Dimension] = []
     for name in text.split(","):
@@ -82,6 +94,10 @@ def read_dimensions(text: str) -> tuple[Dimension, ...]:
     if {"vendor", "category"} & set(found) and {"product", "price"} & set(found):
         detail = "splits costs by what events have fees for: name vendor or category, or product"
         raise FaregateError(invalid("group_by", f"{detail} or price"))
+    summed = next((name for name in found if name in SUMMED_ONLY), None)
+    if summed is not None and ("customer" in found or of_one_customer):
+        detail = f"{summed} is not kept by customer: leave out the one or the other"
+        raise FaregateError(invalid("group_by", detail))
     return tuple(found)
 
 
@@ -92,12 +108,27 @@ class Groups:
         self.total = Sums()
         self.by_key: dict[Key, Sums] = defaultdict(Sums)
         self._known: dict[tuple[Any, ...], Sums] = {}
+        self._vendors: dict[str, str] = {}
         self._asked = asked
         self._view = view
         self._exchange = exchange
 
     async def read(self, store: Store, queries: Queries) -> None:
-        """Add up all lanes, away from the event loop. Raises `FaregateError` (422)."""
+        """Add up all lanes, away from the event loop: from the sums that are kept, if these answer
+        the question. Raises `FaregateError` (422)."""
+        try:
+            if is_kept(self._asked):
+                await self._read_sums(store, queries)
+            else:
+                await self.read_rows(store, queries)
+                return
+        except TooManySums:
+            raise FaregateError(_too_many()) from None
+        for sums in self.by_key.values():
+            self.total.add(sums)
+
+    async def read_rows(self, store: Store, queries: Queries) -> None:
+        """Add up all lanes from the rows of what was booked. Raises `FaregateError` (422)."""
         try:
             for part in await lane_parts(queries, self._asked):
                 facts = await read_facts(queries, self._asked, part)
@@ -105,10 +136,61 @@ class Groups:
                 if self._asked.vendor is None and not self._asked.is_of_costs:
                     await self._add_split(store, queries, part)
         except TooManySums:
-            detail = f"gives more than {MAX_ROWS} sums: ask about a shorter period"
-            raise FaregateError(invalid("period_from", detail)) from None
+            raise FaregateError(_too_many()) from None
         for sums in self.by_key.values():
             self.total.add(sums)
+
+    async def _read_sums(self, store: Store, queries: Queries) -> None:
+        asked = self._asked
+        if "vendor" in asked.by:
+            rows = await queries.fetch(
+                "SELECT external_id, id FROM vendors "
+                "WHERE environment_id = $1 AND external_id IS NOT NULL",
+                asked.environment_id,
+            )
+            self._vendors = {row[0]: row[1] for row in rows}
+
+        def price_at(asset: str, at_us: int) -> Fraction | None:
+            return self._exchange.price_at(asset, from_us(at_us))
+
+        for lane, _ in await lanes_of(queries):
+            found = await read_sums(
+                store, queries, asked, lane, lambda _, price_id: self._product(price_id), price_at
+            )
+            await asyncio.to_thread(self._add_sums, found)
+
+    def _add_sums(self, found: Iterable[Sum]) -> None:
+        is_of_costs = self._asked.is_of_costs or self._asked.vendor is not None
+        for one in found:
+            _, asset, at_us, revenue, costs, counted, events = one
+            if is_of_costs:
+                revenue = events = 0
+            if not (revenue or costs or counted or events):
+                continue
+            sums = self._sums_of(tuple(self._as_booked(one.values)))
+            price = self._exchange.price_at(asset, from_us(at_us)) if revenue or costs else None
+            sums.add_revenue(asset, revenue, price)
+            sums.add_costs(asset, costs, price)
+            sums.events += counted
+            if not is_of_costs:
+                # In the total, an event is one, however many groups it is in.
+                self.total.events += events - counted
+
+    def _as_booked(self, values: tuple[Any, ...]) -> Iterator[Any]:
+        """Walk what rows of what was booked would have for each dimension: of kept sums, an empty
+        text is none."""
+        place = 0
+        for name in self._asked.by:
+            value = values[place]
+            place += 1
+            if name == "vendor":
+                own = values[place] or None
+                place += 1
+                vendor_id = value or (None if own is None else self._vendors.get(own))
+                yield vendor_id
+                yield own if vendor_id is None else None
+            else:
+                yield None if value == "" else value
 
     async def _add_split(self, store: Store, queries: Queries, part: LanePart) -> None:
         if self._asked.is_streamed:
@@ -139,24 +221,27 @@ class Groups:
         """Add an event's fees, with its costs if events are split by their fees; and count it,
         where only those are counted by the ledger that are not looked at one by one."""
         price_at, at = self._exchange.price_at, event.occurred_at
-        shares: dict[Sums, Fraction | int] = {}
+        prices: dict[str | None, list[UsedFee]] = {}
+        groups: dict[Sums, None] = {}
         if not event.fees and self._asked.is_streamed:
-            shares[self._sums_of(self._values(event, None))] = 0
-        for price_id, asset, units in event.fees:
-            sums = self._sums_of(self._values(event, price_id))
-            price = price_at(asset, at)
-            sums.add_revenue(asset, units, price)
-            share = 0 if price is None else units if price is ONE else units * price
-            shares[sums] = shares.get(sums, 0) + share
+            prices[None] = [UsedFee("", "", 0)]
+            groups[self._sums_of(self._values(event, None))] = None
+        for fee in map(UsedFee._make, event.fees):
+            sums = self._sums_of(self._values(event, fee.price_id))
+            sums.add_revenue(fee.asset, fee.units, price_at(fee.asset, at))
+            prices.setdefault(fee.price_id, []).append(fee)
+            groups[sums] = None
         if self._asked.is_streamed:
-            for sums in shares:
+            for sums in groups:
                 sums.events += 1
             # In the total, the event is one.
-            self.total.events -= len(shares) - 1
-        if self._asked.splits_events:
+            self.total.events -= len(groups) - 1
+        if self._asked.splits_events and event.costs:
+            worth = shares_of_prices(prices, to_us(at), lambda asset, _: price_at(asset, at))
             for currency, units in event.costs:
                 price = price_at(currency, at)
-                for sums, part in zip(shares, divided(units, list(shares.values())), strict=True):
+                for price_id, part in zip(prices, divided(units, worth or []), strict=True):
+                    sums = self._sums_of(self._values(event, price_id))
                     sums.add_costs(currency, part, price)
 
     def _values(self, event: SplitEvent, price_id: str | None) -> tuple[Any, ...]:
@@ -194,6 +279,8 @@ class Groups:
             elif name in ("day", "month"):
                 day = EPOCH.date() + timedelta(days=int(value))
                 value = day if name == "day" else f"{day:%Y-%m}"
+            elif name == "hour":
+                value = EPOCH + timedelta(hours=int(value))
             key.append(value)
         return tuple(key)
 
@@ -202,6 +289,11 @@ class Groups:
         if price is None:
             return None
         return price.product_id, price.product_code, price.product_version
+
+
+def _too_many() -> Problem:
+    detail = f"gives more than {questions.MAX_ROWS} sums: ask about a shorter period"
+    return invalid("period_from", detail)
 
 
 def sorted_groups(by_key: Mapping[Key, Sums], order: str) -> list[tuple[Key, Sums]]:

@@ -4,7 +4,7 @@ decimals; `margin` is in percent of gross revenue, null without revenue."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -17,7 +17,16 @@ from faregate.core.margins import Sums, shown_amount, shown_margin
 
 DEFAULT_CURRENCY: Final = DEFAULT_COST_CURRENCY
 Dimension = Literal[
-    "customer", "product", "price", "event_type", "vendor", "category", "day", "month"
+    "customer",
+    "product",
+    "price",
+    "event_type",
+    "model",
+    "vendor",
+    "category",
+    "hour",
+    "day",
+    "month",
 ]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
 MAX_DIMENSIONS: Final = 2
@@ -112,6 +121,8 @@ class Group(msgspec.Struct, omit_defaults=True, frozen=True):
     vendor_external_id: str | UnsetType | None = UNSET
     vendor_name: str | UnsetType | None = UNSET
     category: str | UnsetType | None = UNSET
+    model: str | UnsetType | None = UNSET
+    hour: datetime | UnsetType = UNSET
     day: date | UnsetType = UNSET
     month: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}$")] | UnsetType = UNSET
     unconverted: list[Unconverted] = []

@@ -106,7 +106,7 @@ _TRANSACTION: Final = {
     "month": (f"t.created_at / {DAY_US}",),
 }
 # What stands behind the colon of an account's id, on both databases.
-_ASSET_OF_ACCOUNT: Final = (
+ASSET_OF_ACCOUNT: Final = (
     "substr(t.account_id, length(rtrim(t.account_id, replace(t.account_id, ':', ''))) + 1)"
 )
 
@@ -183,7 +183,7 @@ async def _transactions(queries: Queries, asked: Asked, lane: LanePart, facts: F
     for prefix in dict.fromkeys(REVENUE_KINDS.values()):
         question = Question(asked, lane)
         keys = question.keys(_TRANSACTION)
-        rate = question.rate(_ASSET_OF_ACCOUNT, "t.created_at")
+        rate = question.rate(ASSET_OF_ACCOUNT, "t.created_at")
         kinds = ", ".join(f"'{kind}'" for kind, begin in REVENUE_KINDS.items() if begin == prefix)
         start, end = prefix, f"{prefix}~"
         if asked.is_in_order and asked.from_us is not None and prefix not in _DUE_IDS:
@@ -203,7 +203,7 @@ async def _transactions(queries: Queries, asked: Asked, lane: LanePart, facts: F
             where.append(f"t.customer_id = {question.mark(asked.customer_id)}")
         found = await question.ask(
             queries,
-            [*keys, _ASSET_OF_ACCOUNT, rate],
+            [*keys, ASSET_OF_ACCOUNT, rate],
             _sum("(-t.units)"),
             "transactions t CROSS JOIN customers c",
             where,

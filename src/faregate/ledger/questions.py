@@ -75,9 +75,15 @@ class LanePart(NamedTuple):
     has_outcomes: bool = False
 
 
+async def lanes_of(queries: Queries) -> list[tuple[int, int]]:
+    """Return the lanes, each with its last number."""
+    found = await queries.fetch("SELECT lane, last_seq FROM lanes ORDER BY lane")
+    return [(row[0], row[1]) for row in found]
+
+
 async def lane_parts(queries: Queries, asked: Asked) -> list[LanePart]:
     """Find where the period lies in each lane."""
-    lanes = await queries.fetch("SELECT lane, last_seq FROM lanes ORDER BY lane")
+    lanes = await lanes_of(queries)
     return [await _place(queries, asked, lane, last_seq) for lane, last_seq in lanes]
 
 

@@ -221,8 +221,9 @@ class BatchRows:
         for row_key, quantity in decision.tier_changes.items():
             self._tiers[customer_id, *row_key] = quantity
         for event_id, outcome in decision.outcomes.items():
+            # The last number that there is: it has none of its own, as it is overwritten.
             self._outcomes[customer_id, event_id] = _outcome_row(
-                customer_id, event_id, outcome, now_us
+                customer_id, event_id, outcome, now_us, self._seq
             )
         for event_id, fee in decision.fees:
             self.fees.append(_fee_row(customer_id, event_id, fee, now_us))
@@ -413,7 +414,7 @@ def _fee_row(customer_id: str, event_id: str, fee: Fee, now_us: int) -> tuple[An
 
 
 def _outcome_row(
-    customer_id: str, event_id: str, outcome: EventOutcome, now_us: int
+    customer_id: str, event_id: str, outcome: EventOutcome, now_us: int, seq: int
 ) -> tuple[Any, ...]:
     fees = [one.fee for one in outcome.fees]
     asset = fees[0].asset if fees else None
@@ -426,6 +427,7 @@ def _outcome_row(
         asset,
         encode(outcome).decode(),
         now_us,
+        seq,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a lane did, counted as it works: for the metrics page and the live page. Counts only; what
+"""What a lane did, counted as it works: for the metrics page and the dashboard. Counts only; what
 is shown, and how, is for the faces to say.
 """
 

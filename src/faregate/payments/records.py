@@ -240,6 +240,30 @@ async def list_payments(
     return [_read(row) for row in rows], int(total[0][0])
 
 
+_FAILED: Final = (
+    "FROM payments WHERE environment_id = $1 AND status = 'failed' AND updated_at >= $2 "
+    "AND kind <> 'setup'"
+)
+
+
+async def count_failed(queries: Queries, environment_id: int, since: datetime) -> int:
+    """Return how many payments have failed since an instant."""
+    found = await queries.fetch(f"SELECT count(*) {_FAILED}", environment_id, to_us(since))
+    return int(found[0][0])
+
+
+async def list_failed(
+    queries: Queries, environment_id: int, since: datetime, limit: int
+) -> list[PaymentRecord]:
+    """Return the payments that have failed since an instant, the newest failures first."""
+    rows = await queries.fetch(
+        f"SELECT {_COLUMNS} {_FAILED} ORDER BY updated_at DESC, id LIMIT {int(limit)}",
+        environment_id,
+        to_us(since),
+    )
+    return [_read(row) for row in rows]
+
+
 async def list_begun(
     queries: Queries, environment_id: int, customer_id: str, kind: Kind, since: datetime, limit: int
 ) -> list[PaymentRecord]:

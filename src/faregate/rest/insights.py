@@ -151,8 +151,8 @@ OPERATIONS = (
         "/stats",
         _groups,
         "Statistics",
-        "Get revenue, costs and margin by customer, product, price, event type, vendor, category, "
-        "day or month",
+        "Get revenue, costs and margin by customer, product, price, event type, model, vendor, "
+        "category, hour, day or month",
         READ_ALL,
         query=StatsQuery,
         answer=GroupPage,

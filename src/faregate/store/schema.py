@@ -99,9 +99,10 @@ OUTCOMES: Final = HotTable(
         ("fee_asset", "text"),
         ("standing", "text"),
         ("updated_at", "bigint"),
+        ("seq", "bigint"),
     ),
     key=("customer_id", "event_id"),
-    update=("outcome", "fee_count", "fee_units", "fee_asset", "standing", "updated_at"),
+    update=("outcome", "fee_count", "fee_units", "fee_asset", "standing", "updated_at", "seq"),
 )
 TRANSFERS: Final = HotTable(
     "transfers",

@@ -1,4 +1,4 @@
-"""The live page: what is being charged right now, for the operator's eyes. It only reads."""
+"""Pages: the operator's dashboard, and what customers see."""
 
 from faregate.web.app import create_web
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -23,12 +24,12 @@ from faregate.web.checkout import CheckoutPages
 from faregate.web.dashboard.demo import Demo, ReadyPage
 from faregate.web.dashboard.site import Dashboard
 from faregate.web.door import Door
+from faregate.web.kept import Kept
 from faregate.web.paying import PayPages
 from faregate.web.portal import Portal
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
 from faregate.web.rendering import HERE, Pages
-from faregate.web.view import LiveViews
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -69,11 +70,7 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
     pages = Pages()
     door = Door(engine, pages, context.environment)
     rate = Rate(lambda: sum(lane.statistics.events for lane in engine.lanes), time.monotonic)
-    views = {
-        mode: LiveViews(engine, engine.context_of(mode), rate, time.monotonic)
-        for mode in ("test", "live")
-    }
-    shared = {"rate": rate, "views": views, "demo": demo}
+    shared = {"rate": rate, "kept": Kept(time.monotonic), "demo": demo}
     dashboard = Dashboard(engine, pages, door, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
@@ -98,7 +95,8 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
         Route("/receipts/{top_up_id}", receipts.show),
         Route("/checkout/{payment_id}", checkout.show),
         Route("/checkout/{payment_id}", checkout.pay, methods=["POST"]),
-        Mount("/static", StaticFiles(directory=HERE / "static")),
+        # What is the same for everybody: nothing secret can be guessed from its length.
+        Mount("/static", GZipMiddleware(StaticFiles(directory=HERE / "static"))),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: show_not_found})
     app.add_middleware(SafeHeaders)

@@ -4,7 +4,7 @@ beyond them beside it in small. An amount that has only finer decimals is all la
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
@@ -46,3 +46,15 @@ def show_amount(amount: Decimal, asset: Asset) -> Money:
     sign = "-" if amount < 0 else ""
     main = f"{sign}{asset.symbol or ''}{int(whole):,}{point}{usual}"
     return Money(main, fine, asset.code, asset.symbol is not None)
+
+
+def show_sum(amount: Decimal, asset: Asset) -> Money:
+    """Show a sum as a headline: in the asset's usual decimals, rounded half-even, unless it is so
+    small that nothing would be left.
+
+    >>> show_sum(Decimal("46220.0182"), Asset("USD", "US Dollar", 2, 9, "$")).main
+    '$46,220.02'
+    """
+    if abs(amount) >= 1:
+        amount = amount.quantize(Decimal(1).scaleb(-asset.precision), ROUND_HALF_EVEN)
+    return show_amount(amount, asset)

@@ -59,6 +59,11 @@ function shortNumber(value) {
   return new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value);
 }
 
+function momentWords(seconds, isHour) {
+  const form = isHour ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" };
+  return new Intl.DateTimeFormat("en-GB", { ...form, timeZone: "UTC" }).format(seconds * 1000);
+}
+
 // A table in <figure class="chart" data-chart="line|bars">: the first column has data-x (seconds
 // since 1970), each further column is a series and its cells have data-value.
 function drawChart(figure) {
@@ -89,13 +94,13 @@ function drawChart(figure) {
   place.replaceChildren();
   const unit = figure.dataset.unit || "";
   new window.uPlot({
-    width: Math.max(place.clientWidth, 220),
+    width: Math.max(figure.clientWidth, 220),
     height: 250,
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     cursor: { y: false },
     legend: { show: true, live: true },
     scales: { y: { range: (_plot, low, high) => [Math.min(0, low), high === low ? high + 1 : high * 1.05] } },
-    axes: [axis, { ...axis, size: 64, values: (_plot, ticks) => ticks.map((tick) => unit + shortNumber(tick)) }],
+    axes: [{ ...axis, values: (_plot, ticks) => ticks.map((at) => momentWords(at, figure.dataset.hours)) }, { ...axis, size: 64, values: (_plot, ticks) => ticks.map((tick) => unit + shortNumber(tick)) }],
     series: [{ label: "Time", value: (_plot, at) => at === null || at === undefined ? "" : new Date(at * 1000).toISOString().slice(0, figure.dataset.hours ? 16 : 10).replace("T", " ") },
       ...series.map((one) => ({ ...one, value: (_plot, amount) => amount === null || amount === undefined ? "–" : unit + amount.toLocaleString("en", { maximumFractionDigits: 2 }) }))],
   }, data, place);
