@@ -23,7 +23,6 @@ from faregate.engine.explaining import ExplainingOperations
 from faregate.engine.exploring import ExploringOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
-from faregate.engine.insights import InsightOperations
 from faregate.engine.jobs import JobOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
