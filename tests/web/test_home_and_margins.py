@@ -52,7 +52,7 @@ def test_what_is_charged_is_there_at_once_to_the_last_digit(
     assert "$1.2625" in page
     assert "Ada api_call $0.0125" in page
     assert "Ada unknown no price" in page
-    assert "1 event was charged nothing: no price fits." in page
+    assert "1 event has no fee: no price fits, or the outcome is pending." in page
 
 
 def test_what_needs_attention_leads_to_where_it_is_looked_after(

@@ -18,7 +18,7 @@ from faregate.engine import FoundCustomer
 from faregate.web.dashboard.customer_frame import new_key, said_above
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
-from faregate.web.money import Money, show_amount
+from faregate.web.money import Money, show_sum
 from faregate.web.typed import Typed, beside, given
 
 PAGE: Final = 25
@@ -39,13 +39,13 @@ async def show(visit: Visit) -> Response:
     product = visit.query.get("product", "")
     view = visit.engine.catalog_view(visit.context)
     filters = CustomerFilters(state == "red", state == "blocked", product or None)
-    offset = _offset(visit)
+    offset = visit.offset
     found = await visit.engine.search_customers(text, filters, PAGE, offset, context=visit.context)
     asked = given(q=text or None, state=state or None, product=product or None)
     rows = [
         CustomerRow(
             item,
-            [show_amount(a.available, view.assets[a.asset]) for a in item.accounts],
+            [show_sum(a.available, view.assets[a.asset]) for a in item.accounts],
             str(item.accounts[0].available) if item.accounts else "",
         )
         for item in found.items
@@ -66,12 +66,6 @@ async def show(visit: Visit) -> Response:
         is_filtered=bool(asked),
         link=lambda at: f"{visit.url('customers')}?{urlencode({**asked, 'offset': at})}",
     )
-
-
-def _offset(visit: Visit) -> int:
-    """Return where the page of the list begins; what is no number begins at the start."""
-    text = visit.query.get("offset", "")
-    return min(int(text), 10_000_000) if text.isascii() and text.isdecimal() else 0
 
 
 async def show_new(visit: Visit) -> Response:

@@ -13,7 +13,7 @@ from faregate.core.problems import FaregateError, Problem
 from faregate.insights.types import Group
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
-from faregate.web.money import show_amount
+from faregate.web.money import show_sum
 from faregate.web.typed import Typed, beside, given
 
 SHOWN: Final = 50
@@ -39,11 +39,7 @@ async def create(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, form: Form | None = None, problem: Problem | None = None) -> Response:
-    try:
-        offset = max(0, int(visit.query.get("offset", "0")))
-    except ValueError:
-        offset = 0
-    found = await visit.engine.list_vendors(SHOWN, offset, context=visit.context)
+    found = await visit.engine.list_vendors(SHOWN, visit.offset, context=visit.context)
     stats = await visit.engine.stats(
         "vendor", MAX_GROUPS, sort="-total_costs", context=visit.context
     )
@@ -63,8 +59,8 @@ async def _page(visit: Visit, form: Form | None = None, problem: Problem | None 
         found=found,
         costs=costs,
         strangers=strangers,
-        dollar=lambda amount: show_amount(amount, dollar),
-        total=show_amount(stats.summary.total_costs, dollar),
+        dollar=lambda amount: show_sum(amount, dollar),
+        total=show_sum(stats.summary.total_costs, dollar),
         form=form or Form([]),
         problem=problem,
         errors=beside(problem) if problem else {},

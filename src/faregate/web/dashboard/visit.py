@@ -22,6 +22,7 @@ from faregate.web.rendering import NO_STORE, Render
 SAID: Final = "faregate_said"
 """The cookie that carries a sentence over a redirect."""
 MAX_SAID: Final = 300
+MAX_DIGITS: Final = 8  # of where a page of a list begins
 
 Needs = Literal["read", "own", "support", "admin"]
 """Who may have a page: whoever is signed in (`own`: to change what is their own, or to export);
@@ -79,6 +80,12 @@ class Visit:
         return {
             name: value.strip() for name, value in reversed(self.request.query_params.multi_items())
         }
+
+    @property
+    def offset(self) -> int:
+        """Where the page of a list begins; what is no number, or too large, begins at the start."""
+        text = self.query.get("offset", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS else 0
 
     @property
     def is_htmx(self) -> bool:
