@@ -56,6 +56,6 @@ def show_sum(amount: Decimal, asset: Asset) -> Money:
     '$46,220.02'
     """
     last = Decimal(1).scaleb(-asset.precision)
-    if abs(amount) >= min(1, 10 * last):
+    if abs(amount) >= min(Decimal(1), 10 * last):
         amount = amount.quantize(last, ROUND_HALF_EVEN)
     return show_amount(amount, asset)
