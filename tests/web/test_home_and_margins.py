@@ -175,5 +175,13 @@ def test_everybody_can_read_home_and_margins(browser: Browser, server: LiveServe
             results = Axe().run(page)
             assert results.violations_count == 0, results.generate_report()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # A chart that was drawn is drawn anew in another window.
+        page.goto(f"{server.url}/test?span=7d")
+        canvas = page.locator(".chart canvas")
+        before = canvas.evaluate("it => it.clientWidth")
+        page.set_viewport_size({"width": width - 50, "height": 800})
+        page.wait_for_function(
+            "wide => document.querySelector('.chart canvas').clientWidth < wide", arg=before
+        )
         context.close()
     assert faults == []
