@@ -69,8 +69,7 @@ async def show(visit: Visit) -> Response:
     engine, mine = visit.engine, customer_of(visit)
     accounts = await engine.order_of_use(mine, context=visit.context)
     holds = await engine.open_holds(mine, context=visit.context)
-    offset = offset_of(visit)
-    history = await engine.list_transactions(mine, HISTORY, offset, context=visit.context)
+    history = await engine.list_transactions(mine, HISTORY, visit.offset, context=visit.context)
     wallet = await engine.get_wallet(mine, context=visit.context)
     return page_of(
         visit,
@@ -87,12 +86,6 @@ async def show(visit: Visit) -> Response:
         usual=usual_account(accounts),
         link=lambda at: f"{frame.at('money')}?offset={at}#history",
     )
-
-
-def offset_of(visit: Visit) -> int:
-    """Return where the page of a list begins; what is no number begins at the start."""
-    text = visit.query.get("offset", "")
-    return min(int(text), 10_000_000) if text.isascii() and text.isdecimal() else 0
 
 
 def usual_account(accounts: list[Any]) -> str:

@@ -22,7 +22,6 @@ from faregate.web.dashboard.customer_frame import (
     page_of,
     pretty,
 )
-from faregate.web.dashboard.customer_money import offset_of
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
 from faregate.web.rendering import show_plain
@@ -51,7 +50,7 @@ async def show(visit: Visit) -> Response:
     """Show the tab of payments."""
     frame = await frame_of(visit)
     engine, mine, context = visit.engine, frame.customer.id, visit.context
-    found = await engine.list_top_ups(mine, PAID, offset_of(visit), context=context)
+    found = await engine.list_top_ups(mine, PAID, visit.offset, context=context)
     rows = [await _row(visit, paid) for paid in found.items]
     wallet = await engine.get_wallet(mine, context=context)
     ids = [account.id for account in wallet.accounts]

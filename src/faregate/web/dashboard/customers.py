@@ -39,8 +39,9 @@ async def show(visit: Visit) -> Response:
     product = visit.query.get("product", "")
     view = visit.engine.catalog_view(visit.context)
     filters = CustomerFilters(state == "red", state == "blocked", product or None)
-    offset = _offset(visit)
-    found = await visit.engine.search_customers(text, filters, PAGE, offset, context=visit.context)
+    found = await visit.engine.search_customers(
+        text, filters, PAGE, visit.offset, context=visit.context
+    )
     asked = given(q=text or None, state=state or None, product=product or None)
     rows = [
         CustomerRow(
@@ -66,12 +67,6 @@ async def show(visit: Visit) -> Response:
         is_filtered=bool(asked),
         link=lambda at: f"{visit.url('customers')}?{urlencode({**asked, 'offset': at})}",
     )
-
-
-def _offset(visit: Visit) -> int:
-    """Return where the page of the list begins; what is no number begins at the start."""
-    text = visit.query.get("offset", "")
-    return min(int(text), 10_000_000) if text.isascii() and text.isdecimal() else 0
 
 
 async def show_new(visit: Visit) -> Response:

@@ -52,11 +52,7 @@ class ShownJob(msgspec.Struct, frozen=True):
 
 async def show(visit: Visit) -> Response:
     """List jobs."""
-    try:
-        offset = min(max(0, int(visit.query.get("offset", "0"))), 10_000)
-    except ValueError:
-        offset = 0
-    page = await visit.engine.list_jobs(SHOWN, offset, context=visit.context)
+    page = await visit.engine.list_jobs(SHOWN, visit.offset, context=visit.context)
     jobs = [_shown(visit, job) for job in page.items]
     return visit.render(
         "jobs.html",

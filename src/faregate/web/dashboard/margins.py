@@ -148,14 +148,13 @@ def _read(visit: Visit) -> Asked:
     else:
         period_from = _day("from", from_text, errors)
         period_to = _day("to", to_text, errors)
-    offset = query.get("offset", "0")
     return Asked(
         by if by in BY else "customer",
         days,
         from_text,
         to_text,
         query.get("currency", DEFAULT_CURRENCY)[:10],
-        int(offset) if offset.isdecimal() and len(offset) < 10 else 0,
+        visit.offset,
         period_from,
         period_to,
         errors,

@@ -79,9 +79,7 @@ async def _show(
 ) -> Response:
     engine, context = visit.engine, visit.context
     product: Product = await engine.get_product(visit.path["product"], context=context)
-    given = visit.query.get("offset", "")
-    offset = int(given) if given.isdecimal() and len(given) < MAX_DIGITS else 0
-    subscribers = await engine.list_subscribers(product.id, PER_PAGE, offset, context=context)
+    subscribers = await engine.list_subscribers(product.id, PER_PAGE, visit.offset, context=context)
     counts = (await engine.count_subscribers([product.id], context=context))[product.id]
     published = [v.version for v in product.versions if v.status == "published"]
     here = visit.url(f"products/{product.id}/subscribers")

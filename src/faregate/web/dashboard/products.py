@@ -40,9 +40,7 @@ class Listed(msgspec.Struct, frozen=True):
 async def show(visit: Visit) -> Response:
     """Show the list."""
     engine, context = visit.engine, visit.context
-    given = visit.query.get("offset", "")
-    offset = int(given) if given.isdecimal() and len(given) < 7 else 0
-    found = await engine.list_products(PER_PAGE, offset, context=context)
+    found = await engine.list_products(PER_PAGE, visit.offset, context=context)
     ids = [item.id for item in found.items]
     counts = await engine.count_subscribers(ids, context=context)
     revenue = await _revenue(visit) if ids else {}

@@ -39,11 +39,7 @@ async def create(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, form: Form | None = None, problem: Problem | None = None) -> Response:
-    try:
-        offset = max(0, int(visit.query.get("offset", "0")))
-    except ValueError:
-        offset = 0
-    found = await visit.engine.list_vendors(SHOWN, offset, context=visit.context)
+    found = await visit.engine.list_vendors(SHOWN, visit.offset, context=visit.context)
     stats = await visit.engine.stats(
         "vendor", MAX_GROUPS, sort="-total_costs", context=visit.context
     )

@@ -22,6 +22,8 @@ from faregate.web.rendering import NO_STORE, Render
 SAID: Final = "faregate_said"
 """The cookie that carries a sentence over a redirect."""
 MAX_SAID: Final = 300
+MAX_OFFSET_DIGITS: Final = 7
+"""Python refuses to read numbers of many thousand digits, databases those of more than 18."""
 
 Needs = Literal["read", "own", "support", "admin"]
 """Who may have a page: whoever is signed in (`own`: to change what is their own, or to export);
@@ -79,6 +81,13 @@ class Visit:
         return {
             name: value.strip() for name, value in reversed(self.request.query_params.multi_items())
         }
+
+    @property
+    def offset(self) -> int:
+        """Where the page of a list begins, as the query says; what is no such number: 0."""
+        text = self.query.get("offset", "")
+        is_number = text.isascii() and text.isdecimal() and len(text) <= MAX_OFFSET_DIGITS
+        return int(text) if is_number else 0
 
     @property
     def is_htmx(self) -> bool:

@@ -39,7 +39,11 @@ class Door:
 
     async def enter(self, request: Request) -> Framed:
         """Exchange a link for a session, which is always a new one."""
-        form = await read_form(request, MAX_FORM_BYTES)
+        try:
+            form = await read_form(request, MAX_FORM_BYTES)
+        except FaregateError as error:
+            language = self._language(request, None)
+            return self._closed(language, error.problem.kind.status, "unknown", None), None
         token, is_embedded = form.get("link")[:MAX_TOKEN], bool(form.get("embed"))
         base_url = str(request.base_url).rstrip("/")
         if is_from_elsewhere(request, base_url):

@@ -1,0 +1,83 @@
+"""Requests that no page of ours has made and no browser would: each gets an answer in words, never
+a fault of ours, whoever sends it."""
+
+from __future__ import annotations
+
+import httpx
+from tests.web.forms import send
+from tests.web.live import LiveServer
+from tests.web.test_portal_door import link_for, token_of
+from tests.web.test_roles import csrf_of, signed_in
+
+BOUNDARY = "multipart/form-data; boundary=x"
+
+
+def parts(**fields: str) -> bytes:
+    """Write a form with files, as bytes; a value's backslashes stay as they are."""
+    head = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    return ("".join(head.format(*field) for field in fields.items()) + "--x--\r\n").encode()
+
+
+def test_a_forms_text_is_utf_8_whatever_the_request_calls_it(
+    client: httpx.Client, server: LiveServer
+):
+    """Other codecs make text that no database keeps (lone surrogates), take a time that grows with
+    the square of their input (punycode), or fail in ways of their own."""
+    page = "/test/account"
+    proof = csrf_of(client)
+    link = token_of(link_for(server, server.add_customer_without_product("Ada")))
+    for charset in ("undefined", "punycode", "unicode_escape", "utf-7", "no-such"):
+        headers = {"content-type": f"{BOUNDARY}; charset={charset}"}
+        body = parts(csrf=proof, name=r"Olga \ud800 +2AA-")
+        assert client.post(f"{page}/name", content=body, headers=headers).status_code == 303
+        assert r"Olga \ud800 +2AA-" in client.get(page).text, charset
+        wrong = parts(**dict.fromkeys(("email", "password", "link"), r"\ud800"))
+        assert client.post("/sign-in", content=wrong, headers=headers).status_code in (422, 429)
+        assert client.post("/portal/enter", content=wrong, headers=headers).status_code == 404
+    headers = {"content-type": f"{BOUNDARY}; charset=punycode"}
+    came = client.post("/portal/enter", content=parts(link=link), headers=headers)
+    assert came.status_code == 303
+
+
+def test_the_portals_door_says_in_words_that_a_form_cannot_be_read(
+    server: LiveServer, stranger: httpx.Client
+):
+    link = token_of(link_for(server, server.add_customer_without_product("Ada")))
+    for body, kind, status in (
+        (b"--x--", "multipart/form-data", 422),
+        (b"link=" + b"x" * 5_000, "application/x-www-form-urlencoded", 413),
+    ):
+        answer = stranger.post("/portal/enter", content=body, headers={"content-type": kind})
+        assert answer.status_code == status
+        assert "This link does not work" in answer.text
+        assert "set-cookie" not in answer.headers
+    assert stranger.post("/portal/enter", data={"link": link}).status_code == 303
+
+
+def test_an_origin_that_is_none_is_another_sites(client: httpx.Client, server: LiveServer):
+    foreign = {"origin": "http://["}
+    for where in ("/sign-in", "/sign-out", "/test/account/name"):
+        answer = client.post(where, data={"csrf": csrf_of(client)}, headers=foreign)
+        assert answer.status_code in (303, 403), where
+    assert client.get("/test").status_code == 200
+    assert not server.run(lambda engine: engine.list_audit_entries())
+
+
+def test_a_form_as_deep_as_its_size_allows_is_answered(client: httpx.Client, server: LiveServer):
+    deep = {"price-1-" * 3_000 + "name": "x"}
+    with signed_in(server, "finance") as finance:
+        shown = finance.post("/test/preview-product", data={"csrf": csrf_of(finance), **deep})
+        assert shown.status_code == 200
+    assert send(client, "/test/new-product", do="add:price", **deep).status_code == 200
+
+
+def test_a_list_that_begins_nowhere_begins_at_its_start_or_has_ended(
+    client: httpx.Client, server: LiveServer
+):
+    server.add_product()
+    one = f"customers/{server.add_customer_without_product('Ada')}"
+    lists = ["customers", f"{one}/money", f"{one}/payments", "products", "vendors", "margins"]
+    for path in (*lists, "products/calls/subscribers", "jobs"):
+        for offset in ("9" * 30, "9" * 5_000, "-1", "%C2%B2", "1e9", "%00"):
+            shown = client.get(f"/test/{path}?offset={offset}")
+            assert shown.status_code == 200, (path, offset[:40])
