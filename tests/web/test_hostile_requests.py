@@ -3,12 +3,18 @@ a fault of ours, whoever sends it."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import httpx
-from tests.web.forms import send
-from tests.web.live import LiveServer
+from tests.web.forms import errors_of, send
+from tests.web.live import TOKEN, LiveServer
 from tests.web.test_portal_door import link_for, token_of
 from tests.web.test_roles import csrf_of, signed_in
 
+from faregate.web.dashboard.sections import PAGES
+
+NUL = "a%00b"
 BOUNDARY = "multipart/form-data; boundary=x"
 
 
@@ -81,3 +87,41 @@ def test_a_list_that_begins_nowhere_begins_at_its_start_or_has_ended(
         for offset in ("9" * 30, "9" * 5_000, "-1", "%C2%B2", "1e9", "%00"):
             shown = client.get(f"/test/{path}?offset={offset}")
             assert shown.status_code == 200, (path, offset[:40])
+
+
+def test_a_number_that_is_beyond_all_amounts_is_refused_beside_its_field(
+    client: httpx.Client, server: LiveServer
+):
+    server.add_product()
+    one = f"/test/customers/{server.add_customer('Ada')}"
+    for number in ("1e999999999", "-1e999999999", "1e-999999999", "0e999999999"):
+        for kind, field in (("credit", "amount"), ("debit", "amount"), ("credit", "priority")):
+            given = {"amount": "1", "account": "default:USD", "reason": "gift", field: number}
+            answer = send(client, f"{one}/{kind}", **given)
+            assert answer.status_code == 422, (kind, field, number)
+            assert any("write a" in said for said in errors_of(answer)), (kind, field, number)
+        answer = send(client, f"{one}/plan/new", product="calls", quantity=number)
+        assert answer.status_code == 422
+    assert "$10" in client.get(one).text
+
+
+def test_a_payment_page_reads_no_form_that_is_none(stranger: httpx.Client):
+    for where in ("/checkout/pay_nothing", "/pay/cust_nothing/sub_nothing"):
+        for body in ("a=1&" * 50, "x" * 100_000):
+            assert stranger.post(where, content=body).status_code == 404
+
+
+def test_a_nul_is_looked_for_on_no_page_and_kept_by_no_form(database_url: str, tmp_path: Path):
+    """PostgreSQL takes none, and a browser sends none."""
+    with LiveServer(tmp_path, database_url) as server, httpx.Client(base_url=server.url) as client:
+        client.get("/", params={"token": TOKEN})
+        for page in (page for page in PAGES if page.method == "GET"):
+            path = re.sub(r"{\w+}", NUL, page.path)
+            answer = client.get(f"/test/{path}".rstrip("/"))
+            assert answer.status_code in (200, 404), page.path
+        for path in ("customers?q=", "events?subject=", "audit?who=", "margins?currency="):
+            assert client.get(f"/test/{path}{NUL}").status_code in (200, 422), path
+        for path in (f"pay/{NUL}/{NUL}", f"checkout/{NUL}", f"receipts/{NUL}?key={NUL}"):
+            assert client.get(f"/{path}").status_code == 404, path
+        for path in (f"join/{NUL}", f"portal/logo?account={NUL}", f"portal/enter?link={NUL}"):
+            assert client.get(f"/{path}").status_code == 404, path
