@@ -80,7 +80,7 @@ class Form:
 
 async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> Form:
     """Read a form, urlencoded or with files. Raises 413 if it is larger than `max_bytes` or has
-    too many fields."""
+    too many fields, 422 for a NUL in one of them, which no database keeps in a text."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -96,7 +96,7 @@ async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> Form:
     except ValueError:
         detail = f"the form has more than {MAX_FIELDS:,} fields: send it in parts"
         raise FaregateError(Problem(TOO_LARGE, detail)) from None
-    return Form(fields)
+    return _without_nul(Form(fields))
 
 
 async def _read_parts(request: Request, body: bytes) -> Form:
@@ -121,7 +121,16 @@ async def _read_parts(request: Request, body: bytes) -> Form:
         else:
             fields.append((name, value))
     await found.close()
-    return Form(fields, files)
+    return _without_nul(Form(fields, files))
+
+
+def _without_nul(form: Form) -> Form:
+    """Return a form; raises 422 if there is a NUL in it."""
+    for name in form:
+        if "\0" in name or any("\0" in value for value in form.all(name)):
+            detail = f"the field {name[:50]!r} has a NUL character: remove it"
+            raise FaregateError(Problem(INVALID, detail))
+    return form
 
 
 def _content_type(request: Request) -> bytes:
