@@ -3,7 +3,10 @@ a fault of ours, whoever sends it."""
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shlex
 from pathlib import Path
 
 import httpx
@@ -134,3 +137,15 @@ def test_a_nul_is_looked_for_on_no_page_and_kept_by_no_form(database_url: str, t
             assert client.get(f"/{path}").status_code == 404, path
         for path in (f"join/{NUL}", f"portal/logo?account={NUL}", f"portal/enter?link={NUL}"):
             assert client.get(f"/{path}").status_code == 404, path
+
+
+def test_a_call_that_is_copied_runs_nothing_of_what_was_typed(
+    client: httpx.Client, server: LiveServer
+):
+    one = f"/test/customers/{server.add_customer_without_product('Ada')}/credit"
+    reason = "gift'; touch /tmp/taken; '"
+    shown = send(client, one, reason=reason, amount="1", account="default:USD")
+    call = re.search(r'id="call-curl"[^>]*>(.*?)</', shown.text, re.S)
+    assert call is not None
+    body = json.loads(shlex.split(html.unescape(call[1]))[-1])
+    assert body["reason"] == reason
