@@ -12,10 +12,12 @@ from pathlib import Path
 import httpx
 from tests.web.forms import errors_of, send
 from tests.web.live import TOKEN, LiveServer
-from tests.web.test_portal_door import link_for, token_of
+from tests.web.test_portal_door import csrf_of as csrf_of_portal
+from tests.web.test_portal_door import enter, link_for, token_of
 from tests.web.test_roles import csrf_of, signed_in
 
 from faregate.web.dashboard.sections import PAGES
+from faregate.web.portal.sections import PAGES as PORTAL_PAGES
 
 NUL = "a%00b"
 BOUNDARY = "multipart/form-data; boundary=x"
@@ -149,3 +151,25 @@ def test_a_call_that_is_copied_runs_nothing_of_what_was_typed(
     assert call is not None
     body = json.loads(shlex.split(html.unescape(call[1]))[-1])
     assert body["reason"] == reason
+
+
+def test_the_portal_changes_nothing_by_a_form_without_its_proof(
+    server: LiveServer, stranger: httpx.Client
+):
+    enter(stranger, link_for(server, server.add_customer_without_product("Ada")))
+    own = ("leave", "language")
+    changes = [page.path for page in PORTAL_PAGES if page.method == "POST"]
+    for path in (*own, *changes):
+        where = f"/portal/{re.sub('{[^}]+}', 'nothing', path)}".rstrip("/")
+        proof = csrf_of_portal(stranger.get("/portal"))
+        for data, headers in (
+            ({}, {}),
+            ({"csrf": "0" * 64}, {}),
+            ({"csrf": proof}, {"sec-fetch-site": "cross-site"}),
+            ({"csrf": proof}, {"sec-fetch-site": "same-site"}),
+            ({"csrf": proof}, {"origin": "http://evil.example"}),
+            ({"csrf": proof}, {"origin": "null"}),
+        ):
+            answer = stranger.post(where, data=data, headers=headers)
+            assert answer.status_code == 403, (path, headers)
+            assert "Nothing was changed" in answer.text
