@@ -1,4 +1,4 @@
-"""Which products customers may take by themselves, of those that are offered to them: none that they
+"""Which products customers may take by themselves, of those that are offered: none that they
 have already, and none again so soon that they would have its included credit twice.
 """
 
