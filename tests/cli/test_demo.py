@@ -5,7 +5,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from subprocess import Popen
@@ -94,6 +94,22 @@ def said(path: Path) -> str:
         return str(connection.execute("SELECT words FROM said").fetchone()[0])
 
 
+class Steps:
+    """So many steps that a process still makes before it dies."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def counted(self, does: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*given: Any, **more: Any) -> Any:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return does(*given, **more)
+
+        return step
+
+
 def test_a_file_that_took_the_place_of_the_demos_own_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -151,18 +167,10 @@ def test_who_dies_while_one_file_takes_anothers_place_leaves_one_of_them_whole(
         write(file.building, "before")
         file.put_in_place()
         write(file.building, "after")
-        left = dies_at
+        steps = Steps(dies_at)
         with monkeypatch.context() as patched:
             for name in ("unlink", "replace", "write_text"):
-
-                def act(path: Path, *given: Any, does: Any = getattr(Path, name), **more: Any):
-                    nonlocal left
-                    if not left:
-                        raise KeyboardInterrupt
-                    left -= 1
-                    return does(path, *given, **more)
-
-                patched.setattr(Path, name, act)
+                patched.setattr(Path, name, steps.counted(getattr(Path, name)))
             with suppress(KeyboardInterrupt):
                 file.become(file.path) if becomes else file.put_in_place()
         seen.append(said(file.path))
@@ -172,7 +180,7 @@ def test_who_dies_while_one_file_takes_anothers_place_leaves_one_of_them_whole(
             assert file.is_free
         file.path.write_bytes(mine)
         assert not file.is_free
-        if left:
+        if steps.left:
             break
     assert seen == sorted(seen, reverse=True)
     assert {"before", "after"} == set(seen)

@@ -33,6 +33,8 @@ from faregate.customers.types import CreateSubscription, SubscribedProduct
 from faregate.insights.grouping import Groups
 from faregate.ledger import sum_reading
 from faregate.ledger.questions import Asked
+from faregate.ledger.sum_reading import end_of_slice
+from faregate.ledger.summaries import cursor_of
 
 TODAY = NOON.date()
 KEPT: tuple[tuple[str, ...], ...] = (
@@ -132,6 +134,25 @@ def test_an_event_counts_once_whoever_sums_up_at_the_same_time(database_url: str
                 assert (page.summary.gross_revenue, page.summary.events) == (39, 41)
                 await asyncio.gather(*[engine.sum_up() for _ in range(3)])
             await assert_same(engine, ("price",))
+
+    tell(story())
+
+
+def test_however_many_charges_one_customer_has_they_are_added_some_at_a_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sum_reading, "SLICE", 50)
+
+    async def story() -> None:
+        async with open_shop(database_url) as engine:
+            ada = await customer(engine)
+            await asyncio.gather(*[charge(engine, ada, f"c{n}", "0.5", "USD") for n in range(600)])
+            async with engine._store.snapshot() as snapshot:
+                after, last_seq, _ = await cursor_of(snapshot, 0)
+                assert await end_of_slice(snapshot, 0, after, last_seq) < after + 60
+            await engine.sum_up()
+            assert (await engine.stats("customer")).summary.gross_revenue == 300
+            await assert_same(engine, ("customer",))
 
     tell(story())
 

@@ -69,7 +69,8 @@ async def end_of_slice(queries: Queries, lane: int, after: int, last_seq: int) -
     end = after + SLICE
     if end >= last_seq:
         return last_seq
-    # Before an event or a hold, or between two customers' transfers, nothing is cut through.
+    # Before an event or a hold, or between the transfers of two customers or for two charges,
+    # nothing is cut through.
     found = [last_seq]
     for table in ("events", "holds"):
         rows_found = await queries.fetch(
@@ -77,13 +78,16 @@ async def end_of_slice(queries: Queries, lane: int, after: int, last_seq: int) -
         )
         found += [row[0] - 1 for row in rows_found]
     transfers = await queries.fetch(
-        "SELECT seq, customer_id FROM transfers WHERE lane = $1 AND seq > $2 "
+        "SELECT seq, customer_id, reference FROM transfers WHERE lane = $1 AND seq > $2 "
         f"ORDER BY seq LIMIT {_MANY}",
         lane,
         end,
     )
-    for before, row in pairwise(transfers):
-        if before[1] != row[1]:
+    last_of = {row[2]: place for place, row in enumerate(transfers)}
+    going_on_to = 0
+    for place, (before, row) in enumerate(pairwise(transfers)):
+        going_on_to = max(going_on_to, last_of[before[2]])
+        if before[1] != row[1] or going_on_to == place:
             found.append(row[0] - 1)
             break
     return max(end, min(found))
