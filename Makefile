@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check quick format bench bench-growth torture clean lint
+.PHONY: help setup demo serve test check quick format bench bench-growth torture tour clean lint
 
 BIN := .venv/bin
 ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
@@ -44,6 +44,9 @@ bench-growth: setup ## Measure a ledger that grows to 10,000,000 events
 
 torture: setup ## Do harm for an hour or two, and print what was lost (nothing)
 	@$(BIN)/python -m tests.faults
+
+tour: setup ## Look at every page of a demo, and write docs/tour.md anew
+	@FAREGATE_TOUR=1 $(BIN)/pytest tests/web/test_tour.py
 
 clean: ## Remove caches, builds and .venv
 	rm -rf .venv build dist htmlcov mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

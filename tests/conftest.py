@@ -18,6 +18,7 @@ from hypothesis import settings
 from tests.databases import drop_postgres, execute, new_postgres, new_sqlite
 
 DATABASES = ("sqlite", "postgresql")
+LONG_FILES = ("test_tour.py", "test_new_user.py", "test_money_in.py")
 
 # On a busy machine an example takes as long as it takes: no test is about that.
 settings.register_profile("untimed", deadline=None)
@@ -27,7 +28,9 @@ settings.load_profile("untimed")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes each: at the end they would leave one worker idle."""
-    items.sort(key=lambda item: "faults" not in item.path.parts)
+    items.sort(
+        key=lambda item: "faults" not in item.path.parts and item.path.name not in LONG_FILES
+    )
 
 
 @pytest.fixture(scope="session")

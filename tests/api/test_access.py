@@ -129,6 +129,7 @@ OPERATIONS = {
     ("POST", "/v1/events"): INGEST,
     ("GET", "/v1/events"): READ_ALL,
     ("GET", "/v1/events/{event_id}"): EVERYBODY,
+    ("GET", "/v1/events/{event_id}/explanation"): EVERYBODY,
     ("POST", "/v1/events/{event_id}/outcome"): INGEST,
     ("GET", WALLET): EVERYBODY,
     ("POST", HOLDS): INGEST,

@@ -12,9 +12,12 @@ _TABLES: Final = (
     "operator_sessions audit_head audit_entries audit_outcomes portal_links portal_sessions "
     "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts"
 )
+WITHOUT_SEARCH: Final = (
+    "DROP INDEX transactions_by_customer",
+    "ALTER TABLE customers DROP COLUMN search_text",
+)
 WITHOUT_NEWER: Final = (
     *(f"DROP TABLE {name}" for name in _TABLES.split()),
     "ALTER TABLE environments DROP COLUMN payments",
-    "DROP INDEX transactions_by_customer",
-    "ALTER TABLE customers DROP COLUMN search_text",
+    *WITHOUT_SEARCH,
 )

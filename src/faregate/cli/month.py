@@ -26,7 +26,6 @@ from faregate.core.alerts import Alerts
 from faregate.core.amounts import Number
 from faregate.core.events import EventsBooked
 from faregate.core.outcomes import Outcome, OutcomeRequest
-from faregate.core.portal import PortalSettings
 from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct, Trial
 from faregate.engine import Engine, system_clock
 
@@ -112,7 +111,7 @@ class Month:
             await engine.create_coupon(coupon)
         low = {"USD": Number(5), shop.SPARK: Number(100)}
         await engine.change_settings(alerts=Alerts(low_balances=low))
-        await engine.set_portal_settings(PortalSettings(name=shop.COMPANY))
+        await engine.set_portal_settings(shop.portal())
 
     async def live(self, progress: Progress = lambda _done, _words: None) -> None:
         """Let the month pass, up to now."""

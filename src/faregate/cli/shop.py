@@ -13,6 +13,7 @@ from faregate.catalog.coupons import CreateCoupon
 from faregate.catalog.types import CreateAsset, CreateProduct, CreateVersion
 from faregate.core.bonuses import TopUpBonus
 from faregate.core.codec import decode, encode
+from faregate.core.portal import PortalSettings
 
 COMPANY: Final = "Fernglass"
 SPARK: Final = "SPARK"
@@ -60,6 +61,16 @@ def asset() -> CreateAsset:
         "rates": [{"source": _USD, "inverse_rate": SPARKS_PER_USD}],
     }
     return decode(CreateAsset, encode(wanted))
+
+
+def portal() -> PortalSettings:
+    """Return how the portal looks, and what customers may choose there by themselves."""
+    return PortalSettings(
+        name=COMPANY,
+        accent="#0f766e",
+        support_email="help@fernglass.example",
+        plans=[AGENTS, PICTURES, STUDIO, TEAM],
+    )
 
 
 def bonuses() -> list[TopUpBonus]:
