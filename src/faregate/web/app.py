@@ -87,7 +87,8 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
     pages = Pages()
     door = Door(engine, pages, context.environment)
     rate = Rate(lambda: sum(lane.statistics.events for lane in engine.lanes), time.monotonic)
-    shared = {"rate": rate, "kept": Kept(time.monotonic), "demo": demo}
+    kept = Kept(time.monotonic)
+    shared = {"rate": rate, "kept": kept, "demo": demo}
     dashboard = Dashboard(engine, pages, door, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
@@ -95,7 +96,7 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with rate.watching():
+        async with rate.watching(), kept.renewing():
             yield
 
     async def show_not_found(request: Request, _error: Exception) -> Response:
