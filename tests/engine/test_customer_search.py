@@ -142,3 +142,16 @@ def test_who_was_there_before_is_found_and_so_is_who_has_a_new_name(database_url
             assert await names(engine, "byron u-1 b@x") == ["Byron"]
 
     tell(story())
+
+
+def test_customers_have_their_names_by_id_and_strangers_none(database_url: str):
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock(NOON)) as engine:
+            ada = await engine.create_customer(CreateCustomer("Ada"))
+            live = engine.context_of("live")
+            livia = await engine.create_customer(CreateCustomer("Livia"), context=live)
+            asked = [ada.id, livia.id, ada.id, "cust_nobody"]
+            assert await engine.customer_names(asked) == {ada.id: "Ada"}
+            assert await engine.customer_names([]) == {}
+
+    tell(story())

@@ -27,6 +27,7 @@ INSIDE = {
     "choose_portal_locale",
     "confirm_checkout",
     "context_of_customer",
+    "customer_names",
     "decide_dispute",
     "end_operator_session",
     "end_other_sessions",

@@ -111,7 +111,7 @@ def test_what_needs_attention_is_said_until_it_is_mended(database_url: str) -> N
                 "1 webhook destination is turned off, and told nothing.",
                 "1 customer costs more than they bring, in the last 30 days.",
                 "1 product costs more than it brings, in the last 30 days.",
-                "2 events were charged nothing: no price fits.",
+                "2 events have no fee: no price fits, or the outcome is pending.",
             ]
             # 3 + 4 + 2 USD; an image is 5 GEMS, which are 2.50 USD, and cost 9.
             assert worst(found, "overdrawn") == [

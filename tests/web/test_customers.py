@@ -306,7 +306,7 @@ def test_a_subscription_goes_from_its_beginning_to_its_end(
     assert "Paused since" in text_of(client.get(plan).text)
     assert send(client, plan, f"{one}/resume").status_code == 303
     assert send(client, f"{one}/cancel", at="period_end").status_code == 303
-    assert "Take the cancellation back" in client.get(plan).text
+    assert "Undo the cancellation" in client.get(plan).text
     assert send(client, plan, f"{one}/reactivate").status_code == 303
     assert subscription_of(server, ada).ends_at is None
     assert send(client, plan, f"{one}/collection", method="charge_automatically").status_code == 303

@@ -52,7 +52,12 @@ def test_what_is_charged_is_there_at_once_to_the_last_digit(
     assert "$1.2625" in page
     assert "Ada api_call $0.0125" in page
     assert "Ada unknown no price" in page
-    assert "1 event was charged nothing: no price fits." in page
+    assert "1 event has no fee: no price fits, or the outcome is pending." in page
+    to = re.search(r'href="(/test/events\?event_types=unknown[^"]*)"', client.get("/test").text)
+    assert to
+    found = client.get(to[1].replace("&amp;", "&")).text
+    assert found.count('class="event-id"') == 1
+    assert "/test/events/event?" in client.get("/test").text
 
 
 def test_what_needs_attention_leads_to_where_it_is_looked_after(
@@ -66,7 +71,7 @@ def test_what_needs_attention_leads_to_where_it_is_looked_after(
     html = client.get("/test").text
     page = text_of(html)
     assert "1 customer has used more than they had. Ada -$0.0125" in page
-    assert "1 customer costs more than they bring, in the last 30 days. Ada -$1.975" in page
+    assert "1 customer costs more than they bring, in the last 30 days. Ada -$1.98" in page
     assert f'href="/test/customers/{ada}"' in html
     assert 'href="/test/margins?by=customer"' in html
     empty = text_of(client.get("/live").text)
@@ -91,7 +96,8 @@ def test_margins_begin_with_those_below_zero_and_the_file_has_the_same(
     names = re.findall(r'<th scope="row"><a href="[^"]*">([^<]*)</a>', page)
     assert names == ["=cmd|&#39; /C calc&#39;!A0", "Good"]
     assert "below zero" in page
-    assert "-$0.9875" in text_of(page)
+    assert "-$0.99" in text_of(page)
+    assert 'data-copy="-0.9875"' in page
     assert "7 EUR of revenue" in text_of(page)
     answer = client.get("/test/margins.csv")
     assert answer.headers["content-type"].startswith("text/csv")
@@ -169,5 +175,13 @@ def test_everybody_can_read_home_and_margins(browser: Browser, server: LiveServe
             results = Axe().run(page)
             assert results.violations_count == 0, results.generate_report()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # A chart that was drawn is drawn anew in another window.
+        page.goto(f"{server.url}/test?span=7d")
+        canvas = page.locator(".chart canvas")
+        before = canvas.evaluate("it => it.clientWidth")
+        page.set_viewport_size({"width": width - 50, "height": 800})
+        page.wait_for_function(
+            "wide => document.querySelector('.chart canvas').clientWidth < wide", arg=before
+        )
         context.close()
     assert faults == []

@@ -61,9 +61,11 @@ def test_the_highest_second_touches_the_top_and_an_idle_minute_lies_on_the_groun
     assert draw([0, 0]).line == "M0.0,95.0 L600.0,95.0"
 
 
-def test_a_sum_in_large_letters_is_rounded_unless_nothing_would_be_left():
-    shown = [show_sum(Decimal(amount), CURRENCIES["USD"]) for amount in ("1234.5650", "0.00031")]
-    assert [str(one) for one in shown] == ["$1,234.56 USD", "$0.00031 USD"]
+def test_a_sum_is_rounded_unless_it_is_so_small_that_this_would_tell_another_story():
+    amounts = ("1234.5650", "-0.5595784", "0.1", "0.0962", "0.00031")
+    shown = [show_sum(Decimal(amount), CURRENCIES["USD"]).main for amount in amounts]
+    assert shown == ["$1,234.56", "-$0.56", "$0.10", "$0.09", "$0.00031"]
+    assert show_sum(Decimal("0.0962"), CURRENCIES["USD"]).fine == "62"
 
 
 def test_whoever_asks_within_a_moment_gets_the_same_answer():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from faregate.core.instants import to_us
@@ -38,6 +40,14 @@ class FoundCustomers(msgspec.Struct, frozen=True):
 
 class SearchOperations(CustomerOperations):
     """Finding customers."""
+
+    async def customer_names(
+        self, customer_ids: Iterable[str], *, context: AccountContext | None = None
+    ) -> dict[str, str]:
+        """Return what these customers are called, by id; without those that there are not."""
+        environment = await self._look(context)
+        found = await directory.names(self._store, environment, list(dict.fromkeys(customer_ids)))
+        return {customer_id: name for customer_id, (name, _) in found.items()}
 
     async def search_customers(
         self,

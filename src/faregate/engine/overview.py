@@ -208,7 +208,8 @@ class OverviewOperations(TroubleOperations, InsightOperations):
             Subject("event_type", name or "", name or "", _counted(events, "event", "events"))
             for name, events in sorted(of_types, key=lambda one: (-one[1], one[0]))[:WORST]
         ]
-        sentence = _counted(count, "event was", "events were") + " charged nothing: no price fits."
+        words = _counted(count, "event has", "events have")
+        sentence = f"{words} no fee: no price fits, or the outcome is pending."
         return Attention("unpriced_events", count, sentence, subjects)
 
 

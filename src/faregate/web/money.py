@@ -50,11 +50,12 @@ def show_amount(amount: Decimal, asset: Asset) -> Money:
 
 def show_sum(amount: Decimal, asset: Asset) -> Money:
     """Show a sum as a headline: in the asset's usual decimals, rounded half-even, unless it is so
-    small that nothing would be left.
+    small (below ten of the last one) that rounding would tell another story.
 
     >>> show_sum(Decimal("46220.0182"), Asset("USD", "US Dollar", 2, 9, "$")).main
     '$46,220.02'
     """
-    if abs(amount) >= 1:
-        amount = amount.quantize(Decimal(1).scaleb(-asset.precision), ROUND_HALF_EVEN)
+    last = Decimal(1).scaleb(-asset.precision)
+    if abs(amount) >= min(Decimal(1), 10 * last):
+        amount = amount.quantize(last, ROUND_HALF_EVEN)
     return show_amount(amount, asset)

@@ -45,6 +45,9 @@ async def _page(visit: Visit, form: Form | None = None, problem: Problem | None 
     found = await visit.engine.list_test_clocks(SHOWN, context=visit.context)
     due = await visit.engine.list_due_work(SHOWN, context=visit.context)
     aside = await visit.engine.list_due_work(SHOWN, is_set_aside=True, context=visit.context)
+    names = await visit.engine.customer_names(
+        [one.customer_id for one in aside.items + due.items], context=visit.context
+    )
     return visit.render(
         "clocks.html",
         200 if problem is None else problem.kind.status,
@@ -53,6 +56,7 @@ async def _page(visit: Visit, form: Form | None = None, problem: Problem | None 
         found=found,
         due=due,
         aside=aside,
+        names=names,
         now=visit.engine.now(),
         form=form or Form([]),
         problem=problem,

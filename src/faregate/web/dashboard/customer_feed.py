@@ -12,6 +12,7 @@ from faregate.core.events import BookedEvent
 from faregate.core.reasons import EventReason
 from faregate.core.subscriptions import CatalogView
 from faregate.web.dashboard.customer_frame import Frame, customer_of, frame_of, page_of
+from faregate.web.dashboard.event import event_path
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.money import Money, show_units
 
@@ -33,6 +34,8 @@ class FeedRow(msgspec.Struct, frozen=True):
     fees: list[FeeLine]
     balances: list[Money]
     warnings: tuple[str, ...]
+    path: str
+    """Where its page is, for `visit.url`."""
 
 
 async def latest(visit: Visit, limit: int = LATEST) -> list[FeedRow]:
@@ -42,10 +45,10 @@ async def latest(visit: Visit, limit: int = LATEST) -> list[FeedRow]:
     keys = [(booked.event.id, mine) for booked in found]
     reasons = await visit.engine.explain_events(keys, context=visit.context)
     view = visit.engine.catalog_view(visit.context)
-    return [_row(booked, reasons.get((booked.event.id, mine)), view) for booked in found]
+    return [_row(mine, booked, reasons.get((booked.event.id, mine)), view) for booked in found]
 
 
-def _row(booked: BookedEvent, reason: EventReason | None, view: CatalogView) -> FeedRow:
+def _row(mine: str, booked: BookedEvent, reason: EventReason | None, view: CatalogView) -> FeedRow:
     paid_from = {fee.account_id for fee in booked.result.fees}
     balances = [
         show_units(units, view.assets[account.rpartition(":")[2]])
@@ -57,7 +60,8 @@ def _row(booked: BookedEvent, reason: EventReason | None, view: CatalogView) -> 
         FeeLine(show_units(fee.debited_units, view.assets[fee.debited_asset]), why.get(fee.id, ""))
         for fee in booked.result.fees
     ]
-    return FeedRow(booked, fees, balances, booked.result.warnings)
+    path = event_path(mine, booked.event.id)
+    return FeedRow(booked, fees, balances, booked.result.warnings, path)
 
 
 class Feed(msgspec.Struct, frozen=True):

@@ -69,7 +69,8 @@ async def show(visit: Visit) -> Response:
     engine, mine = visit.engine, customer_of(visit)
     accounts = await engine.order_of_use(mine, context=visit.context)
     holds = await engine.open_holds(mine, context=visit.context)
-    history = await engine.list_transactions(mine, HISTORY, visit.offset, context=visit.context)
+    offset = visit.offset
+    history = await engine.list_transactions(mine, HISTORY, offset, context=visit.context)
     wallet = await engine.get_wallet(mine, context=visit.context)
     return page_of(
         visit,

@@ -18,7 +18,7 @@ from faregate.engine import FoundCustomer
 from faregate.web.dashboard.customer_frame import new_key, said_above
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
-from faregate.web.money import Money, show_amount
+from faregate.web.money import Money, show_sum
 from faregate.web.typed import Typed, beside, given
 
 PAGE: Final = 25
@@ -39,14 +39,13 @@ async def show(visit: Visit) -> Response:
     product = visit.query.get("product", "")
     view = visit.engine.catalog_view(visit.context)
     filters = CustomerFilters(state == "red", state == "blocked", product or None)
-    found = await visit.engine.search_customers(
-        text, filters, PAGE, visit.offset, context=visit.context
-    )
+    offset = visit.offset
+    found = await visit.engine.search_customers(text, filters, PAGE, offset, context=visit.context)
     asked = given(q=text or None, state=state or None, product=product or None)
     rows = [
         CustomerRow(
             item,
-            [show_amount(a.available, view.assets[a.asset]) for a in item.accounts],
+            [show_sum(a.available, view.assets[a.asset]) for a in item.accounts],
             str(item.accounts[0].available) if item.accounts else "",
         )
         for item in found.items

@@ -26,6 +26,7 @@ from faregate.web.money import Money, show_amount
 from faregate.web.typed import beside
 
 PATH: Final = "events/event"
+MAX_VENDORS: Final = 100
 MAX_DATA_SHOWN: Final = 50
 NOTHING_TYPED: Final = Form([])
 
@@ -149,7 +150,7 @@ async def _page(
         data=[(key, _value(data[key])) for key in list(data)[:MAX_DATA_SHOWN]],
         more_data=max(0, len(data) - MAX_DATA_SHOWN),
         json=msgspec.json.format(encode(data)).decode(),
-        costs=_costs(booked),
+        costs=await _costs(visit, booked),
         margin=_margin(stats),
         form=form,
         transaction_id=secrets.token_hex(12),
@@ -206,12 +207,20 @@ def _how(part: Any, asset: Asset) -> str:
     return f"{count}{rate}{per}{tier}"
 
 
-def _costs(booked: BookedEvent) -> list[tuple[str, str, Money]]:
+async def _costs(visit: Visit, booked: BookedEvent) -> list[tuple[str, str, str, Money]]:
+    """Return each cost's vendor (id if there is such a one, name), category and amount."""
+    if not booked.event.costs:
+        return []
+    page = await visit.engine.list_vendors(MAX_VENDORS, context=visit.context)
+    by_name = {name: one for one in page.items for name in (one.id, one.external_id) if name}
     found = []
-    for cost in booked.event.costs or ():
+    for cost in booked.event.costs:
         currency = CURRENCIES[cost.currency or DEFAULT_COST_CURRENCY]
-        vendor = cost.vendor_external_id or cost.vendor_id or ""
-        found.append((vendor, cost.category or "", show_amount(Decimal(cost.amount), currency)))
+        told = cost.vendor_external_id or cost.vendor_id or ""
+        vendor = by_name.get(told)
+        amount = show_amount(Decimal(cost.amount), currency)
+        known = ("", told) if vendor is None else (vendor.id, vendor.name)
+        found.append((*known, cost.category or "", amount))
     return found
 
 

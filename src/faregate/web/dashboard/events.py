@@ -42,8 +42,8 @@ MORE: Final = ("event_id", "min_fee", "asset", "data_key", "data_text")
 SHOWS: Final = (
     ("", "All events"),
     ("fees", "With fees"),
-    ("unpriced", "That nothing priced"),
-    ("warnings", "With something to say"),
+    ("unpriced", "Without a fee"),
+    ("warnings", "With warnings"),
 )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
 from faregate.core.assets import CURRENCIES
-from faregate.core.problems import FaregateError
 from faregate.insights.overview import SPANS, Attention, Overview, Pulse, Subject
 from faregate.insights.types import DEFAULT_CURRENCY, Summary
+from faregate.web.dashboard.event import event_path
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.money import Money, show_amount, show_sum
 from faregate.web.rate import Rate
@@ -47,7 +48,7 @@ _ICONS: Final = {
 class Latest(msgspec.Struct, frozen=True):
     """One of the newest events; without a fee, nothing priced it."""
 
-    id: str
+    path: str
     customer_id: str
     customer: str
     event_type: str
@@ -122,14 +123,7 @@ async def _make(visit: Visit, rate: Rate) -> Now:
     pulse = await engine.pulse(context=context)
     newest = await engine.latest_events(MAX_LATEST, context=context)
     assets = engine.catalog_view(context).assets
-    names: dict[str, str] = {}
-    for event in newest:
-        if event.customer_id not in names:
-            try:
-                found = await engine.get_customer(event.customer_id, context=context)
-                names[event.customer_id] = found.name
-            except FaregateError:
-                names[event.customer_id] = event.customer_id
+    names = await engine.customer_names([one.customer_id for one in newest], context=context)
     latest = []
     for event in newest:
         fee = None
@@ -138,9 +132,9 @@ async def _make(visit: Visit, rate: Rate) -> Now:
             fee = show_amount(Decimal(event.fee_units).scaleb(-asset.scale), asset)
         latest.append(
             Latest(
-                event.id,
+                event_path(event.customer_id, event.id),
                 event.customer_id,
-                names[event.customer_id],
+                names.get(event.customer_id, event.customer_id),
                 event.event_type,
                 fee,
                 event.occurred_at,
@@ -183,7 +177,9 @@ def _link(visit: Visit, subject: Subject) -> str:
         "customer": lambda name: f"customers/{name}",
         "product": lambda name: f"products/{name}",
         "webhook": lambda name: f"webhooks/{name}",
-        "event_type": lambda name: f"events?event_type={name}",
+        "event_type": lambda name: (
+            f"events?{urlencode({'event_types': name, 'shows': 'unpriced'})}"
+        ),
     }
     return visit.url(places[subject.kind](subject.id))
 
@@ -192,7 +188,7 @@ def _owed(visit: Visit, subject: Subject) -> Money | None:
     if subject.amount is None or subject.asset is None:
         return None
     assets = visit.engine.catalog_view(visit.context).assets
-    return show_amount(subject.amount, assets.get(subject.asset) or CURRENCIES[subject.asset])
+    return show_sum(subject.amount, assets.get(subject.asset) or CURRENCIES[subject.asset])
 
 
 PAGES: Final = (Page("", show), Page("now", show_now))

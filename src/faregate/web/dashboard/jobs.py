@@ -57,7 +57,7 @@ async def show(visit: Visit) -> Response:
     return visit.render(
         "jobs.html",
         section="jobs",
-        title="Long work",
+        title="Jobs",
         jobs=jobs,
         page=page,
         are_open=any(one.job.is_open for one in jobs),

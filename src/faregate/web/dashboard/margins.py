@@ -17,7 +17,7 @@ from faregate.core.assets import CURRENCIES
 from faregate.core.problems import FaregateError
 from faregate.insights.types import DEFAULT_CURRENCY, Group, GroupPage, Order
 from faregate.web.dashboard.visit import Page, Visit
-from faregate.web.money import Money, show_amount, show_sum
+from faregate.web.money import Money, show_sum
 from faregate.web.rendering import NO_STORE
 from faregate.web.typed import beside
 
@@ -87,7 +87,7 @@ async def show(visit: Visit) -> Response:
     asset = CURRENCIES.get(asked.currency, CURRENCIES[DEFAULT_CURRENCY])
 
     def shown(amount: Decimal) -> Money:
-        return show_amount(amount, asset)
+        return show_sum(amount, asset)
 
     return visit.render(
         "margins.html",
@@ -97,7 +97,7 @@ async def show(visit: Visit) -> Response:
         asked=asked,
         page=page,
         lines=[] if page is None else _lines(visit, asked, page, shown),
-        rounded=lambda amount: show_sum(amount, asset),
+        rounded=shown,
         symbol=asset.symbol or "",
         by_words=BY,
         periods=PERIODS,

@@ -17,6 +17,7 @@ from faregate.web.forms import Form
 
 PER_PAGE: Final = 50
 PREVIEWED: Final = 20
+FAILED_SHOWN: Final = 50
 MAX_DIGITS: Final = 9
 """Of a number that a browser sends."""
 _FIELDS: Final = ("to_version", "from_version", "effective", "proration", "credits")
@@ -81,6 +82,7 @@ async def _show(
     product: Product = await engine.get_product(visit.path["product"], context=context)
     subscribers = await engine.list_subscribers(product.id, PER_PAGE, visit.offset, context=context)
     counts = (await engine.count_subscribers([product.id], context=context))[product.id]
+    failed = [one.customer_id for one in moved.failed[:FAILED_SHOWN]] if moved else []
     published = [v.version for v in product.versions if v.status == "published"]
     here = visit.url(f"products/{product.id}/subscribers")
     return visit.render(
@@ -99,6 +101,8 @@ async def _show(
         errors=problem.errors if problem else {},
         preview=preview,
         moved=moved,
+        failed_shown=FAILED_SHOWN,
+        names=await engine.customer_names(failed, context=context),
         words_of=money,
         numbered=lambda versions: _numbered([v.version for v in versions]),
         numbered_of=_numbered,

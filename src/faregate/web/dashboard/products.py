@@ -14,7 +14,7 @@ from faregate.core.assets import CURRENCIES
 from faregate.core.differences import Offer
 from faregate.core.price_words import offer_in_words
 from faregate.web.dashboard.visit import Page, Visit
-from faregate.web.money import Money, show_amount
+from faregate.web.money import Money, show_sum
 
 PER_PAGE: Final = 50
 REVENUE_GROUPS: Final = 100
@@ -62,7 +62,7 @@ async def show(visit: Visit) -> Response:
                 shown.version,
                 words,
                 sum(counts[item.id].values()),
-                None if amount is None else show_amount(amount, CURRENCIES[CURRENCY]),
+                None if amount is None else show_sum(amount, CURRENCIES[CURRENCY]),
                 amount or Decimal(0),
             )
         )

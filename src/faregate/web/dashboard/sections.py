@@ -48,37 +48,42 @@ class Section(msgspec.Struct, frozen=True):
 
 
 MENU: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
-    ("", (Section("", "Home", "house"),)),
     (
-        "Who pays",
+        "",
         (
+            Section("", "Home", "house"),
             Section("customers", "Customers", "users"),
             Section("events", "Events", "activity"),
         ),
     ),
     (
-        "What is sold",
+        "Catalog",
         (
             Section("products", "Products", "package"),
             Section("assets", "Assets", "wallet"),
             Section("coupons", "Coupons", "tag"),
-            Section("guide", "Guide", "wand-sparkles"),
+            Section("guide", "Pricing guide", "wand-sparkles"),
         ),
     ),
     (
-        "What is left",
+        "Insights",
         (
             Section("margins", "Margins", "trending-up"),
             Section("vendors", "Vendors", "truck"),
         ),
     ),
     (
-        "How it runs",
+        "Developers",
         (
             Section("webhooks", "Webhooks", "webhook"),
             Section("keys", "API keys", "key-round", "admin"),
             Section("clocks", "Test clocks", "timer"),
-            Section("jobs", "Long work", "list-checks"),
+            Section("jobs", "Jobs", "list-checks"),
+        ),
+    ),
+    (
+        "Organisation",
+        (
             Section("team", "Team", "user-cog", "admin"),
             Section("audit", "Audit log", "clipboard-list"),
             Section("portal", "Customer portal", "external-link"),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from faregate.core.assets import CURRENCIES
 from faregate.insights.types import Group
 from faregate.web.dashboard.visit import Page, Visit
-from faregate.web.money import show_amount
+from faregate.web.money import show_sum
 
 MAX_PAGES: Final = 20
 _EVENT: Final = """curl {base}/v1/events \\
@@ -37,7 +37,7 @@ async def show(visit: Visit) -> Response:
         one=one,
         stats=stats,
         days=days,
-        dollar=lambda amount: show_amount(amount, dollar),
+        dollar=lambda amount: show_sum(amount, dollar),
         example=_EVENT.format(base=visit.base_url, now=f"{now:%Y-%m-%dT%H:%M:%SZ}", vendor=one.id),
     )
 

@@ -13,7 +13,7 @@ from faregate.core.problems import FaregateError, Problem
 from faregate.insights.types import Group
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
-from faregate.web.money import show_amount
+from faregate.web.money import show_sum
 from faregate.web.typed import Typed, beside, given
 
 SHOWN: Final = 50
@@ -59,8 +59,8 @@ async def _page(visit: Visit, form: Form | None = None, problem: Problem | None 
         found=found,
         costs=costs,
         strangers=strangers,
-        dollar=lambda amount: show_amount(amount, dollar),
-        total=show_amount(stats.summary.total_costs, dollar),
+        dollar=lambda amount: show_sum(amount, dollar),
+        total=show_sum(stats.summary.total_costs, dollar),
         form=form or Form([]),
         problem=problem,
         errors=beside(problem) if problem else {},

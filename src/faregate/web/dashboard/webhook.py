@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from faregate.webhooks.types import (
     Asked,
     Redeliver,
     RotateSecret,
+    ShownDelivery,
     UpdateDestination,
 )
 
@@ -51,12 +53,14 @@ async def show_delivery(visit: Visit) -> Response:
         detail = f"{one.id} has no delivery {visit.path['delivery'][:80]!r}; 30 days are kept"
         raise FaregateError(Problem(NOT_FOUND, detail))
     delivery = found[0]
+    names = await _names(visit, found)
     return visit.render(
         "webhook_delivery.html",
         section="webhooks",
         title=delivery.topic,
         one=one,
         delivery=delivery,
+        customer_name=names.get(delivery.customer_id or "", delivery.customer_id),
         body=pretty(delivery.data),
         meaning=BY_NAME[delivery.topic].description if delivery.topic in BY_NAME else "",
     )
@@ -172,6 +176,7 @@ async def _page(visit: Visit, problem: Problem | None = None) -> Response:
         state=state_of(one),
         groups=topic_groups(),
         found=found,
+        names=await _names(visit, found),
         older=_link(kept, after=found[-1].delivery_id) if has_older and found else "",
         newer=_link(kept, before=found[0].delivery_id) if has_newer and found else "",
         kept=kept,
@@ -182,6 +187,12 @@ async def _page(visit: Visit, problem: Problem | None = None) -> Response:
         problem=problem,
         errors=beside(problem, {"topics": "topic"}) if problem else {},
     )
+
+
+async def _names(visit: Visit, found: Sequence[ShownDelivery]) -> dict[str, str]:
+    """Return the names of the customers that deliveries are about, by id."""
+    ids = [one.customer_id for one in found if one.customer_id]
+    return await visit.engine.customer_names(ids, context=visit.context)
 
 
 def _link(kept: dict[str, str], **place: str) -> str:

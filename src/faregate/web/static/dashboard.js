@@ -67,7 +67,8 @@ function momentWords(seconds, isHour) {
 // A table in <figure class="chart" data-chart="line|bars">: the first column has data-x (seconds
 // since 1970), each further column is a series and its cells have data-value.
 function drawChart(figure) {
-  const table = figure.querySelector("table");
+  // Not the legend, which the plot writes as a table of its own.
+  const table = figure.querySelector("table.rows");
   const place = figure.querySelector(".plot");
   if (!table || !place || !window.uPlot) return;
   const rows = [...table.tBodies[0].rows];
