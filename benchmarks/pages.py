@@ -134,6 +134,7 @@ async def _fill(engine: Engine, clock: _Clock, wallets: list[str], events: int, 
 async def _serving(engine: Engine) -> AsyncIterator[str]:
     """Serve the pages, and an empty answer beside them."""
     home.PULSE_SECONDS = home.OVERVIEW_SECONDS = 0.0  # type: ignore[misc]
+    home.LOSSES_SECONDS = 0.0  # type: ignore[misc]
 
     async def nothing(_request: Request) -> Response:
         return Response(status_code=204)

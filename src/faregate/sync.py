@@ -160,6 +160,7 @@ class SyncEngine:
     set_top_up_bonus = _sync(Engine.set_top_up_bonus)
     credit_revenue = _sync(Engine.credit_revenue)
     work = _sync(Engine.work)
+    losses = _sync(Engine.losses)
     overview = _sync(Engine.overview)
     pulse = _sync(Engine.pulse)
     sum_up = _sync(Engine.sum_up)

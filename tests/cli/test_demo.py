@@ -5,9 +5,11 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import httpx
 import pytest
@@ -76,33 +78,112 @@ def test_the_demo_touches_no_database_that_is_not_its_own(
     assert list(tmp_path.iterdir()) == [mine]
 
 
+def write(path: Path, words: str) -> Path:
+    """Make a database that says this."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE said (words TEXT)")
+        connection.execute("INSERT INTO said VALUES (?)", (words,))
+        connection.commit()
+    return path
+
+
+def said(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        return str(connection.execute("SELECT words FROM said").fetchone()[0])
+
+
+class Steps:
+    """So many steps that a process still makes before it dies."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def counted(self, does: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*given: Any, **more: Any) -> Any:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return does(*given, **more)
+
+        return step
+
+
 def test_a_file_that_took_the_place_of_the_demos_own_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     file = DemoFile(tmp_path / "demo.db")
-    file.building.write_text("a month")
+    write(file.building, "a month")
     file.put_in_place()
     assert file.is_free
-    file.building.write_text("the next month")
+    write(file.building, "the next month")
     file.put_in_place()
-    assert file.path.read_text() == "the next month"
+    assert said(file.path) == "the next month"
     assert demo_file(file.url).path == file.path
-    other = tmp_path / "other"
-    other.write_text("mine")
-    other.replace(file.path)
+    write(tmp_path / "other", "mine").replace(file.path)
     assert not file.is_free
-    file.building.write_text("another month")
+    write(file.building, "another month")
     for refused in (file.put_in_place, lambda: file.become(file.path)):
         with pytest.raises(FileExistsError):
             refused()
     file.give_up()
-    assert file.path.read_text() == "mine"
+    assert said(file.path) == "mine"
     # What somebody makes theirs goes where nothing is.
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     first = own_place(file, stays=False)
     assert first.name == "faregate.db"
     file.become(first)
+    assert said(first) == "another month"
     assert own_place(file, stays=False).name == "faregate-2.db"
+
+
+def test_a_new_file_with_the_number_of_a_demo_that_is_gone_is_not_taken_for_it(tmp_path: Path):
+    file = DemoFile(tmp_path / "demo.db")
+    write(file.building, "a month")
+    file.put_in_place()
+    mine = write(tmp_path / "mine", "mine").read_bytes()
+    number = file.path.stat().st_ino
+    # As many file systems do where a file was removed and another one is made.
+    file.path.write_bytes(mine)
+    assert file.path.stat().st_ino == number
+    assert not file.is_free
+    with pytest.raises(SystemExit):
+        demo_file(file.url)
+    file.give_up()
+    assert said(file.path) == "mine"
+
+
+@pytest.mark.parametrize("becomes", [False, True])
+def test_who_dies_while_one_file_takes_anothers_place_leaves_one_of_them_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, becomes: bool
+):
+    mine = write(tmp_path / "mine", "mine").read_bytes()
+    seen = []
+    for dies_at in range(20):
+        folder = tmp_path / str(dies_at)
+        folder.mkdir()
+        file = DemoFile(folder / "demo.db")
+        write(file.building, "before")
+        file.put_in_place()
+        write(file.building, "after")
+        steps = Steps(dies_at)
+        with monkeypatch.context() as patched:
+            for name in ("unlink", "replace", "write_text"):
+                patched.setattr(Path, name, steps.counted(getattr(Path, name)))
+            with suppress(KeyboardInterrupt):
+                file.become(file.path) if becomes else file.put_in_place()
+        seen.append(said(file.path))
+        if seen[-1] == "after" and becomes:
+            assert not file.is_free
+        else:
+            assert file.is_free
+        file.path.write_bytes(mine)
+        assert not file.is_free
+        if steps.left:
+            break
+    assert seen == sorted(seen, reverse=True)
+    assert {"before", "after"} == set(seen)
 
 
 class Tried:

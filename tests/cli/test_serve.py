@@ -46,7 +46,7 @@ def test_a_new_database_gets_a_test_key_that_works_and_is_printed_once(database:
         assert httpx.get(f"{newer.partition('/join')[0]}/join/{link.split('/')[-1]}").is_error
         person = {"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}
         with httpx.Client(follow_redirects=True) as browser:
-            assert "Wallets" in browser.post(newer, data=person).text
+            assert "Charges per second" in browser.post(newer, data=person).text
         again.send_signal(signal.SIGTERM)
         _, logged = again.communicate(timeout=20)
         assert newer.split("/")[-1] not in logged

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -36,8 +37,10 @@ from faregate.engine.exporting import Exported, ExportEvents
 from faregate.engine.job_run import Done, JobKind, JobRun
 from faregate.engine.jobs import Verified
 from faregate.insights.exported import COLUMNS
+from faregate.insights.spreadsheets import open_sheet
 from faregate.ledger import lease
 from faregate.platform import export_folder
+from faregate.platform.export_folder import ExportFolder
 from faregate.platform.jobs import MAX_ATTEMPTS, MAX_OPEN, Job
 
 
@@ -158,6 +161,29 @@ def test_an_export_without_room_fails_in_words_and_leaves_nothing(
             assert list((tmp_path / "files").iterdir()) == []
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_a_full_disk_has_cut_short_is_taken_away(tmp_path: Path, suffix: str) -> None:
+    folder = ExportFolder(tmp_path)
+    part = folder.begin(folder.new_name("events", suffix))
+    sheet = open_sheet(suffix, part.file)
+    row = tuple([NOON if kind == "instant" else None for _, kind in COLUMNS])
+
+    def write() -> None:
+        for _ in range(20_000):
+            sheet.add([row] * 25)
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write()
+        sheet.give_up()
+        part.drop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def gone() -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
 from tests.engine.test_previews import everything, monthly, sell_plans
 from tests.ledger.shop import NOON, USD, Clock, give, refusal, tell
 
-from faregate import CreateCustomer, Engine
+from faregate import CreateCustomer, Engine, FaregateError
 from faregate.catalog.types import CreateProduct
 from faregate.core.codec import from_dict
 from faregate.core.portal import PortalSettings
@@ -115,6 +116,37 @@ def test_a_plan_takes_the_place_of_another_at_the_price_that_was_shown(database_
             for act in (engine.preview_own_plan, engine.take_own_plan):
                 refused = await refusal(act(poor_id, "pro", replaces=done.subscription.id))
                 assert refused.problem.kind.status == 404
+
+    tell(story())
+
+
+def test_what_is_sent_several_times_at_once_is_taken_and_paid_once(database_url: str) -> None:
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell(engine, "basic", 10)
+            await sell(engine, "pro", 30)
+            await sell(engine, "free", 0, credit=5)
+            await offer(engine, "basic", "pro", "free")
+            customer_id, _ = await ada(engine, "100")
+
+            async def at_once(product: str, *replaces: str | None) -> None:
+                sent = [engine.take_own_plan(customer_id, product, replaces=r) for r in replaces]
+                answers = await asyncio.gather(*sent, return_exceptions=True)
+                refused = [one for one in answers if isinstance(one, FaregateError)]
+                assert len(refused) == len(answers) - 1
+                assert "already" in str(refused[0]) or "not active" in str(refused[0])
+
+            await at_once("basic", None, None, None)
+            await at_once("free", None, None, None)
+            assert await has(engine, customer_id) == (90, 5)
+            basic, free = [s.id for s in await engine.list_subscriptions(customer_id)]
+            await at_once("pro", basic, free, basic, None)
+            active = [s for s in await engine.list_subscriptions(customer_id) if s.products]
+            pro = [s for s in active if s.products[0].code == "pro"]
+            assert [s.status for s in pro] == ["active"]
+            # Of the plan that it took the place of 10 came back, or nothing.
+            assert (await has(engine, customer_id))[0] in (60, 70)
+            assert (await engine.verify()).is_clean
 
     tell(story())
 

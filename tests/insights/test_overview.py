@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+from msgspec import structs
 from tests.engine.card_shop import shop
 from tests.insights.selling import book, charge, cost, credit, customer, open_shop, rate, use
 from tests.ledger.shop import NOON, Clock, refusal, tell
@@ -14,11 +16,18 @@ from faregate.core.amounts import Number
 from faregate.core.hold_requests import HoldRequest
 from faregate.core.outcomes import OutcomeRequest
 from faregate.insights.overview import Attention, Overview
+from faregate.ledger import questions
 from faregate.webhooks.types import CreateDestination, UpdateDestination
 
 
 def by_kind(found: Overview) -> dict[str, Attention]:
     return {one.kind: one for one in found.attention}
+
+
+async def everything(engine: Engine) -> Overview:
+    """An overview with what is lost, as the page shows both."""
+    found = await engine.overview()
+    return structs.replace(found, attention=[*found.attention, *await engine.losses()])
 
 
 def worst(found: Overview, kind: str) -> list[tuple[str, Decimal | None, str | None]]:
@@ -87,7 +96,7 @@ def test_what_needs_attention_is_said_until_it_is_mended(database_url: str) -> N
     async def story() -> None:
         clock = Clock(NOON - timedelta(days=8))
         async with open_shop(database_url, clock) as engine:
-            assert (await engine.overview()).attention == []
+            assert (await everything(engine)).attention == []
             await fill(engine, clock)
             await rate(engine, "GEMS", "USD", "0.5")
             deep = await customer(engine, "Deep")
@@ -96,7 +105,7 @@ def test_what_needs_attention_is_said_until_it_is_mended(database_url: str) -> N
             made = await engine.create_webhook_destination(hook)
             await engine.update_webhook_destination(made.id, UpdateDestination(enabled=False))
             await engine.sum_up()
-            found = await engine.overview()
+            found = await everything(engine)
             assert [one.sentence for one in found.attention] == [
                 "2 customers have used more than they had.",
                 "1 webhook destination is turned off, and told nothing.",
@@ -122,6 +131,23 @@ def test_what_needs_attention_is_said_until_it_is_mended(database_url: str) -> N
             await engine.sum_up()
             kinds = set(by_kind(await engine.overview()))
             assert not kinds & {"overdrawn", "webhooks_disabled"}
+
+    tell(story())
+
+
+def test_with_too_many_customers_to_look_at_each_the_rest_is_said(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "MAX_ROWS", 3)
+
+    async def story() -> None:
+        async with open_shop(database_url) as engine:
+            for n in range(4):
+                of = await customer(engine, f"{n}")
+                await book(engine, of, use(f"{n}", "llm", 1, cost("2")), use(f"f{n}", "fax", 1))
+            await engine.sum_up()
+            kinds = [one.kind for one in (await everything(engine)).attention]
+            assert kinds == ["overdrawn", "products_at_a_loss", "unpriced_events"]
 
     tell(story())
 

@@ -33,6 +33,8 @@ from faregate.customers.types import CreateSubscription, SubscribedProduct
 from faregate.insights.grouping import Groups
 from faregate.ledger import sum_reading
 from faregate.ledger.questions import Asked
+from faregate.ledger.sum_reading import end_of_slice
+from faregate.ledger.summaries import cursor_of
 
 TODAY = NOON.date()
 KEPT: tuple[tuple[str, ...], ...] = (
@@ -109,6 +111,7 @@ def test_sums_say_what_the_rows_say_whenever_they_were_written(
                     await assert_same(engine, ("customer",), currency=currency, **period)
                     await assert_same(engine, ("price",), currency=currency, **period)
                 await assert_same(engine, ("day",), currency=currency, customer_id=customers[0])
+            await engine.sum_up()
             await assert_clean(engine)
 
     tell(story())
@@ -132,6 +135,25 @@ def test_an_event_counts_once_whoever_sums_up_at_the_same_time(database_url: str
                 assert (page.summary.gross_revenue, page.summary.events) == (39, 41)
                 await asyncio.gather(*[engine.sum_up() for _ in range(3)])
             await assert_same(engine, ("price",))
+
+    tell(story())
+
+
+def test_however_many_charges_one_customer_has_they_are_added_some_at_a_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sum_reading, "SLICE", 50)
+
+    async def story() -> None:
+        async with open_shop(database_url) as engine:
+            ada = await customer(engine)
+            await asyncio.gather(*[charge(engine, ada, f"c{n}", "0.5", "USD") for n in range(600)])
+            async with engine._store.snapshot() as snapshot:
+                after, last_seq, _ = await cursor_of(snapshot, 0)
+                assert await end_of_slice(snapshot, 0, after, last_seq) < after + 60
+            await engine.sum_up()
+            assert (await engine.stats("customer")).summary.gross_revenue == 300
+            await assert_same(engine, ("customer",))
 
     tell(story())
 
@@ -200,5 +222,38 @@ def test_by_model_and_by_hour_is_what_events_say_themselves(database_url: str) -
                 first = page.items[0]
                 assert (first.hour, four(first)[0], len(page.items)) == (NOON, "1", 5)
                 await engine.sum_up()
+
+    tell(story())
+
+
+def test_verify_names_a_sum_that_the_rows_do_not_say(database_url: str) -> None:
+    async def story() -> None:
+        async with open_shop(database_url) as engine:
+            ada = await customer(engine)
+            await book(engine, ada, use("a", "llm", 2, cost("1")), use("b", "fax", 1))
+            await engine.sum_up()
+            await engine.settle_outcome("a", OutcomeRequest("v", "withdrawn"))
+            # What the sums have not seen yet is no fault of theirs.
+            await assert_clean(engine)
+            await engine.sum_up()
+            await assert_clean(engine)
+            for table, of in (("hour_sums", "the hours"), ("customer_sums", "all customers")):
+                for change, kind, off in (
+                    ("revenue_rest = revenue_rest + 5", "sum of revenue", 5),
+                    ("costs_billions = costs_billions - 1", "sum of costs", -(10**9)),
+                    ("events = events + 1", "sum of events", 1),
+                ):
+                    async with engine._store.transaction() as transaction:
+                        was = await transaction.fetch(f"SELECT * FROM {table} WHERE asset = 'USD'")
+                        assert was
+                        await transaction.fetch(f"UPDATE {table} SET {change} WHERE asset = 'USD'")
+                    (wrong,) = (await engine.verify()).differences
+                    assert (wrong.kind, wrong.customer_id) == (kind, of)
+                    assert wrong.stored_units - wrong.computed_units == off * len(was)
+                    assert wrong.name.startswith(f"USD on {TODAY}")
+                    back = change.translate(str.maketrans("+-", "-+"))
+                    async with engine._store.transaction() as transaction:
+                        await transaction.fetch(f"UPDATE {table} SET {back} WHERE asset = 'USD'")
+            await assert_clean(engine)
 
     tell(story())

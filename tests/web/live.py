@@ -36,10 +36,10 @@ PRODUCT = b"""{"name": "Calls", "code": "calls", "publish": true, "prices": [{
 
 
 class LiveServer:
-    """The page of a fresh database, while the block runs."""
+    """The page of a fresh database, of the `url` if one is given, while the block runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self._url = new_sqlite(folder / "live.db")
+    def __init__(self, folder: Path, url: str = "") -> None:
+        self._url = url or new_sqlite(folder / "live.db")
         self._ready: Future[tuple[Engine, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._events = 0

@@ -84,5 +84,18 @@ def test_whoever_asks_within_a_moment_gets_the_same_answer():
         assert await kept.get("a", 1, ask) == 1
         second[0] = 1.0
         assert await kept.get("a", 1, ask) == 3
+        # What takes long is shown a little older, and asked for once meanwhile.
+        second[0] = 9.0
+        again = [kept.get("a", 1, ask, stale_seconds=10) for _ in range(5)]
+        assert await asyncio.gather(*again) == [3] * 5
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert await kept.get("a", 1, ask, stale_seconds=10) == 4
+        second[0] = 19.0
+        assert await kept.get("a", 1, ask, stale_seconds=10) == 5
+        second[0] = 25.0
+        async with kept.renewing():
+            assert await kept.get("a", 1, ask, stale_seconds=10) == 5
+        assert asked[0] == 5
 
     asyncio.run(story())

@@ -98,12 +98,15 @@ def test_a_visit_has_a_secret_that_nobody_else_has_chosen_or_can_read(
     with httpx.Client(base_url=server.url) as other:
         other.cookies.set("faregate_portal", "chosen-by-somebody-else", path="/portal")
         assert other.get("/portal").status_code == 401
-    secure = httpx.post(
-        f"{server.url}/portal/enter",
-        data={"link": token_of(link_for(server, customer_id))},
-        headers={"X-Forwarded-Proto": "https"},
-    )
-    assert secure.headers["set-cookie"].endswith("; HttpOnly; SameSite=Lax; Secure")
+    # Over TLS it is bound to the host, so no neighbour of the domain can have put it there.
+    tls, form = {"X-Forwarded-Proto": "https"}, {"link": token_of(link_for(server, customer_id))}
+    secure = httpx.post(f"{server.url}/portal/enter", data=form, headers=tls)
+    name, _, rest = secure.headers["set-cookie"].partition("=")
+    secret_of_tls, _, rest = rest.partition(";")
+    assert (name, rest) == ("__Host-faregate_portal", " Path=/; HttpOnly; SameSite=Lax; Secure")
+    for known, status in ((name, 200), ("faregate_portal", 401), ("faregate_portal_embedded", 401)):
+        seen = httpx.get(f"{server.url}/portal", headers=tls, cookies={known: secret_of_tls})
+        assert seen.status_code == status, known
     framed = enter(stranger, link_for(server, customer_id), embed="1")
     assert framed.headers["set-cookie"].endswith("; HttpOnly; SameSite=None; Secure; Partitioned")
 

@@ -23,7 +23,7 @@ paid than prices ask: `discounts` and `commitments` are the terms, `discounting`
 bills, `reducing` takes both off the fees for uses; `conversion` is for what another asset pays.
 What would be is in `imagined`, `simulating`, `monthly` and `previewing`, how far a balance goes in
 `uses_left`; what customers see and set for themselves is in `portal` (with `colours` and
-`pictures`) and `own_limits`; what two versions have not in common, in
+`pictures`), `own_limits` and `own_plans`; what two versions have not in common, in
 words, in `differences`, `price_differences`, `commitment_differences` and `wording`; what is earned
 in `margins`. What others are told of is in `topics`.
 

@@ -28,7 +28,8 @@ _SECRETS: Final = re.compile(
     r"|\b(?:test|live)_[A-Za-z0-9]{30,}"
 )
 _USER_OF_URL: Final = re.compile(r"(?<=://)[^/\s?#@]*@")
-_QUERY_OF_URL: Final = re.compile(r"(?<=://)([^\s?#]+)[?#]\S+")
+_WORD: Final = re.compile(r"\S+")
+_QUERY: Final = re.compile(r"[?#]")
 
 
 def redacted(value: Any, depth: int = 0) -> Any:
@@ -59,8 +60,19 @@ def redacted_text(text: str) -> str:
     # No database keeps a NUL in a text.
     text = _SECRETS.sub(HIDDEN, text.replace("\x00", "\\0"))
     if "://" in text:
-        text = _QUERY_OF_URL.sub(rf"\1?{HIDDEN}", _USER_OF_URL.sub(f"{HIDDEN}@", text))
+        text = _WORD.sub(_without_query, _USER_OF_URL.sub(f"{HIDDEN}@", text))
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+
+
+def _without_query(word: re.Match[str]) -> str:
+    """Return a word without what comes after `?` or `#`, if it is a URL. By hand: an expression
+    that looks from each `://` on to the end takes the square of a hostile text's length."""
+    text = word[0]
+    begin = text.find("://")
+    query = None if begin < 0 else _QUERY.search(text, begin + len("://") + 1)
+    if query is None or query.end() == len(text):
+        return text
+    return f"{text[: query.start()]}?{HIDDEN}"
 
 
 def is_secret_name(name: str) -> bool:

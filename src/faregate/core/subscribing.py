@@ -31,6 +31,7 @@ from faregate.core.discounting import give_discount, take_discount, take_off
 from faregate.core.dunning import Short, settled, tell, waiting
 from faregate.core.ids import IdSource
 from faregate.core.instants import is_in_range, out_of_range
+from faregate.core.own_plans import refuse_own_plan
 from faregate.core.periods import MEAN_DAYS
 from faregate.core.plan_fees import BookedPlanFee
 from faregate.core.plans import PlanCredit, PlanPrice
@@ -70,10 +71,12 @@ Proration = Literal["prorate", "none", "next_period"]
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Give a customer subscriptions. One with an id that the customer has already is a repeat."""
+    """Give a customer subscriptions. One with an id that the customer has already is a repeat.
+    `is_own` says that the customer takes them, who may have less than the account may give."""
 
     customer_id: str
     subscriptions: tuple[Subscription, ...]
+    is_own: bool = False
 
 
 class ChangeSubscription(msgspec.Struct, frozen=True):
@@ -263,6 +266,10 @@ def _subscribe(
             refusal = catalog.refuse_binding(binding.product_id, binding.version, now)
             if refusal is not None:
                 return refusal
+        if command.is_own:
+            refusal = _refuse_own(changes, subscription, catalog, now)
+            if refusal is not None:
+                return refusal
     for subscription in new.values():
         terms = subscription.terms
         if terms.needs is None and not terms.has_card:
@@ -277,6 +284,18 @@ def _subscribe(
     everything = {s.id: s for s in changes.all_subscriptions()}
     asked = tuple([everything[s.id] for s in command.subscriptions])
     return SubscriptionsChanged(asked, tuple(changes.plan_fees))
+
+
+def _refuse_own(
+    changes: Changes, made: Subscription, catalog: CatalogView, now: datetime
+) -> Problem | None:
+    # Whoever sent it twice looked twice before there was one.
+    known = tuple(changes.all_subscriptions())
+    for binding in made.bindings:
+        refusal = refuse_own_plan(known, catalog.products[binding.product_id], now)
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def _card_saved(changes: Changes, catalog: CatalogView, now: datetime) -> SubscriptionsChanged:
@@ -575,6 +594,9 @@ def _replace(
     if found.status(now) != "active" or found.terms.overdue is not None:
         detail = f"subscription {found.id} is not active and paid: only such a one is replaced"
         return conflict("subscription_id", detail)
+    refusal = _refuse_own(changes, command.made, catalog, now)
+    if refusal is not None:
+        return refusal
     items = (
         catalog.products[c.product_id].versions[c.version].item(c.item_id) for c in found.cycles
     )

@@ -79,8 +79,16 @@ class OverviewOperations(TroubleOperations, InsightOperations):
             [_stretch(begin + n * step, summed.get(begin + n * step)) for n in range(count)],
             self._summary(environment, whole, currency),
             self._summary(environment, earlier, currency),
-            await self._attention(environment, currency, now, context),
+            await self._attention(environment, now, context),
         )
+
+    async def losses(
+        self, *, currency: str = DEFAULT_CURRENCY, context: AccountContext | None = None
+    ) -> list[Attention]:
+        """Return what brought less than it cost in 30 days, and what nobody paid for. It looks at
+        every customer who used anything in that time: nothing to ask for every few seconds."""
+        environment = await self._look(context)
+        return await self._losses(environment, currency, self.now())
 
     async def pulse(
         self, *, currency: str = DEFAULT_CURRENCY, context: AccountContext | None = None
@@ -117,7 +125,7 @@ class OverviewOperations(TroubleOperations, InsightOperations):
         return Summary(events=sums.events, currency=currency, **amounts(sums, assets))
 
     async def _attention(
-        self, environment: int, currency: str, now: datetime, context: AccountContext | None
+        self, environment: int, now: datetime, context: AccountContext | None
     ) -> list[Attention]:
         """Return what needs attention, what costs money first."""
         found = [
@@ -126,7 +134,6 @@ class OverviewOperations(TroubleOperations, InsightOperations):
             await self._stopped_auto_top_ups(environment, now, context),
             await self._required_actions(environment, now, context),
             await self._disabled_webhooks(context),
-            *await self._losses(environment, currency, now),
         ]
         return [one for one in found if one is not None]
 
@@ -151,15 +158,18 @@ class OverviewOperations(TroubleOperations, InsightOperations):
         return Attention("overdrawn", count, sentence, subjects)
 
     async def _losses(self, environment: int, currency: str, now: datetime) -> list[Attention]:
-        """Return what brought less than it cost in 30 days, and what nobody paid for."""
         end = _floor(now, _DAY) + _DAY
         asked = Asked(
             environment, currency, ("customer",), from_us=to_us(end - 30 * _DAY), to_us=to_us(end)
         )
-        by_customer = await self._add_up(asked)
+        try:
+            by_customer: Mapping[Key, Sums] = (await self._add_up(asked)).by_key
+        except FaregateError:
+            # Too many customers to look at each: what else there is to say is said all the same.
+            by_customer = {}
         by_product = await self._add_up(structs.replace(asked, by=("product",)))
         found = []
-        at_a_loss = _below_zero(by_customer.by_key)
+        at_a_loss = _below_zero(by_customer)
         if at_a_loss:
             worst = at_a_loss[:WORST]
             names = await self._customer_names(environment, [key[0] for key, _ in worst])

@@ -5,13 +5,11 @@ is the account's to say, so no request names it.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
-
 import msgspec
 
 from faregate.catalog import products
 from faregate.catalog.memory import ProductRow
+from faregate.core.own_plans import refuse_own_plan
 from faregate.core.portal import PortalSettings
 from faregate.core.problems import FORBIDDEN, FaregateError, Problem, conflict
 from faregate.core.subscribing import ReplaceSubscription
@@ -29,10 +27,6 @@ from faregate.engine.previews import ChangePreview, PreviewOperations
 from faregate.payments import methods
 from faregate.platform import brands
 from faregate.platform.environments import AccountContext
-
-AGAIN_AFTER: Final = timedelta(days=31)
-"""How long after they took it customers take a product again whose credit is included: else they
-would have that credit as often as they like."""
 
 
 class OwnPlan(msgspec.Struct, frozen=True):
@@ -104,8 +98,8 @@ class OwnPlanOperations(PreviewOperations):
         if a replacement lacks credit, 403 for what is not offered, 404, 409, 422."""
         request = await self._offered(customer_id, product, quantity, context)
         if replaces is None:
-            made = await self.create_subscription(
-                customer_id, request, base_url=base_url, context=context
+            made = await self._new_subscription(
+                customer_id, request, None, base_url, context, is_own=True
             )
             return SubscriptionChange(made, [])
         command = await self._replacement(customer_id, replaces, request, context)
@@ -207,19 +201,10 @@ class OwnPlanOperations(PreviewOperations):
         environment = self._environment(context)
         view = self._catalog.view(environment)
         lane = await self._lane_of(environment, customer_id)
-        now = (await self._present(environment, lane, customer_id)).now
-        includes_credit = bool(view.version_at(row.id, row.default_version, now).credits)
-        for known in await self.list_subscriptions(customer_id, context=context):
-            if row.id not in {one.id for one in known.products}:
-                continue
-            if known.status != "inactive":
-                detail = f"there is a subscription to {row.name} already: change that one"
-                raise FaregateError(conflict("product", detail))
-            began_at = known.started_at
-            if includes_credit and began_at is not None and began_at > now - AGAIN_AFTER:
-                again = f"{(began_at + AGAIN_AFTER).date()}"
-                detail = f"{row.name} was had before: it can be taken again from {again} on"
-                raise FaregateError(conflict("product", detail))
+        present = await self._present(environment, lane, customer_id)
+        refused = refuse_own_plan(present.subscriptions, view.products[row.id], present.now)
+        if refused is not None:
+            raise FaregateError(refused)
         return CreateSubscription([SubscribedProduct(row.id, quantity=quantity)])
 
     async def _own_move(

@@ -57,6 +57,21 @@ class SubscriptionOperations(EngineBase):
         If the balance does not cover it, the subscription waits (`action_required`) and begins
         when credit comes. `base_url` is where our pages are.
         """
+        return await self._new_subscription(
+            customer_id, request, idempotency_key, base_url, context, is_own=False
+        )
+
+    async def _new_subscription(
+        self,
+        customer_id: str,
+        request: CreateSubscription,
+        idempotency_key: str | None,
+        base_url: str,
+        context: AccountContext | None,
+        *,
+        is_own: bool,
+    ) -> ShownSubscription:
+        """Subscribe a customer, for the account or (`is_own`) as they ask themselves."""
         request = checked(request)
         environment = self._environment(context)
         lane = await self._lane_of(environment, customer_id)
@@ -78,7 +93,7 @@ class SubscriptionOperations(EngineBase):
             # was not written.
             async with self._store.transaction() as transaction:
                 made = await self._once(key, transaction, request, Subscription, make)
-        command = Subscribe(customer_id, (made,))
+        command = Subscribe(customer_id, (made,), is_own)
         changed = cast(SubscriptionsChanged, await lane.submit(command, environment))
         found = changed.subscription
         if found.terms.needs == "payment_method" and await methods.list_methods(

@@ -65,7 +65,7 @@ class Attention(msgspec.Struct, frozen=True):
 
 class Overview(msgspec.Struct, frozen=True):
     """How it goes. `series` has every day or hour of the span, also those without anything;
-    `before` is the span before it."""
+    `before` is the span before it, `attention` what needs some beside losses."""
 
     span: Span
     currency: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import find_spec
@@ -121,8 +122,10 @@ class ParquetSheet:
         self._writer.close()
 
     def give_up(self) -> None:
-        """Close the writer while there is a file: later it would do so by itself, and fail."""
-        self._writer.close()
+        """Close the writer while there is a file: later it would do so by itself, and fail. So it
+        does now on a full disk, which whoever gives up knows."""
+        with suppress(OSError):
+            self._writer.close()
 
     def _flush(self) -> None:
         if self._rows:

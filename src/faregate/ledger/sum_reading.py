@@ -63,13 +63,17 @@ async def read_terms(
     return Terms(changes, products, {(row[0], row[1]): row[2] for row in found}, price_at)
 
 
-async def end_of_slice(queries: Queries, lane: int, after: int, last_seq: int) -> int:
-    """Return up to which number to read, so that no charge's transfers are in two slices. What one
-    command changes has numbers of its own, in this order: events, transfers, holds."""
-    end = after + SLICE
+async def end_of_slice(
+    queries: Queries, lane: int, after: int, last_seq: int, size: int | None = None
+) -> int:
+    """Return up to which number to read (about `size` of them, or `SLICE`), so that no charge's
+    transfers are in two slices. What one command changes has numbers of its own, in this order:
+    events, transfers, holds."""
+    end = after + (size or SLICE)
     if end >= last_seq:
         return last_seq
-    # Before an event or a hold, or between two customers' transfers, nothing is cut through.
+    # Before an event or a hold, or between the transfers of two customers or for two charges,
+    # nothing is cut through.
     found = [last_seq]
     for table in ("events", "holds"):
         rows_found = await queries.fetch(
@@ -77,13 +81,16 @@ async def end_of_slice(queries: Queries, lane: int, after: int, last_seq: int) -
         )
         found += [row[0] - 1 for row in rows_found]
     transfers = await queries.fetch(
-        "SELECT seq, customer_id FROM transfers WHERE lane = $1 AND seq > $2 "
+        "SELECT seq, customer_id, reference FROM transfers WHERE lane = $1 AND seq > $2 "
         f"ORDER BY seq LIMIT {_MANY}",
         lane,
         end,
     )
-    for before, row in pairwise(transfers):
-        if before[1] != row[1]:
+    last_of = {row[2]: place for place, row in enumerate(transfers)}
+    going_on_to = 0
+    for place, (before, row) in enumerate(pairwise(transfers)):
+        going_on_to = max(going_on_to, last_of[before[2]])
+        if before[1] != row[1] or going_on_to == place:
             found.append(row[0] - 1)
             break
     return max(end, min(found))
@@ -200,6 +207,23 @@ class SumReader:
         )
         await self._add_outcomes(sql, first_seq(self._lane), begin_us, end_us)
 
+    async def add_summed_outcomes(self) -> None:
+        """Add what all outcomes have changed that the sums have seen, as these have seen them."""
+        last = ("", "")
+        while True:
+            found = await self._queries.fetch(
+                "SELECT customer_id, event_id, standing, NULL, 0 FROM summed_outcomes "
+                "WHERE lane = $1 AND (customer_id, event_id) > ($2, $3) "
+                f"ORDER BY customer_id, event_id LIMIT {_MANY}",
+                self._lane,
+                *last,
+            )
+            if found:
+                last = (found[-1][0], found[-1][1])
+                await self._settle_all(found)
+            if len(found) < _MANY:
+                return
+
     async def _add_outcomes(self, sql: str, after: int, *bounds: int) -> list[Settled]:
         settled: list[Settled] = []
         last = (after, "", "")
@@ -207,12 +231,15 @@ class SumReader:
             found = await self._queries.fetch(sql, self._lane, *last, *bounds)
             if found:
                 last = (found[-1][4], found[-1][0], found[-1][1])
-                wanted = Wanted(events=[(row[1], row[0]) for row in found])
-                loaded = await self._store.load(self._lane, wanted)
-                await asyncio.to_thread(self._settle, found, loaded.events, loaded.fees)
+                await self._settle_all(found)
                 settled += [(row[0], row[1], row[2]) for row in found]
             if len(found) < _MANY:
                 return settled
+
+    async def _settle_all(self, found: Sequence[Row]) -> None:
+        wanted = Wanted(events=[(row[1], row[0]) for row in found])
+        loaded = await self._store.load(self._lane, wanted)
+        await asyncio.to_thread(self._settle, found, loaded.events, loaded.fees)
 
     def _settle(self, found: Sequence[Row], events: Sequence[Row], fees: Sequence[Row]) -> None:
         environments = {(row[0], row[1]): row[3] for row in events}

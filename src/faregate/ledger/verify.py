@@ -2,7 +2,8 @@
 them and compared: what is left of each grant, each overdraft, what each hold has set aside, what
 each fee and transaction moved and in which account (in another asset: also at which rate; a fee
 that was given back: nothing), what each event says that it cost and what it costs by its outcome,
-what tiers have counted, whom a product lists as its subscribers, and where payments stand. Rows of
+what tiers have counted, whom a product lists as its subscribers, where payments stand, and the sums
+that pages read. Rows of
 costs are compared with the events that they are of. That the transfers themselves were not edited
 is proved by their chains (`chains`), and by heads that were kept elsewhere (`heads`).
 
@@ -39,6 +40,8 @@ from faregate.ledger.paid_fees import PaidFee, Scales, read_carried, read_rate, 
 from faregate.ledger.payment_check import wrong_payments
 from faregate.ledger.rows import EVENT_OF_COSTS, KeptHold, cost_rows
 from faregate.ledger.subscriber_check import wrong_subscribers
+from faregate.ledger.sum_check import wrong_sums
+from faregate.ledger.sum_reading import SLICE
 from faregate.store import schema
 from faregate.store.protocol import Queries, Row, Rows, Store
 from faregate.store.schema import first_seq
@@ -150,6 +153,8 @@ async def verify(
             check = _LaneCheck(snapshot, state.lane, state.last_seq, report, chains, at_once)
             await check.run(partial(_pass_on, progress, done, total))
             await chains.finish()
+            async for wrong in wrong_sums(store, snapshot, state.lane, min(at_once, SLICE)):
+                report.differ(*wrong)
             report.breaks += chains.breaks
             report.chains += chains.chains
             done += 2 * (state.last_seq - first_seq(state.lane))

@@ -12,6 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 from typing import Final
@@ -122,6 +123,7 @@ class Part:
 
     def drop(self) -> None:
         """Take away what was written, if it was not kept."""
-        if not self.file.closed:
+        # A full disk refuses what is still in memory; what was written must go all the same.
+        with suppress(OSError):
             self.file.close()
         self._part.unlink(missing_ok=True)

@@ -63,6 +63,23 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers)
 
 
+class WithoutNul:
+    """Reads a NUL in an address as what bytes are read as that are no text (U+FFFD): no database
+    keeps it, and PostgreSQL refuses to look for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http":
+            path, query = scope["path"], scope["query_string"]
+            if "\0" in path or b"%00" in query:
+                path, query = path.replace("\0", "\ufffd"), query.replace(b"%00", b"%EF%BF%BD")
+                scope = {**scope, "path": path, "query_string": query}
+        await self._app(scope, receive, send)
+
+
 def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None) -> Starlette:
     """Make the pages: the dashboard, which begins in the mode of `context`, and what customers see.
     Operators sign in, or come by a link: `/join/` and an invitation's secret, or that of
@@ -70,7 +87,8 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
     pages = Pages()
     door = Door(engine, pages, context.environment)
     rate = Rate(lambda: sum(lane.statistics.events for lane in engine.lanes), time.monotonic)
-    shared = {"rate": rate, "kept": Kept(time.monotonic), "demo": demo}
+    kept = Kept(time.monotonic)
+    shared = {"rate": rate, "kept": kept, "demo": demo}
     dashboard = Dashboard(engine, pages, door, shared)
     checkout = CheckoutPages(engine, pages.render)
     receipts = ReceiptPages(engine, pages.render)
@@ -78,7 +96,7 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with rate.watching():
+        async with rate.watching(), kept.renewing():
             yield
 
     async def show_not_found(request: Request, _error: Exception) -> Response:
@@ -99,6 +117,7 @@ def create_web(engine: Engine, context: AccountContext, demo: Demo | None = None
         Mount("/static", GZipMiddleware(StaticFiles(directory=HERE / "static"))),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: show_not_found})
+    app.add_middleware(WithoutNul)
     app.add_middleware(SafeHeaders)
     # Behind a proxy that ends TLS, the cookie is for https alone. (The API needs none of this.)
     app.add_middleware(ProxyHeadersMiddleware)

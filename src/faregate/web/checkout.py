@@ -88,11 +88,14 @@ class CheckoutPages:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return a form's fields; none if it is too large."""
+    """Return a form's fields; none if it is too large, or has more of them than ours."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
             return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        return {}
     return {name: values[0].strip() for name, values in fields.items()}

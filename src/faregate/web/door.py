@@ -64,10 +64,18 @@ def check_same_site(request: Request) -> None:
     """Refuse what another site's page has sent. Raises 403."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     # Scheme and port of a proxy in front are not ours to know, but the name is.
-    is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    is_foreign = origin is not None and _host_of(origin) != request.headers.get("host", "")
     if is_foreign or site not in (None, "same-origin", "none"):
         detail = "this form was sent by another site: nothing was changed. Open the page here"
         raise FaregateError(Problem(FORBIDDEN, detail))
+
+
+def _host_of(origin: str) -> str:
+    """Return an origin's host and port; what is no address has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 class Door:

@@ -4,12 +4,14 @@ looked up by name without surprises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -17,6 +19,8 @@ from faregate.core.problems import INVALID, TOO_LARGE, FaregateError, Problem
 
 MAX_FORM_BYTES: Final = 262_144
 MAX_FIELDS: Final = 2_000
+_BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
+"""What parts of a body may be told apart by (RFC 2046, 5.1.1)."""
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -76,7 +80,7 @@ class Form:
 
 async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> Form:
     """Read a form, urlencoded or with files. Raises 413 if it is larger than `max_bytes` or has
-    too many fields."""
+    too many fields, 422 for a NUL in one of them, which no database keeps in a text."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -92,7 +96,7 @@ async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> Form:
     except ValueError:
         detail = f"the form has more than {MAX_FIELDS:,} fields: send it in parts"
         raise FaregateError(Problem(TOO_LARGE, detail)) from None
-    return Form(fields)
+    return _without_nul(Form(fields))
 
 
 async def _read_parts(request: Request, body: bytes) -> Form:
@@ -102,7 +106,8 @@ async def _read_parts(request: Request, body: bytes) -> Form:
         yield body
 
     try:
-        parser = MultiPartParser(request.headers, again(), max_files=5, max_fields=MAX_FIELDS)
+        headers = Headers(raw=[(b"content-type", _content_type(request))])
+        parser = MultiPartParser(headers, again(), max_files=5, max_fields=MAX_FIELDS)
         found = await parser.parse()
     except MultiPartException as error:
         raise FaregateError(Problem(INVALID, f"the form cannot be read: {error.message}")) from None
@@ -116,4 +121,22 @@ async def _read_parts(request: Request, body: bytes) -> Form:
         else:
             fields.append((name, value))
     await found.close()
-    return Form(fields, files)
+    return _without_nul(Form(fields, files))
+
+
+def _without_nul(form: Form) -> Form:
+    """Return a form; raises 422 if there is a NUL in it."""
+    for name in form:
+        if "\0" in name or any("\0" in value for value in form.all(name)):
+            detail = f"the field {name[:50]!r} has a NUL character: remove it"
+            raise FaregateError(Problem(INVALID, detail))
+    return form
+
+
+def _content_type(request: Request) -> bytes:
+    """Return what a body with files says of itself, without its `charset`: our forms are UTF-8, and
+    among Python's codecs there are slow ones, and some that make text which cannot be stored."""
+    given = parse_options_header(request.headers.get("content-type", ""))[1].get(b"boundary", b"")
+    if not _BOUNDARY.fullmatch(given):
+        raise MultiPartException("its content type names no boundary of at most 70 characters")
+    return b'multipart/form-data; boundary="' + given + b'"'

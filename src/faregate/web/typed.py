@@ -34,7 +34,8 @@ class Typed:
             number = Decimal(text) if len(text) <= MAX_NUMBER_LENGTH else None
         except InvalidOperation:
             number = None
-        if number is None or not number.is_finite():
+        # `1e999999999` is short, and no sum with it can be worked out.
+        if number is None or not number.is_finite() or abs(number.adjusted()) > MAX_NUMBER_LENGTH:
             self._wrong(name, f"is {shown[:60]!r}: write a number, e.g. 12.50")
             return None
         return number

@@ -5,6 +5,7 @@ forms share: a key that makes sending twice harmless, and the same thing as a ca
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -78,11 +79,12 @@ class Frame:
     def curl(self, path: str, body: Mapping[str, Any] | None = None, method: str = "") -> str:
         """Return a call of the API on this customer, to copy. `path` comes after the customer's."""
         where = f"{self._visit.base_url}/v1/customers/{self.customer.id}{path}"
-        lines = ["curl" + (f" -X {method}" if method else ""), f"'{where}'"]
+        lines = ["curl" + (f" -X {method}" if method else ""), shlex.quote(where)]
         lines.append(f"-H 'X-CREDYT-API-KEY: fg_{self._visit.mode}_…'")
         if body is not None:
             lines.append("-H 'Content-Type: application/json'")
-            lines.append(f"-d '{encode(body).decode()}'")
+            # Whoever copies it runs it: a quote in what was typed must not end the word.
+            lines.append(f"-d {shlex.quote(encode(body).decode())}")
         return " \\\n  ".join([f"{lines[0]} {lines[1]}", *lines[2:]])
 
 

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from faregate.core.assets import CURRENCIES
-from faregate.insights.overview import SPANS, Overview, Pulse, Subject
+from faregate.insights.overview import SPANS, Attention, Overview, Pulse, Subject
 from faregate.insights.types import DEFAULT_CURRENCY, Summary
 from faregate.web.dashboard.event import event_path
 from faregate.web.dashboard.visit import Page, Visit
@@ -29,6 +29,9 @@ SPAN_WORDS: Final = {
 PULSE_SECONDS: Final = 1.0
 OVERVIEW_SECONDS: Final = 5.0
 """How long an answer is good for everybody who looks."""
+LOSSES_SECONDS: Final = 60.0
+STALE_SECONDS: Final = 3_600.0
+"""How old losses may be where somebody comes after a while: 30 days' do not change much."""
 MAX_LATEST: Final = 8
 _ICONS: Final = {
     "overdrawn": "wallet",
@@ -72,11 +75,18 @@ async def show(visit: Visit) -> Response:
         OVERVIEW_SECONDS,
         lambda: visit.engine.overview(span, context=visit.context),
     )
+    losses: list[Attention] = await visit.shared["kept"].get(
+        ("losses", visit.mode),
+        LOSSES_SECONDS,
+        lambda: visit.engine.losses(context=visit.context),
+        stale_seconds=STALE_SECONDS,
+    )
     return visit.render(
         "home.html",
         section="",
         title="Home",
         overview=overview,
+        attention=[*overview.attention, *losses],
         span_words=SPAN_WORDS,
         changes=_changes(overview.summary, overview.before),
         icons=_ICONS,

@@ -22,7 +22,8 @@ from faregate.web.rendering import NO_STORE, Render
 SAID: Final = "faregate_said"
 """The cookie that carries a sentence over a redirect."""
 MAX_SAID: Final = 300
-MAX_DIGITS: Final = 8  # of where a page of a list begins
+MAX_OFFSET_DIGITS: Final = 7
+"""Python refuses to read numbers of many thousand digits, databases those of more than 18."""
 
 Needs = Literal["read", "own", "support", "admin"]
 """Who may have a page: whoever is signed in (`own`: to change what is their own, or to export);
@@ -83,9 +84,10 @@ class Visit:
 
     @property
     def offset(self) -> int:
-        """Where the page of a list begins; what is no number, or too large, begins at the start."""
+        """Where the page of a list begins, as the query says; what is no such number: 0."""
         text = self.query.get("offset", "")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS else 0
+        is_number = text.isascii() and text.isdecimal() and len(text) <= MAX_OFFSET_DIGITS
+        return int(text) if is_number else 0
 
     @property
     def is_htmx(self) -> bool:

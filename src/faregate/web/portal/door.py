@@ -39,7 +39,11 @@ class Door:
 
     async def enter(self, request: Request) -> Framed:
         """Exchange a link for a session, which is always a new one."""
-        form = await read_form(request, MAX_FORM_BYTES)
+        try:
+            form = await read_form(request, MAX_FORM_BYTES)
+        except FaregateError:
+            # What cannot be read as one of our forms has no link of ours in it.
+            return await self._show(request, "", is_embedded=False)
         token, is_embedded = form.get("link")[:MAX_TOKEN], bool(form.get("embed"))
         base_url = str(request.base_url).rstrip("/")
         if is_from_elsewhere(request, base_url):

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from faregate.web.portal.visit import set_cookie
+from faregate.web.portal.visit import HOST_ONLY, set_cookie
 
 COOKIE: Final = "faregate_portal"
 EMBEDDED: Final = "faregate_portal_embedded"
@@ -18,21 +18,28 @@ MAX_SECRET: Final = 100
 
 def secrets_of(request: Request) -> list[str]:
     """Return the secrets that a browser sends, that of the page around us first."""
-    found = [request.cookies.get(name, "") for name in (EMBEDDED, COOKIE)]
+    names = (_name(request, is_embedded=True), _name(request, is_embedded=False))
+    found = [request.cookies.get(name, "") for name in names]
     return [secret for secret in found if 0 < len(secret) <= MAX_SECRET]
 
 
 def remember(request: Request, answer: Response, secret: str, *, is_embedded: bool) -> None:
     """Let the browser keep a session's secret until it is closed."""
-    set_cookie(
-        request, answer, EMBEDDED if is_embedded else COOKIE, secret, is_embedded=is_embedded
-    )
+    name = _name(request, is_embedded=is_embedded)
+    set_cookie(request, answer, name, secret, is_embedded=is_embedded)
 
 
 def forget(request: Request, answer: Response, *, is_embedded: bool) -> None:
     """Let the browser forget a session's secret."""
-    name = EMBEDDED if is_embedded else COOKIE
+    name = _name(request, is_embedded=is_embedded)
     set_cookie(request, answer, name, "", is_embedded=is_embedded, max_age=0)
+
+
+def _name(request: Request, *, is_embedded: bool) -> str:
+    """Name the cookie: over TLS so that no other host of the domain can have put it there, and
+    with it somebody else's session, into which this customer would pay."""
+    name = EMBEDDED if is_embedded else COOKIE
+    return f"{HOST_ONLY}{name}" if request.url.scheme == "https" else name
 
 
 def is_from_elsewhere(request: Request, base_url: str) -> bool:

@@ -34,6 +34,8 @@ SAID: Final = "faregate_portal_said"
 """The cookie that carries a sentence over a redirect."""
 MAX_SAID: Final = 300
 BASE: Final = "/portal"
+HOST_ONLY: Final = "__Host-"
+"""How a cookie's name begins that browsers take from this host alone, for all of its paths."""
 
 
 class PortalVisit:
@@ -193,7 +195,8 @@ def set_cookie(
     and asks for `Secure`, which it takes from this machine without TLS as well.
     """
     is_secure = request.url.scheme == "https"
-    parts = [f"{name}={value}", f"Path={BASE}", "HttpOnly"]
+    path = "/" if name.startswith(HOST_ONLY) else BASE
+    parts = [f"{name}={value}", f"Path={path}", "HttpOnly"]
     if max_age is not None:
         parts.append(f"Max-Age={max_age}")
     if is_embedded:

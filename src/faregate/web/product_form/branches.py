@@ -16,6 +16,8 @@ from typing import Final
 MAX_BRANCHES: Final = 100
 """How many a list of the form may have."""
 KINDS: Final = ("price", "entry", "tier", "entitlement", "commitment", "use", "field")
+MAX_DEPTH: Final = 4
+"""How deep branches may lie within branches; those of prices lie at most three deep."""
 _STEP: Final = re.compile(rf"({'|'.join(KINDS)})-(\d{{1,4}})(?:-|\Z)")
 _LIST: Final = re.compile(rf"(?:(.+)-)?({'|'.join(KINDS)})\Z")
 
@@ -36,20 +38,21 @@ class Branch:
         return self.lists.setdefault(kind, [])
 
 
-def grow(fields: Mapping[str, str]) -> Branch:
+def grow(fields: Mapping[str, str], depth: int = 0) -> Branch:
     """Make a tree of flat names. Numbers with gaps are counted anew; of a list that has too many
-    the rest is left out."""
+    the rest is left out. A name that would lie deeper than `MAX_DEPTH` (from `depth` on) is no
+    branch but a field."""
     numbered: dict[str, dict[int, dict[str, str]]] = {}
     root = Branch()
     for name, value in fields.items():
-        step = _STEP.match(name)
+        step = _STEP.match(name) if depth < MAX_DEPTH else None
         if step is None or step.end() == len(name):
             root.fields[name] = value
         else:
             of_kind = numbered.setdefault(step[1], {})
             of_kind.setdefault(int(step[2]), {})[name[step.end() :]] = value
     for kind, branches in numbered.items():
-        root.lists[kind] = [grow(branches[n]) for n in sorted(branches)[:MAX_BRANCHES]]
+        root.lists[kind] = [grow(branches[n], depth + 1) for n in sorted(branches)[:MAX_BRANCHES]]
     return root
 
 
