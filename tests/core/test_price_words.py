@@ -112,7 +112,7 @@ def numbers(source: Any) -> Any:
         (fixed("20"), "$20.00 every month, in advance."),
         (
             fixed("12", seats="5", timing="in_arrears", every="year", asset="CHF"),
-            "12.00 CHF for each seat every year, afterwards "
+            "12.00 CHF for each seat every year, in arrears "
             "(5 seats come with it unless a subscription says how many).",
         ),
         (fixed("99", None), "$99.00 once, when it begins."),

@@ -133,7 +133,7 @@ def _fixed(price: FixedPrice, pricing: FixedAssetPricing, assets: Assets) -> str
     said = f"{' and '.join(parts)} {when}"
     if isinstance(billing, RecurringBilling):
         timing = None if price.collection is None else price.collection.timing
-        said += ", afterwards" if timing == "in_arrears" else ", in advance"
+        said += ", in arrears" if timing == "in_arrears" else ", in advance"
     if seats and (count := seats[0].quantity or Decimal(0)):
         noun = "seat comes" if count == 1 else "seats come"
         said += f" ({digits(count)} {noun} with it unless a subscription says how many)"
