@@ -111,7 +111,7 @@ class WorkOperations(CollectingOperations, JobOperations, SummarisingOperations)
             asyncio.create_task(self._keep_doing(self.work), name="worker"),
             asyncio.create_task(self._keep_doing(self.take_up_collections), name="collections"),
             asyncio.create_task(self._keep_doing(self.reconcile_payments), name="payments"),
-            asyncio.create_task(self._keep_doing(self.sum_up), name="summaries"),
+            asyncio.create_task(self._keep_doing(self.sum_up_beside), name="summaries"),
             asyncio.create_task(self._sender.run(), name="webhooks"),
             asyncio.create_task(self._keep_doing(self.run_jobs), name="jobs"),
             asyncio.create_task(self._keep_doing(self.prune_jobs, PRUNE_SECONDS), name="files"),
