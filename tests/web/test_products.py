@@ -14,6 +14,7 @@ from tests.web.live import TOKEN, LiveServer
 
 from faregate.catalog.types import CreateVersion
 from faregate.core.codec import from_dict
+from faregate.web.dashboard import moving
 
 CALLS = {
     "price-1-event_type": "llm_call",
@@ -222,6 +223,29 @@ def test_subscribers_are_moved_after_it_was_said_what_they_would_pay(
         ("make a version of a product", "done"),
     ]
     assert entries[1].object_id == "calls"
+
+
+def test_many_are_moved_as_a_job_that_can_be_left_and_found_again(
+    client: httpx.Client, server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "AT_ONCE", 1)
+    server.add_product()
+    for name in ("Ada", "Ben"):
+        server.add_customer(name)
+    calls = {"price-1-event_type": "api_call", "price-1-entry-1-tier-1-unit_price": "0.02"}
+    version = {"do": "publish", **calls}
+    assert send(client, "products/calls/new-version", version).status_code == 303
+    here, move = "products/calls/subscribers", {"to_version": "2", "effective": "now"}
+    refused = send(client, "products/calls/move", move | {"to_version": "7"}, here)
+    assert refused.status_code in (404, 409, 422)
+    moved = send(client, "products/calls/move", move, here)
+    job = moved.headers["location"]
+    assert job.startswith("/test/jobs/job_")
+    server.run(lambda engine: engine.run_jobs())
+    shown = plain(client.get(job).text)
+    assert "2 of 2 subscriptions were moved" in shown
+    assert job in client.get("/test/jobs").text
+    assert "version 2: 2" in plain(client.get(f"/test/{here}").text)
 
 
 def test_a_version_is_tried_with_events_of_ones_own(

@@ -11,13 +11,21 @@ from faregate.catalog.types import Product
 from faregate.core.codec import from_dict
 from faregate.core.price_words import money
 from faregate.core.problems import FaregateError, Problem
-from faregate.customers.migrating import MigrateSubscribers, Migration, MigrationPreview
+from faregate.customers.migrating import (
+    MigrateProduct,
+    MigrateSubscribers,
+    Migration,
+    MigrationPreview,
+)
+from faregate.web.dashboard.jobs import asker
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
 
 PER_PAGE: Final = 50
 PREVIEWED: Final = 20
 FAILED_SHOWN: Final = 50
+AT_ONCE: Final = 100
+"""Subscriptions that are moved while somebody waits."""
 MAX_DIGITS: Final = 9
 """Of a number that a browser sends."""
 _FIELDS: Final = ("to_version", "from_version", "effective", "proration", "credits")
@@ -34,8 +42,20 @@ async def preview_move(visit: Visit) -> Response:
 
 
 async def move(visit: Visit) -> Response:
-    """Move, once that is confirmed."""
-    return await _answer(visit, is_dry=False)
+    """Move, once that is confirmed: at once if they are few, else as a job that can be left."""
+    product = await visit.engine.get_product(visit.path["product"], context=visit.context)
+    counts = await visit.engine.count_subscribers([product.id], context=visit.context)
+    if sum(counts[product.id].values()) <= AT_ONCE:
+        return await _answer(visit, is_dry=False)
+    form = await visit.form()
+    try:
+        wanted = MigrateProduct(product.id, _request(form, is_dry=False))
+        job = await visit.engine.create_job(
+            "migrate_subscribers", wanted, asked_by=asker(visit), context=visit.context
+        )
+    except FaregateError as error:
+        return await _show(visit, form.first(), error.problem)
+    return visit.go(f"jobs/{job.id}")
 
 
 async def _answer(visit: Visit, *, is_dry: bool) -> Response:
