@@ -59,6 +59,7 @@ INSIDE = {
     "settle_begun",
     "sign_in",
     "sign_out",
+    "sum_up_beside",
     "use_reset_link",
     "use_sign_in_link",
 }

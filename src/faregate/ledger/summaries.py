@@ -20,6 +20,7 @@ from faregate.ledger.summing import (
     Summed,
 )
 from faregate.store.protocol import Queries, Store
+from faregate.store.schema import first_seq
 
 BILLION: Final = 1_000_000_000
 _CHUNK: Final = 200
@@ -49,11 +50,13 @@ _COUNTS: Final = (
 
 
 async def cursor_of(queries: Queries, lane: int) -> tuple[int, int, int]:
-    """Return how far a lane's sums go, its last number, and how often sums were written."""
+    """Return how far a lane's sums go, its last number, and how often sums were written. A lane
+    that was added later has none yet."""
     found = await queries.fetch(
-        "SELECT c.seq, l.last_seq, c.version FROM summary_cursors c "
-        "JOIN lanes l ON l.lane = c.lane WHERE c.lane = $1",
+        "SELECT coalesce(c.seq, $2), l.last_seq, coalesce(c.version, 0) FROM lanes l "
+        "LEFT JOIN summary_cursors c ON c.lane = l.lane WHERE l.lane = $1",
         lane,
+        first_seq(lane),
     )
     return found[0][0], found[0][1], found[0][2]
 
@@ -72,6 +75,13 @@ async def sum_up(store: Store, lane: int, products: Callable[[int, str], Hashabl
     if after == upto and not settled:
         return 0
     async with store.transaction() as transaction:
+        if not version:
+            await transaction.fetch(
+                "INSERT INTO summary_cursors (lane, seq, version) VALUES ($1, $2, 0) "
+                "ON CONFLICT (lane) DO NOTHING",
+                lane,
+                first_seq(lane),
+            )
         moved = await transaction.fetch(
             "UPDATE summary_cursors SET seq = $2, version = version + 1 "
             "WHERE lane = $1 AND version = $3 RETURNING seq",
