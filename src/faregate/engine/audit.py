@@ -14,6 +14,7 @@ import structlog
 from faregate.core.codec import encode
 from faregate.core.problems import UNAVAILABLE, FaregateError
 from faregate.engine.base import EngineBase
+from faregate.insights.spreadsheets import harmless
 from faregate.platform import audit
 from faregate.platform.audit import Actor, AuditEntry, AuditFilter, Change, Outcome
 from faregate.store.protocol import StoreUnavailable
@@ -22,7 +23,6 @@ CSV_COLUMNS: Final = (
     "at", "who", "who_id", "who_kind", "action", "object", "account", "mode", "outcome", "detail",
     "request", "address", "ended_at", "id",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +144,5 @@ def _cells(entry: AuditEntry) -> list[str]:
 
 def _line(cells: tuple[str, ...] | list[str]) -> str:
     text = io.StringIO()
-    safe = ["'" + cell if cell.startswith(_FORMULA) else cell for cell in cells]
-    csv.writer(text, lineterminator="\r\n").writerow(safe)
+    csv.writer(text, lineterminator="\r\n").writerow([harmless(cell) for cell in cells])
     return text.getvalue()

@@ -22,7 +22,7 @@ from faregate.insights.exported import COLUMNS, DECIMALS, Kind, Row, Value
 FORMATS: Final = ("csv", "parquet")
 ROW_GROUP: Final = 5_000
 """Rows that are in memory at the same time, in Parquet."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
 
 def check_format(name: str) -> None:
@@ -40,7 +40,8 @@ def harmless(text: str) -> str:
     >>> harmless("=1+1"), harmless("a=1")
     ("'=1+1", 'a=1')
     """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    # Some of them cut off spaces in front; a tab or a line's end in front is enough by itself.
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
 
 class Sheet(Protocol):

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from faregate.core.assets import CURRENCIES
 from faregate.core.problems import FaregateError
+from faregate.insights.spreadsheets import harmless
 from faregate.insights.types import DEFAULT_CURRENCY, Group, GroupPage, Order
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.money import Money, show_sum
@@ -38,7 +39,6 @@ SHOWN: Final = 50
 MAX_DAYS: Final = 1_000
 """Days of a chart; of a longer period those with the lowest margins."""
 MAX_CSV: Final = 50_000
-_HARMFUL: Final = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would take for a formula."""
 
 
@@ -123,7 +123,7 @@ async def download(visit: Visit) -> Response:
         amounts = (group.gross_revenue, group.total_costs, group.net_revenue, group.margin)
         numbers = ["" if one is None else f"{one:f}" for one in amounts]
         period = (page.currency, page.period_from, page.period_to)
-        writer.writerow([_harmless(name), _harmless(note), group.events, *numbers, *period])
+        writer.writerow([harmless(name), harmless(note), group.events, *numbers, *period])
     name = f"margins-by-{asked.by}-{page.period_from}-{page.period_to}.csv"
     return Response(
         text.getvalue(),
@@ -273,11 +273,6 @@ def _named(visit: Visit, by: str, group: Group) -> tuple[str, str, str]:
         return str(group.day), "", ""
     words = {"event_type": "Charges without an event", "vendor": "No vendor"}
     return none.get(by) or words.get(by) or "No category", "", ""
-
-
-def _harmless(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_HARMFUL) else text
 
 
 def seconds_of(day: date) -> int:

@@ -9,11 +9,10 @@ import io
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+
+from faregate.insights.spreadsheets import harmless
 
 Cell = str | Decimal | datetime | None
-_BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-"""With what a cell begins that a spreadsheet might run (OWASP, "CSV Injection")."""
 
 
 def csv_line(cells: Sequence[Cell]) -> str:
@@ -35,5 +34,4 @@ def _text(cell: Cell) -> str:
         return f"{cell:f}"
     if isinstance(cell, datetime):
         return cell.isoformat()
-    # Spaces in front are cut off by some of them.
-    return f"'{cell}" if cell.lstrip().startswith(_BEGINS_FORMULA) else cell
+    return harmless(cell)
