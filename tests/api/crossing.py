@@ -10,7 +10,7 @@ from tests.api.caller import USD, Caller, adjustment, adjustments, event, produc
 from tests.api.conftest import RunningServer
 
 from faregate.insights.types import DIMENSIONS
-from faregate.rest.app import OPERATIONS
+from faregate.operations.table import OPERATIONS
 
 Key = tuple[str, str]
 CUSTOMER = "/customers/{customer_id}"

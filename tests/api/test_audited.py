@@ -8,8 +8,8 @@ import httpx
 import pytest
 from tests.api.conftest import RunningServer, running_server
 
+from faregate.operations.table import OPERATIONS
 from faregate.platform.audit import AuditFilter
-from faregate.rest.app import OPERATIONS
 
 KEY = "fg_test_" + "k" * 32
 

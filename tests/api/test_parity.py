@@ -11,8 +11,8 @@ from typing import Any
 from credytapi.operations import _operations
 from tests.api.fields import client_fields, client_types, our_fields
 
-from faregate.rest.app import OPERATIONS
-from faregate.rest.operations import Operation
+from faregate.operations.operation import Operation
+from faregate.operations.table import OPERATIONS
 
 PAGE = Path(__file__).parents[2] / "docs/api-parity.md"
 NUMBER = 987654

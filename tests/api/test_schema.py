@@ -35,8 +35,9 @@ from tests.api.caller import (
 from tests.api.conftest import TEST_KEY, RunningServer
 from tests.api.holding import holds
 
-from faregate.rest.app import OPERATIONS, VERSION
-from faregate.rest.headers import ACCOUNT
+from faregate.operations.acting import ACCOUNT
+from faregate.operations.table import OPERATIONS
+from faregate.rest.app import VERSION
 from faregate.rest.openapi import openapi_document
 
 EXAMPLES = {"sqlite": 24, "postgresql": 8}

@@ -19,63 +19,17 @@ from faregate.core.problems import (
     Problem,
 )
 from faregate.engine import Engine
-from faregate.rest import (
-    accounts,
-    catalog,
-    clocks,
-    coupons,
-    customers,
-    holds,
-    insights,
-    limits,
-    migrating,
-    outcomes,
-    payment_methods,
-    portal,
-    recording,
-    revenue,
-    subscriptions,
-    top_ups,
-    usage,
-    vendors,
-    wallets,
-    webhooks,
-    work,
-)
+from faregate.operations.operation import Operation
+from faregate.operations.table import OPERATIONS
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
 from faregate.rest.messages import PREFIX, PaymentMessages
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
-from faregate.rest.operations import Operation
 from faregate.rest.problems import problem_body, problem_headers
 from faregate.rest.server import Server
 
 VERSION: Final = "0.1.0"
-OPERATIONS: Final[tuple[Operation, ...]] = (
-    *catalog.OPERATIONS,
-    # Before those of one customer: `stats` is no id.
-    *migrating.OPERATIONS,
-    *insights.OPERATIONS,
-    *customers.OPERATIONS,
-    *subscriptions.OPERATIONS,
-    *clocks.OPERATIONS,
-    *recording.OPERATIONS,
-    *usage.OPERATIONS,
-    *outcomes.OPERATIONS,
-    *holds.OPERATIONS,
-    *limits.OPERATIONS,
-    *vendors.OPERATIONS,
-    *coupons.OPERATIONS,
-    *wallets.OPERATIONS,
-    *top_ups.OPERATIONS,
-    *payment_methods.OPERATIONS,
-    *portal.OPERATIONS,
-    *work.OPERATIONS,
-    *accounts.OPERATIONS,
-    *revenue.OPERATIONS,
-    *webhooks.OPERATIONS,
-)
 
 _HTML: Final = [
     (b"content-type", b"text/html; charset=utf-8"),

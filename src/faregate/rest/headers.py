@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
-ACCOUNT: Final = "X-Credyt-Account"
-"""Names the connected account that a platform's key acts for."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
 _PROCESS: Final = secrets.token_hex(6)
 _numbers: Final = count(1)

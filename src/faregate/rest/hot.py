@@ -18,13 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faregate.core.codec import decode_request
 from faregate.core.decision import Answer
 from faregate.customers.wire import UsageRequest
+from faregate.operations.holds import AUTHORIZE, SETTLING
+from faregate.operations.operation import Operation
+from faregate.operations.recording import RECORD, queue_weight
+from faregate.operations.wallets import READ_ACCOUNT, READ_WALLET
 from faregate.platform.environments import AccountContext
 from faregate.rest.headers import RequestHeaders
-from faregate.rest.holds import AUTHORIZE, SETTLING
-from faregate.rest.operations import Operation
-from faregate.rest.recording import RECORD, queue_weight
 from faregate.rest.server import Server
-from faregate.rest.wallets import READ_ACCOUNT, READ_WALLET
 
 _CUSTOMERS: Final = "/v1/customers/"
 
@@ -65,7 +65,7 @@ class HotRoutes:
             return None
         context: AccountContext | None = key.context
         if headers.account is not None:
-            context = server.known_context(key, headers.account)
+            context = server.acting.known_context(key, headers.account)
             if context is None:
                 return None
         server.engine.refuse_if_overloaded()

@@ -11,11 +11,11 @@ import msgspec
 from faregate.core.amounts import Number
 from faregate.core.problems import KINDS
 from faregate.customers.wire import ProblemDetails
+from faregate.operations.acting import ACCOUNT
+from faregate.operations.operation import Operation
 from faregate.payments.external import PaidMessage, RefundedMessage
 from faregate.platform.environments import MODES
 from faregate.rest import messages
-from faregate.rest.headers import ACCOUNT
-from faregate.rest.operations import Operation
 
 _NAMES: Final = "#/components/schemas/{name}"
 _ALWAYS: Final = (401, 403, 404, 429, 503)

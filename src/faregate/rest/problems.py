@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from faregate.core.codec import encode
 from faregate.core.problems import KINDS, Problem
-from faregate.customers.wire import ProblemDetails
+from faregate.operations.problems import problem_details
 
 PROBLEM_TYPE = b"application/problem+json"
-
-
-def problem_details(problem: Problem, path: str, request_id: str) -> ProblemDetails:
-    """Return a problem as the API shows it."""
-    kind = problem.kind
-    return ProblemDetails(
-        kind.urn, kind.title, kind.status, problem.detail, path, request_id, problem.errors
-    )
 
 
 def problem_body(problem: Problem, path: str, request_id: str) -> bytes:

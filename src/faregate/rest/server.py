@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 from faregate.core.codec import decode_request, encode
 from faregate.core.explaining import explain
 from faregate.core.problems import (
-    FORBIDDEN,
     INTERNAL,
     INVALID,
     NOT_FOUND,
@@ -30,12 +29,9 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.engine import Engine
-from faregate.platform.audit import Actor, Change
-from faregate.platform.environments import AccountContext
-from faregate.platform.keys import ApiKey
-from faregate.rest.auth import Authenticator
-from faregate.rest.headers import ACCOUNT, RequestHeaders
-from faregate.rest.operations import LENIENT, Answer, Call, Operation
+from faregate.operations.acting import Acting
+from faregate.operations.operation import LENIENT, Answer, Call, Operation
+from faregate.rest.headers import RequestHeaders
 from faregate.rest.problems import problem_body, problem_headers
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
@@ -58,7 +54,8 @@ class Server:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.authenticator = Authenticator(engine)
+        self.acting = Acting(engine)
+        self.authenticator = self.acting.authenticator
         self.answers: dict[int, int] = {}
         self._next_overload_log = 0.0
         self._unlogged = 0
@@ -76,10 +73,10 @@ class Server:
         request_id = headers.request_id
         try:
             call = await self._call(operation, path, headers, scope, receive)
-            if operation.is_audited:
-                answer = await self._audited(operation, call, scope)
-            else:
-                answer = await operation.handler(call)
+            client = scope.get("client")
+            answer = await self.acting.perform(
+                operation, call, scope["path"], client[0] if client else ""
+            )
         except Exception as error:
             await self.refuse(error, scope, send, request_id)
             return
@@ -92,55 +89,6 @@ class Server:
         else:
             await self.send(send, status, [_JSON, *extra], encode(body), request_id)
 
-    async def _audited(self, operation: Operation, call: Call, scope: Scope) -> Any:
-        """Let a change happen between its entry in the audit log and the entry's outcome."""
-        key, client = call.key, scope.get("client")
-        change = Change(
-            f"{operation.method} {operation.path}",
-            next(reversed(list(call.path.values())), ""),
-            call.context.account_id,
-            call.context.environment,
-            {"path": scope["path"], "body": call.body},
-            client[0] if client else "",
-        )
-        actor = Actor("key", key.id, f"{key.name} ({key.hint})")
-        async with self.engine.audited(actor, change) as doing:
-            answer = await operation.handler(call)
-            made = getattr(answer, "id", None) or getattr(answer, "code", None)
-            doing.made(made if isinstance(made, str) else "")
-        return answer
-
-    async def caller(self, headers: RequestHeaders, operation: Operation) -> ApiKey:
-        """Return the caller's key. Raises `FaregateError` (401, 403)."""
-        key = await self.authenticator.authenticate(headers.secret, time.monotonic())
-        if key.role not in operation.roles:
-            allowed = ", ".join(sorted(operation.roles))
-            detail = f"the key's role is {key.role!r}, this needs one of: {allowed}"
-            raise FaregateError(Problem(FORBIDDEN, detail))
-        return key
-
-    def known_context(self, key: ApiKey, named: str | None) -> AccountContext | None:
-        """Return in whose name a request acts: its key's account, or the one that it names; None
-        if that one is to be looked up. Raises `FaregateError` (403)."""
-        own = key.context
-        if named is None or named == own.account_id:
-            return own
-        if not own.is_platform:
-            detail = f"{ACCOUNT}: the key is not the platform's, but {own.account_id}'s"
-            raise FaregateError(Problem(FORBIDDEN, f"{detail}: leave the header out"))
-        return self.engine.known_account(named, own.environment)
-
-    async def context_of(self, key: ApiKey, named: str | None) -> AccountContext:
-        """Return in whose name a request acts: its key's account, or the one that it names. Raises
-        `FaregateError` (403, 404)."""
-        found = self.known_context(key, named)
-        if found is not None:
-            return found
-        try:
-            return await self.engine.acting_for(named or "", key.context.environment)
-        except FaregateError as error:
-            raise FaregateError(error.problem.under(ACCOUNT)) from None
-
     async def _call(
         self,
         operation: Operation,
@@ -149,8 +97,8 @@ class Server:
         scope: Scope,
         receive: Receive,
     ) -> Call:
-        key = await self.caller(headers, operation)
-        context = await self.context_of(key, headers.account)
+        key = await self.acting.caller(headers.secret, operation)
+        context = await self.acting.context_of(key, headers.account)
         if "\x00" in scope["path"]:
             raise FaregateError(Problem(NOT_FOUND, "no id has a NUL character in it"))
         idempotency_key = headers.idempotency_key

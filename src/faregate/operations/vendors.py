@@ -7,7 +7,7 @@ import msgspec
 from faregate.catalog.vendors import CreateVendor, Vendor, VendorCreated
 from faregate.core.given import Id
 from faregate.engine import Page
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 
 
 class VendorPage(msgspec.Struct, frozen=True):

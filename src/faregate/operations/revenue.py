@@ -6,7 +6,7 @@ import msgspec
 
 from faregate.core.given import Id
 from faregate.ledger.credit_use import CreditUse
-from faregate.rest.operations import READ_ALL, Call, Operation
+from faregate.operations.operation import READ_ALL, Call, Operation
 
 
 class CreditRevenueQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

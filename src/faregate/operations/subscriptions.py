@@ -15,7 +15,7 @@ from faregate.customers.types import (
     UpdateSubscribedProduct,
     UpdateSubscription,
 )
-from faregate.rest.operations import ADMIN, READ, REPRESENTATION, Answer, Call, Operation
+from faregate.operations.operation import ADMIN, READ, REPRESENTATION, Answer, Call, Operation
 
 
 class NothingSaid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

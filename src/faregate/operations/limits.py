@@ -14,8 +14,8 @@ from faregate.core.limits import Limit, LimitChange, LimitMode, LimitRequest, Me
 from faregate.core.windows import Period, WindowKind
 from faregate.engine import LimitState
 from faregate.engine.base import page_of
-from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Offset, Operation, PageQuery
-from faregate.rest.operations import Limit as PageLimit
+from faregate.operations.operation import ADMIN, READ, READ_ALL, Call, Offset, Operation, PageQuery
+from faregate.operations.operation import Limit as PageLimit
 
 LIMITS: Final = "/limits"
 OWN: Final = "/customers/{customer_id}/limits"

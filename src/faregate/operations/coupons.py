@@ -7,7 +7,7 @@ import msgspec
 from faregate.catalog.coupons import CreateCoupon, ShownCoupon
 from faregate.customers.types import AddDiscount, SubscriptionChange
 from faregate.engine import Page
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 
 
 class CouponPage(msgspec.Struct, frozen=True):

@@ -30,7 +30,7 @@ from faregate.core.prices import Key
 from faregate.core.problems import NOT_FOUND, FaregateError, Problem
 from faregate.customers.wire import Events
 from faregate.engine import Page, ProductSubscriber
-from faregate.rest.operations import (
+from faregate.operations.operation import (
     ADMIN,
     READ,
     READ_ALL,

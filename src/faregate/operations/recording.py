@@ -20,8 +20,7 @@ from faregate.core.problems import FaregateError
 from faregate.core.subscriptions import CatalogView
 from faregate.customers.wire import BookedResult, UsageBooked, UsageRequest
 from faregate.engine import Engine
-from faregate.platform.environments import AccountContext
-from faregate.rest.operations import (
+from faregate.operations.operation import (
     INGEST,
     LENIENT,
     REPRESENTATION,
@@ -29,8 +28,9 @@ from faregate.rest.operations import (
     Call,
     Operation,
 )
-from faregate.rest.problems import problem_details
-from faregate.rest.usage import customer_of, show_fee
+from faregate.operations.problems import problem_details
+from faregate.operations.usage import customer_of, show_fee
+from faregate.platform.environments import AccountContext
 
 QUEUE_BYTES: Final = 1024
 

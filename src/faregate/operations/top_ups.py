@@ -6,6 +6,7 @@ import msgspec
 
 from faregate.core.given import Id
 from faregate.engine import Page
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Limit, Offset, Operation, PageQuery
 from faregate.payments.types import (
     CreateRefund,
     InitiateTopUp,
@@ -14,7 +15,6 @@ from faregate.payments.types import (
     TopUp,
     TopUpInitiated,
 )
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation, PageQuery
 
 
 class TopUpsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

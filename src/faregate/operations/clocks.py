@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from faregate.engine import Page
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Operation, PageQuery
 from faregate.platform.clocks import AdvanceTestClock, CreateTestClock, TestClock
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Operation, PageQuery
 
 
 class TestClockPage(msgspec.Struct, frozen=True):

@@ -27,9 +27,9 @@ from faregate.customers.wire import (
     HoldsRequest,
     HoldUpdated,
 )
-from faregate.rest.operations import INGEST, READ, Call, Limit, Offset, Operation
-from faregate.rest.recording import queue_weight
-from faregate.rest.usage import show_fee
+from faregate.operations.operation import INGEST, READ, Call, Limit, Offset, Operation
+from faregate.operations.recording import queue_weight
+from faregate.operations.usage import show_fee
 
 HOLDS = "/customers/{customer_id}/wallet/holds"
 HOLD = f"{HOLDS}/{{hold_id}}"

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from faregate.rest.operations import READ_ALL, Call, Limit, Offset, Operation
+from faregate.operations.operation import READ_ALL, Call, Limit, Offset, Operation
 
 
 class DueWorkQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from faregate.core.problems import FaregateError, invalid
 from faregate.customers.migrating import MigrateSubscribers, Migration, MigrationPreview
-from faregate.rest.operations import ADMIN, Call, Operation, PageQuery
+from faregate.operations.operation import ADMIN, Call, Operation, PageQuery
 
 
 async def _migrate(call: Call) -> MigrationPreview | Migration:

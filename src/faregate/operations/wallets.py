@@ -35,7 +35,7 @@ from faregate.customers.types import (
 )
 from faregate.customers.wire import TransactionCreated
 from faregate.engine import BookedFee, Page
-from faregate.rest.operations import ADMIN, READ, Call, Limit, Offset, Operation
+from faregate.operations.operation import ADMIN, READ, Call, Limit, Offset, Operation
 
 
 class GrantsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

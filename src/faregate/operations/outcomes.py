@@ -5,8 +5,8 @@ from __future__ import annotations
 from faregate.core.amounts import to_decimal
 from faregate.core.outcomes import OutcomeRequest
 from faregate.customers.wire import OutcomeSettled, ReversedFee, SettleOutcome
-from faregate.rest.operations import INGEST, Call, Operation
-from faregate.rest.usage import customer_of, show_fee
+from faregate.operations.operation import INGEST, Call, Operation
+from faregate.operations.usage import customer_of, show_fee
 
 
 async def _settle(call: Call) -> OutcomeSettled:

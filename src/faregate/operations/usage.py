@@ -21,8 +21,7 @@ from faregate.core.subscriptions import CatalogView
 from faregate.customers.wire import EventFee
 from faregate.engine import Engine
 from faregate.insights.types import Profitability
-from faregate.platform.environments import AccountContext
-from faregate.rest.operations import (
+from faregate.operations.operation import (
     READ,
     READ_ALL,
     Call,
@@ -30,6 +29,7 @@ from faregate.rest.operations import (
     Offset,
     Operation,
 )
+from faregate.platform.environments import AccountContext
 
 MAX_TYPES: Final = 100
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from faregate.engine.base import page_of
+from faregate.operations.operation import ADMIN, READ, Call, Operation, PageQuery
 from faregate.payments.methods import PaymentMethod
 from faregate.payments.types import (
     AutoTopUpState,
@@ -16,7 +17,6 @@ from faregate.payments.types import (
     SetupBegun,
     ShownCard,
 )
-from faregate.rest.operations import ADMIN, READ, Call, Operation, PageQuery
 
 METHODS: Final = "/customers/{customer_id}/payment-methods"
 METHOD: Final = f"{METHODS}/{{payment_method_id}}"

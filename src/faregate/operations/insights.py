@@ -17,7 +17,7 @@ from faregate.insights.types import (
     Profitability,
     VendorStats,
 )
-from faregate.rest.operations import READ_ALL, Call, Limit, Offset, Operation
+from faregate.operations.operation import READ_ALL, Call, Limit, Offset, Operation
 
 Currency = Annotated[str, Meta(min_length=1, max_length=100)]
 

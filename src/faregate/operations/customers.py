@@ -18,7 +18,7 @@ from faregate.customers.types import (
     CustomerCreated,
     UpdateCustomer,
 )
-from faregate.rest.operations import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
+from faregate.operations.operation import ADMIN, READ, READ_ALL, Call, Limit, Offset, Operation
 
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 

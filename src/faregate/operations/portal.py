@@ -14,7 +14,7 @@ from faregate.core.portal import PortalSettings
 from faregate.core.problems import FaregateError, invalid
 from faregate.engine.brands import PortalBrand
 from faregate.engine.portal import CreatePortalSession, PortalSessionCreated
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Operation
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Operation
 
 PORTAL: Final = "/billing-portal"
 _MAX_TEXT: Final = MAX_PICTURE_BYTES * 2

@@ -6,8 +6,8 @@ import msgspec
 
 from faregate.core.given import Id
 from faregate.engine import Page
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 from faregate.platform.accounts import AccountCreated, ConnectedAccount, CreateAccount
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Offset, Operation
 
 
 class AccountPage(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from faregate.core.given import Id, Instant
 from faregate.core.problems import FaregateError, invalid
-from faregate.rest.operations import ADMIN, READ_ALL, Call, Limit, Operation
+from faregate.operations.operation import ADMIN, READ_ALL, Call, Limit, Operation
 from faregate.webhooks.types import (
     Asked,
     CreateDestination,

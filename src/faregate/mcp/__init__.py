@@ -1,0 +1,1 @@
+"""For assistants: the operations as tools of the Model Context Protocol. No rule lives here."""
