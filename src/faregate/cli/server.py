@@ -15,8 +15,11 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from faregate import __version__
 from faregate.cli.settings import Mode, refuse
 from faregate.engine import Engine
+from faregate.mcp.door import AssistantDoor
+from faregate.operations.acting import Acting
 from faregate.rest.app import create_app
 from faregate.rest.direct import DirectProtocol
 from faregate.web import create_web
@@ -123,9 +126,10 @@ async def application(
     """Make the API and the pages of an engine, for as long as the block runs. `demo` is what its
     pages can do with a demo, if this is one."""
     web = create_web(engine, engine.context_of(mode), demo)
-    app = create_app(engine, web=web)
+    assistants = AssistantDoor(Acting(engine), __version__)
+    app = create_app(engine, web=web, assistants=assistants)
     tune_garbage_collection()
-    async with web.router.lifespan_context(web):
+    async with web.router.lifespan_context(web), assistants.running():
         yield app
 
 

@@ -65,9 +65,10 @@ class _Endpoint:
 class Pages:
     """What is not the API: its document, health, metrics, and the way on to the web pages."""
 
-    def __init__(self, server: Server, web: ASGIApp | None) -> None:
+    def __init__(self, server: Server, web: ASGIApp | None, assistants: ASGIApp | None) -> None:
         self._server = server
         self._web = web
+        self._assistants = assistants
         self._messages = PaymentMessages(server)
         self._document = encode(openapi_document(OPERATIONS, VERSION))
         self._pages: dict[str, Respond] = {
@@ -89,6 +90,9 @@ class Pages:
                 await self._messages(scope, receive, send)
             else:
                 await _refuse_method(self._server, ("POST",), scope, send)
+            return
+        if self._assistants is not None and path == "/mcp":
+            await self._assistants(scope, receive, send)
             return
         is_ours = path in self._pages or path in _STATIC
         if is_ours and scope["method"] not in _READS:
@@ -198,7 +202,10 @@ async def _refuse_method(server: Server, allowed: Sequence[str], scope: Scope, s
     await server.send(send, METHOD_NOT_ALLOWED.status, headers, body, request_id)
 
 
-def create_app(engine: Engine, *, web: ASGIApp | None = None) -> ASGIApp:
-    """Make the application that serves an open engine, with the web pages behind it."""
+def create_app(
+    engine: Engine, *, web: ASGIApp | None = None, assistants: ASGIApp | None = None
+) -> ASGIApp:
+    """Make the application that serves an open engine, with the web pages behind it, and what
+    answers assistants at `/mcp`."""
     server = Server(engine)
-    return HotRoutes(server, _Api(server, Pages(server, web)))
+    return HotRoutes(server, _Api(server, Pages(server, web, assistants)))
