@@ -1,7 +1,7 @@
 """What the kinds of tokens of a model cost, and what a call comes to by them: exact, in US dollars,
 each token counted once. A kind that was used and has no price is said in words: never a zero.
 
-    >>> prices = PriceList({"input": Rate(25 * 10**11), "output": Rate(10**13)})
+    >>> prices = PriceList({"input": Rate(25 * 10**17), "output": Rate(10**19)})
     >>> price_use(ModelUse("m", input_tokens=1000, output_tokens=100), prices).units
     3500000
 
@@ -24,7 +24,7 @@ from faregate.core.amounts import FIAT_SCALE, MAX_UNITS, half_even, scaled, to_d
 from faregate.core.costs import Cost
 from faregate.core.model_uses import NO_COST, ModelUse
 
-RATE_DECIMALS: Final = 12
+RATE_DECIMALS: Final = 18
 """Decimals of a price per million tokens (or per image, per request) that are kept."""
 MILLION: Final = 10**6
 
@@ -60,7 +60,7 @@ _WORDS: Final = {
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False):
-    """A price in US dollars x 10^12, per million tokens (of `image` and `request`: each). `tiers`
+    """A price in US dollars x 10^18, per million tokens (of `image` and `request`: each). `tiers`
     are (more input tokens than this, price), rising: the last that applies is that of all."""
 
     price: int
