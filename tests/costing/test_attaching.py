@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from faregate.core.amounts import FIAT_SCALE, Number, to_units
 from faregate.core.model_prices import Costing
 from faregate.core.model_uses import COUNTS, read_use
-from faregate.core.own_model_prices import CreateModelPrice, ModelPrice, check_model_price, choose
+from faregate.core.own_model_prices import CreateModelPrice, ModelPrice, check_model_price
 from faregate.costing import table
 from faregate.costing.attaching import Attaching, installed_table
 
@@ -364,11 +364,19 @@ def test_what_is_wrong_with_an_own_price_is_named(body: CreateModelPrice, field:
     assert list(check_model_price(body)) == [field]
 
 
-def test_no_own_price_for_a_call_is_none():
-    use = read_use(CALL)
-    assert use is not None
-    assert not isinstance(use, str)
-    assert choose([], use, NOON) is None
+def test_a_call_that_comes_again_is_priced_as_the_first_time_though_prices_become_valid():
+    old = own("mpr_1", "m*", per_request="1", batch_percent=50)
+    new = own("mpr_2", "m*", per_request="2", valid_from=NOON)
+    attaching = Attaching([old, new])
+    before = NOON - timedelta(seconds=1)
+    for at, is_batch, amount in [
+        (before, False, "1"),
+        (NOON, False, "2"),
+        (before, True, "0.5"),
+    ] * 2:
+        costing = attaching({"model": "m", "images": 0, "batch": is_batch}, at)
+        assert costing is not None
+        assert dollars(costing) == Decimal(amount)
 
 
 def test_names_that_callers_make_up_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch):

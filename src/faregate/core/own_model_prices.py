@@ -116,10 +116,15 @@ class ModelPrice(msgspec.Struct, omit_defaults=True, frozen=True):
         return (is_exact, len(self.model), named, self.valid_from, self.id)
 
 
-def choose(prices: Sequence[ModelPrice], use: ModelUse, at: datetime) -> ModelPrice | None:
-    """Return the price that counts for a call at an instant; None: no own one."""
-    found = [price for price in prices if price.valid_from <= at and price.is_for(use)]
-    return max(found, key=lambda price: price.rank, default=None)
+def matching(prices: Sequence[ModelPrice], use: ModelUse) -> tuple[ModelPrice, ...]:
+    """Return the prices that are for this model of this provider, the most specific first."""
+    found = [price for price in prices if price.is_for(use)]
+    return tuple(sorted(found, key=lambda price: price.rank, reverse=True))
+
+
+def choose(prices: Sequence[ModelPrice], at: datetime) -> ModelPrice | None:
+    """Return which of those that match counts at an instant; None: none does yet."""
+    return next((price for price in prices if price.valid_from <= at), None)
 
 
 def check_model_price(request: CreateModelPrice) -> dict[str, list[str]]:

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from faregate.core.amounts import FIAT_SCALE, Number, to_decimal
 from faregate.core.costs import Cost
-from faregate.core.model_prices import Costing, Part, PricedUse, missing, price_use
+from faregate.core.model_prices import Costing, Part, PricedUse, PriceList, missing, price_use
 from faregate.core.model_uses import ModelUse, read_use
-from faregate.core.own_model_prices import ModelPrice, choose
-from faregate.costing.table import PriceTable
+from faregate.core.own_model_prices import ModelPrice, choose, matching
+from faregate.costing.table import MAX_REMEMBERED, PriceTable
 
 COST_ID: Final = "model"
 CATEGORY: Final = "model"
@@ -32,6 +32,8 @@ class Attaching:
 
     def __init__(self, own: Sequence[ModelPrice], table: PriceTable | None = None) -> None:
         self._own = own
+        self._matching: dict[tuple[str, str | None], tuple[ModelPrice, ...]] = {}
+        self._lists: dict[tuple[str, bool], PriceList] = {}
         self._table = table or installed_table()
 
     def __call__(self, data: Mapping[str, Any], at: datetime) -> Costing | None:
@@ -42,13 +44,29 @@ class Attaching:
             return None
         if isinstance(use, str):
             return Costing(warning=use)
-        own = choose(self._own, use, at) if self._own else None
+        own = self._own_price(use, at) if self._own else None
         if own is not None:
             return self._by_own(use, own)
         return self._by_table(use, at) if use.is_counted else None
 
+    def _own_price(self, use: ModelUse, at: datetime) -> ModelPrice | None:
+        key = (use.model, use.provider)
+        found = self._matching.get(key)
+        if found is None:
+            # Names are what callers send: not all are remembered for ever.
+            if len(self._matching) >= MAX_REMEMBERED:
+                self._matching.clear()
+            found = self._matching[key] = matching(self._own, use)
+        return choose(found, at)
+
+    def _list_of(self, own: ModelPrice, *, is_batch: bool) -> PriceList:
+        key = (own.id, is_batch)
+        if key not in self._lists:
+            self._lists[key] = own.prices(is_batch=is_batch)
+        return self._lists[key]
+
     def _by_own(self, use: ModelUse, own: ModelPrice) -> Costing | None:
-        prices = own.prices(is_batch=use.is_batch)
+        prices = self._list_of(own, is_batch=use.is_batch)
         if not use.is_counted and "request" not in prices.rates:
             return None
         priced = price_use(use, prices)
