@@ -4,10 +4,9 @@ which model; nothing is asked over the network, so the table is as new as the pa
 installed, and its version says which one it was.
 
 Calls in a batch cost what the table says where it knows. Where it does not, two providers say in
-public documents what all batches cost: OpenAI half (Batch API guide: "50% cost discount"; its
-prices of cached input stay as they are), Anthropic half of everything, cache reads and writes too
-(Batch processing guide: "all usage is charged at 50% of the standard API prices"). Of others it is
-not known.
+public documents what all batches cost: OpenAI half (its guide to the Batch API; prices of cached
+input stay as they are, as in its table), Anthropic half of everything, cache reads and writes too
+(its guide to batch processing). Of others it is not known.
 """
 
 from __future__ import annotations
