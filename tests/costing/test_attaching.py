@@ -174,10 +174,15 @@ def test_what_has_no_known_price_is_said_with_a_remedy_and_costs_nothing_in_sile
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
-        ({"input_tokens": -1}, "input_tokens is -1: send a whole number, 0 or more"),
+        ({"input_tokens": -1}, "input_tokens is -1: send a whole number, 0 to 1000000000000"),
+        ({"input_tokens": 10**5000}, "input_tokens is too large: send a whole number"),
+        ({"input_tokens": Decimal("1e999999")}, "input_tokens is 1E+999999: send a whole"),
+        ({"input_tokens": Decimal("1e-999999")}, "input_tokens is 1E-999999: send a whole"),
+        ({"input_tokens": [[1]]}, "input_tokens is no number: send a whole number"),
+        ({"input_tokens": "9" * 99}, "send a whole number"),
         ({"output_tokens": Decimal("1.5")}, "output_tokens is 1.5: send a whole number"),
         ({"output_tokens": "12"}, "output_tokens is '12': send a whole number"),
-        ({"images": True}, "images is True: send a whole number"),
+        ({"images": True}, "images is true: send a whole number"),
         ({"input_tokens": 10**12 + 1}, "input_tokens is 1000000000001: send a whole number"),
         ({"input_tokens": Decimal("NaN")}, "input_tokens is NaN: send a whole number"),
         (

@@ -127,12 +127,17 @@ class CatalogMemory:
     """All environments' catalogs. `epoch` says which state of the database they show."""
 
     def __init__(
-        self, store: Store, costing: Callable[[Sequence[ModelPrice]], Attach] | None = None
+        self,
+        store: Store,
+        costing: Callable[[Sequence[ModelPrice]], Attach] | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`costing` makes of an account's own prices what says which costs are attached."""
+        """`costing` makes of an account's own prices what says which costs are attached; `prepare`
+        is awaited before anybody's are."""
         self.epoch = 0
         self._store = store
         self._costing = costing
+        self._prepare = prepare
         self._model_prices: dict[int, tuple[ModelPrice, ...]] = {}
         self._products: dict[int, dict[str, ProductRow]] = {}
         self._views: dict[int, CatalogView] = {}
@@ -234,6 +239,8 @@ class CatalogMemory:
             model_prices[environment_id] += (decode(ModelPrice, terms),)
         # Discounts live on when their coupons are deleted.
         discounted = {row[0] for row in await fetch("SELECT DISTINCT environment_id FROM coupons")}
+        if self._prepare is not None and any(one.attaches_costs for one in settings.values()):
+            await self._prepare()
         if epoch <= self.epoch:
             return  # Another refresh has read something newer meanwhile.
         environments = set(assets) | set(products) | set(settings)

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
+from faregate.core.amounts import shown
+
 COUNTS: Final = (
     "input_tokens",
     "cache_read_tokens",
@@ -73,8 +75,7 @@ def read_use(data: Mapping[str, Any]) -> ModelUse | str | None:
             continue
         count = _whole(value)
         if count is None:
-            shown = repr(value)[:40] if isinstance(value, str) else str(value)[:40]
-            return f"{NO_COST}: {word} is {shown}: send a whole number, 0 or more"
+            return f"{NO_COST}: {word} is {_said(value)}: send a whole number, 0 to {MAX_COUNT}"
         found[word] = count
     provider = data.get("provider")
     batch = data.get("batch")
@@ -82,7 +83,7 @@ def read_use(data: Mapping[str, Any]) -> ModelUse | str | None:
         if provider is not None and not (isinstance(provider, str) and len(provider) <= MAX_NAME):
             return f"{NO_COST}: provider is no text: send a name such as 'openai', or leave it out"
         if batch is not None and not isinstance(batch, bool):
-            return f"{NO_COST}: batch is {str(batch)[:40]!r}: send true or false"
+            return f"{NO_COST}: batch is {_said(batch)}: send true or false"
     named = provider if isinstance(provider, str) and provider else None
     use = ModelUse(model, named, **found, is_batch=batch is True, is_counted=bool(found))
     wrong = _contradiction(use)
@@ -97,6 +98,17 @@ def _whole(value: Any) -> int | None:
     if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= MAX_COUNT:
         return None
     return int(value) if value == int(value) else None
+
+
+def _said(value: Any) -> str:
+    """Write a value for a message; callers may have sent anything, of any size."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, int):
+        return str(value) if abs(value) <= MAX_COUNT * 1000 else "too large"
+    return shown(value) if isinstance(value, Decimal) else "no number"
 
 
 def _contradiction(use: ModelUse) -> str | None:

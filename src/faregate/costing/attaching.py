@@ -3,6 +3,7 @@ where there is one, else by the providers' table, with the working in its metada
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -25,6 +26,13 @@ NOBODY: Final = "own-models"
 def installed_table() -> PriceTable:
     """Return the table that is installed, read once."""
     return PriceTable()
+
+
+async def load_table() -> None:
+    """Read the table, if it is not read yet, while others are served: it takes a third of a
+    second."""
+    if not installed_table.cache_info().currsize:
+        await asyncio.to_thread(installed_table)
 
 
 class Attaching:

@@ -9,7 +9,7 @@ from faregate.core.given import check_free
 from faregate.core.model_uses import COUNTS
 from faregate.core.own_model_prices import CreateModelPrice, ModelPrice
 from faregate.core.problems import FaregateError, invalid
-from faregate.costing.attaching import Attaching
+from faregate.costing.attaching import Attaching, load_table
 from faregate.costing.types import ModelCostQuote, QuoteModelCost, quoted
 from faregate.engine.base import EngineBase, Key, Page
 from faregate.platform.environments import AccountContext
@@ -74,6 +74,7 @@ class ModelCostOperations(EngineBase):
         if refusal is not None:
             raise FaregateError(refusal)
         environment = await self._look(context)
+        await load_table()
         attaching = Attaching(self._catalog.model_prices(environment))
         found = attaching(request.data, request.occurred_at or self._clock())
         if found is None:
