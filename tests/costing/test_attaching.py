@@ -3,6 +3,7 @@ names it does not know, counts that contradict, and the seller's own prices."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 from genai_prices import Usage, calc_price
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
+from genai_prices.types import ModelPrice as TablePrice
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -406,6 +408,25 @@ def test_every_price_of_the_table_is_read():
                 assert (kind in listed.prices.rates) == is_priced, (of.id, model.id, field)
                 compared += is_priced
     assert compared > 3_000
+
+
+def test_a_table_that_lists_a_model_without_a_price_or_with_one_below_zero_is_not_believed():
+    providers = deepcopy(get_snapshot().providers)
+    (openai,) = [one for one in providers if one.id == "openai"]
+    empty, strange = [one for one in openai.models if one.id in ("gpt-4", "gpt-4o")]
+    empty.prices = []
+    strange.prices = TablePrice(input_mtok=Decimal(-1))
+    set_custom_snapshot(DataSnapshot(providers, from_auto_update=False))
+    try:
+        attaching = Attaching((), table.PriceTable())
+    finally:
+        set_custom_snapshot(None)
+    for model, says in (("gpt-4", "no price is known"), ("gpt-4o", "its price has none for input")):
+        costing = attaching({"model": model, "input_tokens": 1}, NOON)
+        assert costing is not None
+        assert costing.costs is None
+        assert costing.warning is not None
+        assert says in costing.warning
 
 
 def test_a_year_at_the_edge_of_time_is_no_fault():

@@ -32,6 +32,7 @@ from faregate import CaptureRequest, Engine, HoldRequest
 from faregate.core.amounts import Number
 from faregate.core.costs import Cost
 from faregate.core.events import UsageEvent
+from faregate.core.hold_requests import UpdateRequest, Used, Want
 from faregate.core.outcomes import COSTS_STAY, OutcomeRequest
 from faregate.core.own_model_prices import CreateModelPrice
 from faregate.core.problems import CONFLICT, NOT_FOUND
@@ -276,6 +277,27 @@ def test_captures_get_costs_and_holds_are_as_large_as_they_will_be(database_url:
             unknown = HoldRequest("x", "llm", {**CALL, "model": "mine"})
             error = await refusal(engine.authorize(ada, unknown))
             assert "model mine: no price is known" in error.problem.detail
+            await assert_clean(engine)
+
+    tell(story())
+
+
+def test_slices_of_one_use_are_charged_by_the_costs_of_each(database_url: str) -> None:
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell(engine, markup("2"))
+            await attach(engine)
+            ada = await make_customer(engine)
+            asked = HoldRequest("h", max_amount=Number(1), asset="USD")
+            hold = await engine.authorize(ada, asked)
+            for slice_ in ("one", "two"):
+                used = Used(events=[call(slice_)])
+                update = UpdateRequest(f"next {slice_}", Want(amount=Number(1)), used)
+                await engine.update_hold(ada, hold.id, update)
+            await engine.capture(ada, hold.id, CaptureRequest("c", events=[call("three")]))
+            assert await available(engine, ada) == 100 - 3 * 2 * CALL_COSTS
+            kept = [(await engine.get_event(name))[1].event for name in ("one", "two", "three")]
+            assert told(kept) == [CALL_COSTS] * 3
             await assert_clean(engine)
 
     tell(story())

@@ -170,9 +170,10 @@ call."""
 
 
 def as_rate(price: Decimal) -> Rate | None:
-    """Return a price; None: it has more decimals than are kept."""
+    """Return a price; None: it has more decimals than are kept, or is below zero, by which tables
+    mean that it is not known."""
     whole = scaled(price, RATE_DECIMALS)
-    return None if whole is None else Rate(whole)
+    return None if whole is None or whole < 0 else Rate(whole)
 
 
 def at_percent(prices: PriceList, kinds: Collection[str], percent: int) -> PriceList:

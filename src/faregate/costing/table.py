@@ -119,7 +119,8 @@ class PriceTable:
             except LookupError:
                 self._models[key] = None
             else:
-                self._models[key] = _Known(of, info, _is_timed(info))
+                # A list of prices that is empty is no price.
+                self._models[key] = _Known(of, info, _is_timed(info)) if info.prices else None
         return self._models[key]
 
 
