@@ -37,13 +37,13 @@ KINDS: Final = {
 }
 COUNT_LABELS: Final = {
     "input_tokens": "Input tokens, all",
-    "cache_read_tokens": "Of them read from the cache",
-    "cache_write_tokens": "Of them written to the cache",
-    "input_audio_tokens": "Of them audio",
-    "cache_audio_read_tokens": "Cached, and audio",
+    "cache_read_tokens": "Of the input read from the cache",
+    "cache_write_tokens": "Of the input written to the cache",
+    "input_audio_tokens": "Of the input audio",
+    "cache_audio_read_tokens": "Of the cached audio",
     "output_tokens": "Output tokens, all",
-    "reasoning_tokens": "Of them reasoning",
-    "output_audio_tokens": "Of them audio",
+    "reasoning_tokens": "Of the output reasoning",
+    "output_audio_tokens": "Of the output audio",
     "images": "Images",
 }
 
