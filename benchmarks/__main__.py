@@ -18,6 +18,7 @@ import uvloop
 from rich.console import Console
 
 from benchmarks import (
+    attached,
     costs,
     embedded,
     gate,
@@ -33,6 +34,7 @@ from benchmarks import (
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
 from benchmarks.report import (
     Table,
+    attached_table,
     costs_table,
     engine_table,
     gate_table,
@@ -55,6 +57,7 @@ LEVELS: Final = [
     "engine",
     "gate",
     "rules",
+    "attached",
     "renewals",
     "http",
     "latency",
@@ -98,6 +101,8 @@ def main(
             tables.append(_gate(kind, plan))
         if "rules" in levels:
             tables.append(_rules(kind, plan))
+        if "attached" in levels:
+            tables.append(_attached(kind, plan))
         if "renewals" in levels:
             tables.append(_renewals(kind, plan))
         if "http" in levels:
@@ -152,6 +157,13 @@ def _rules(kind: str, plan: embedded.Plan) -> Table:
     with fresh_database(kind) as url:
         rates, charges = uvloop.run(rules.measure_rules(url, plan, _say(kind)))
     return rules_table(kind, rates, charges)
+
+
+def _attached(kind: str, plan: embedded.Plan) -> Table:
+    tune_garbage_collection()
+    with fresh_database(kind) as url:
+        rates, charges = uvloop.run(attached.measure_attached(url, plan, _say(kind)))
+    return attached_table(kind, rates, charges)
 
 
 def _renewals(kind: str, plan: embedded.Plan) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import embedded, gate, http, peers, rules
+from benchmarks import attached, embedded, gate, http, peers, rules
 from benchmarks.costs import Cost, Start
 from benchmarks.growth import Step
 from benchmarks.latency import Latency
@@ -114,6 +114,21 @@ def rules_table(kind: str, rates: Mapping[rules.Cell, Rate], charges: int) -> Ta
             ruled = rates["ruled", callers, wallets]
             costs = f"{plain.per_second / ruled.per_second:.2f} x"
             table.rows.append([str(callers), wallets, *_rate(plain), *_rate(ruled), costs])
+    return table
+
+
+def attached_table(kind: str, rates: Mapping[attached.Cell, Rate], charges: int) -> Table:
+    """Tabulate charges with costs attached, in those without and in those that bring theirs."""
+    table = Table(
+        f"{kind}: charges of model calls with costs attached, beside none and costs that are sent "
+        f"({charges:,} charges, verified)",
+        ("callers", "plain/s", "p50 ms", "p99 ms", "attached/s", "p50", "p99", "costs", "sent/s"),
+    )
+    for callers in attached.CALLERS:
+        plain, given = rates["plain", callers], rates["attached", callers]
+        costs = f"{plain.per_second / given.per_second:.2f} x"
+        sent = f"{rates['sent', callers].per_second:,.0f}"
+        table.rows.append([str(callers), *_rate(plain), *_rate(given), costs, sent])
     return table
 
 

@@ -131,6 +131,7 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "limit_id": me.made("limits", limit)["id"],
         "clock_id": clock["id"],
         "vendor_id": vendor["id"],
+        "model_price_id": me.made("model-prices", {"model": "ours", "per_image": 7})["id"],
         "coupon_code": me.made("coupons", {"code": f"HALF{mark}", "percent": 50})["code"],
     }
     wanted = {
@@ -294,6 +295,12 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
             *[Try("empty", query=f"{PERIOD}&group_by={by}") for by in DIMENSIONS],
             Try("refused", query=f"{PERIOD}&customer_id={customer}"),
         ],
+        ("POST", "/model-prices"): [Try("own", {"model": "mine", "per_image": 1})],
+        ("GET", "/model-prices"): [Try("own")],
+        # What another account pays for it is known to that account alone.
+        ("POST", "/model-prices/quote"): [Try("own", {"data": {"model": "ours", "images": 1}})],
+        ("GET", "/model-prices/{model_price_id}"): refused,
+        ("DELETE", "/model-prices/{model_price_id}"): refused,
         ("POST", "/coupons"): [
             Try("refused", {"code": "OFF", "percent": 10, "products": [of["product_id"]]}),
             Try("refused", {"code": "OFF", "amount": 1, "asset": gems}),

@@ -66,6 +66,11 @@ OPERATIONS = {
     ("GET", "/v1/customers/stats"): READ_ALL,
     ("GET", "/v1/customers/{customer_id}/stats"): READ_ALL,
     ("GET", "/v1/stats"): READ_ALL,
+    ("POST", "/v1/model-prices"): ADMIN,
+    ("GET", "/v1/model-prices"): READ_ALL,
+    ("POST", "/v1/model-prices/quote"): READ_ALL,
+    ("GET", "/v1/model-prices/{model_price_id}"): READ_ALL,
+    ("DELETE", "/v1/model-prices/{model_price_id}"): ADMIN,
     ("POST", "/v1/coupons"): ADMIN,
     ("GET", "/v1/coupons"): READ_ALL,
     ("GET", "/v1/coupons/{coupon_code}"): READ_ALL,
@@ -286,6 +291,8 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     names["connected_account_id"] = "acc_nobody"
     coupon = {"code": f"HALF_{stranger.replace(' ', '_').upper()}"[:20], "percent": 50}
     names["coupon_code"] = me.made("coupons", coupon)["code"]
+    own = {"model": "m", "per_request": 1}
+    names["model_price_id"] = me.made("model-prices", own)["id"]
     urls = {"return_url": "https://shop.example", "failure_url": "https://shop.example"}
     pays = {"customer_id": ada, "amount": 1, "currency": "USD", **urls}
     names["top_up_id"] = me.made("top-ups", pays)["id"]

@@ -32,6 +32,7 @@ PAGES = {
     "holds": sold("cents", "llm", TOKENS, '"volume_rate": 0.01'),
     "limits": sold("calls", "call", {"usage_type": "unit"}, '"unit_price": 1'),
     "margins": sold("dollars", "llm", TOKENS, '"volume_rate": 1'),
+    "model-prices": sold("models", "llm", TOKENS, '"volume_rate": 1'),
 }
 
 

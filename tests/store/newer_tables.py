@@ -13,6 +13,8 @@ _TABLES: Final = (
     "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts"
 )
 WITHOUT_SEARCH: Final = (
+    "DROP TABLE model_prices",
+    "ALTER TABLE environments DROP COLUMN attaches_costs",
     "DROP INDEX transactions_by_customer",
     "ALTER TABLE customers DROP COLUMN search_text",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -20,6 +20,8 @@ from faregate.core.compiled import CompiledPrice, compile_price
 from faregate.core.discounts import Coupon
 from faregate.core.instants import from_us
 from faregate.core.limits import Limit
+from faregate.core.model_prices import Attach
+from faregate.core.own_model_prices import ModelPrice
 from faregate.core.payment_rules import PAYMENTS, PaymentRules
 from faregate.core.plans import PlanCredit, PlanPrice, compile_credit, compile_fixed
 from faregate.core.prices import Commitment, Entitlement, FixedPrice, Price, UsageBasedPrice
@@ -77,16 +79,22 @@ class Settings(msgspec.Struct, frozen=True):
     renewals: RenewalRules = RENEWALS
     payments: PaymentRules = PAYMENTS
     alerts: Alerts = ALERTS
+    attaches_costs: bool = False
 
 
 def _settings(
-    timezone: str, renewals: str | None, payments: str | None, alerts: str | None
+    timezone: str,
+    renewals: str | None,
+    payments: str | None,
+    alerts: str | None,
+    attaches_costs: int,
 ) -> Settings:
     return Settings(
         timezone,
         RENEWALS if renewals is None else decode(RenewalRules, renewals),
         PAYMENTS if payments is None else decode(PaymentRules, payments),
         ALERTS if alerts is None else decode(Alerts, alerts),
+        bool(attaches_costs),
     )
 
 
@@ -118,9 +126,19 @@ def read_rate(row: Row) -> Rate:
 class CatalogMemory:
     """All environments' catalogs. `epoch` says which state of the database they show."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        costing: Callable[[Sequence[ModelPrice]], Attach] | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`costing` makes of an account's own prices what says which costs are attached; `prepare`
+        is awaited before anybody's are."""
         self.epoch = 0
         self._store = store
+        self._costing = costing
+        self._prepare = prepare
+        self._model_prices: dict[int, tuple[ModelPrice, ...]] = {}
         self._products: dict[int, dict[str, ProductRow]] = {}
         self._views: dict[int, CatalogView] = {}
         self._compiled: dict[tuple[str, int], tuple[CompiledPrice, ...]] = {}
@@ -137,6 +155,10 @@ class CatalogMemory:
     def products(self, environment_id: int) -> dict[str, ProductRow]:
         """Return an environment's products by id, the oldest first."""
         return self._products.get(environment_id, {})
+
+    def model_prices(self, environment_id: int) -> tuple[ModelPrice, ...]:
+        """Return what the seller says that models cost."""
+        return self._model_prices.get(environment_id, ())
 
     async def refresh(self, *, for_lane: bool = False) -> None:
         """Read the catalog again, if it has changed, as of one instant.
@@ -186,7 +208,7 @@ class CatalogMemory:
         settings: dict[int, Settings] = {
             row[0]: _settings(*row[1:])
             for row in await fetch(
-                "SELECT id, timezone, renewals, payments, alerts FROM environments"
+                "SELECT id, timezone, renewals, payments, alerts, attaches_costs FROM environments"
             )
         }
         bonuses: dict[int, dict[str, tuple[TopUpBonus, ...]]] = defaultdict(dict)
@@ -210,12 +232,20 @@ class CatalogMemory:
             "SELECT environment_id, code, terms FROM coupons WHERE deleted_at IS NULL"
         ):
             coupons[environment_id][code] = decode(Coupon, terms)
+        model_prices: dict[int, tuple[ModelPrice, ...]] = defaultdict(tuple)
+        for environment_id, terms in await fetch(
+            "SELECT environment_id, terms FROM model_prices WHERE deleted_at IS NULL ORDER BY id"
+        ):
+            model_prices[environment_id] += (decode(ModelPrice, terms),)
         # Discounts live on when their coupons are deleted.
         discounted = {row[0] for row in await fetch("SELECT DISTINCT environment_id FROM coupons")}
+        if self._prepare is not None and any(one.attaches_costs for one in settings.values()):
+            await self._prepare()
         if epoch <= self.epoch:
             return  # Another refresh has read something newer meanwhile.
         environments = set(assets) | set(products) | set(settings)
         self._products = products
+        self._model_prices = dict(model_prices)
         self._views = {
             environment_id: self._view(
                 epoch,
@@ -227,6 +257,7 @@ class CatalogMemory:
                 {code: tuple(found) for code, found in rates[environment_id].items()},
                 coupons[environment_id],
                 bonuses[environment_id],
+                model_prices[environment_id],
                 has_discounts=environment_id in discounted,
             )
             for environment_id in environments
@@ -244,6 +275,7 @@ class CatalogMemory:
         rates: dict[str, tuple[Rate, ...]],
         coupons: dict[str, Coupon],
         bonuses: dict[str, tuple[TopUpBonus, ...]],
+        model_prices: tuple[ModelPrice, ...],
         *,
         has_discounts: bool,
     ) -> CatalogView:
@@ -276,6 +308,7 @@ class CatalogMemory:
         has_commitments = any(
             version.commitments for one in compiled.values() for version in one.versions.values()
         )
+        costing = self._costing if settings.attaches_costs else None
         return CatalogView(
             epoch,
             assets,
@@ -294,6 +327,7 @@ class CatalogMemory:
             settings.alerts.low_units(assets),
             settings.alerts.expiring_before,
             settings.alerts,
+            None if costing is None else costing(model_prices),
         )
 
     def compile_plans(

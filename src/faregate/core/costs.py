@@ -10,7 +10,7 @@ import msgspec
 
 from faregate.core.amounts import AmountError, Number, scaled, shown, to_units
 from faregate.core.assets import Asset
-from faregate.core.codec import encode
+from faregate.core.codec import decode, encode
 from faregate.core.given import MAX_FREE_BYTES, FreeData, Id, ShortText, check_free
 from faregate.core.prices import CostFilter, Key
 from faregate.core.problems import Problem, invalid
@@ -35,6 +35,33 @@ class Cost(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, froze
     volume_rate: Number | None = None
     package_size: Number | None = None
     currency: Key | None = None
+
+
+class AttachedCosts(msgspec.Struct, frozen=True, gc=False):
+    """Costs that were attached to an event and not sent with it, as they are kept: `source` says
+    from where they are. What was sent is kept as a list."""
+
+    source: str
+    costs: list[Cost]
+
+
+KeptCosts = list[Cost] | AttachedCosts
+
+
+def read_costs(text: str | None) -> tuple[list[Cost] | None, str | None]:
+    """Read the costs that are kept with an event: (costs, from where they are if they were
+    attached)."""
+    if text is None:
+        return None, None
+    kept: KeptCosts = decode(KeptCosts, text)  # type: ignore[arg-type]
+    return (kept.costs, kept.source) if isinstance(kept, AttachedCosts) else (kept, None)
+
+
+def write_costs(costs: list[Cost] | None, source: str | None) -> str | None:
+    """Write costs as they are kept with an event."""
+    if costs is None:
+        return None
+    return encode(costs if source is None else AttachedCosts(source, costs)).decode()
 
 
 def check_costs(costs: list[Cost], assets: Mapping[str, Asset]) -> Problem | None:

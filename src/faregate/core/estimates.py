@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,8 @@ import msgspec
 
 from faregate.core.amounts import MAX_UNITS
 from faregate.core.compiled import CompiledPrice
-from faregate.core.conversion import carry_key, funding_rate, no_rate, rounded_up
+from faregate.core.conversion import carry_key, funding_rate, in_currency, no_rate, rounded_up
+from faregate.core.costs import Cost
 from faregate.core.customers import Changes
 from faregate.core.events import choose_asset, price_charged
 from faregate.core.grants import Purpose
@@ -67,9 +68,12 @@ def estimate(
         use = expected_use(event_type, subject, data, is_upper_bound=is_upper_bound)
         free = changes.limits.free_share(use, changes.advanced_accounts(now), own)
     for compiled in prices:
+        costs: Sequence[Cost] = ()
         if compiled.counts_costs:
-            shown = f"{compiled.price.name!r} is a markup on costs, which nobody knows yet"
-            return invalid("event_type", f"{shown}: hold max_amount and asset instead")
+            expected = _expected_costs(compiled, data, is_upper_bound, catalog, now)
+            if isinstance(expected, Problem):
+                return expected
+            costs = expected
         priced = choose_asset(compiled, changes, catalog, now)
         read = data
         if is_upper_bound:
@@ -79,7 +83,9 @@ def estimate(
             read = {**data, **bounds}
         from_us = catalog.tier_period_from_us(compiled, subscriptions, now)
         counted = changes.counted(compiled, from_us)
-        match = price_charged(compiled, priced, read, (), counted, free, slices, keeps=False)
+        if costs:
+            costs = in_currency(costs, priced.asset.code, catalog.rates, now)
+        match = price_charged(compiled, priced, read, costs, counted, free, slices, keeps=False)
         if isinstance(match, Problem):
             return match
         if isinstance(match, str):
@@ -120,6 +126,25 @@ def estimate(
     purpose = Purpose(event_type, data, frozenset(products))
     counts = () if free is NOTHING_FREE else free.taken(measured)
     return Estimate(wanted.account_id, wanted.units, wanted.scale, counts, purpose)
+
+
+def _expected_costs(
+    compiled: CompiledPrice,
+    data: Mapping[str, Any],
+    is_upper_bound: bool,
+    catalog: CatalogView,
+    now: datetime,
+) -> Sequence[Cost] | Problem:
+    """Return what a call of a model will cost the seller, where costs are attached to events and
+    the data tells of one; nobody knows other costs before they come."""
+    shown = f"{compiled.price.name!r} is a markup on costs, "
+    costing = None
+    if catalog.costing is not None:
+        costing = catalog.costing(_bounded(data) if is_upper_bound else data, now)
+    if costing is not None and costing.costs is not None:
+        return costing.costs
+    why = "which nobody knows yet" if costing is None else f"and {costing.warning}"
+    return invalid("event_type", f"{shown}{why}: hold max_amount and asset instead")
 
 
 def _bounds(compiled: CompiledPrice, data: Mapping[str, Any]) -> dict[str, Any] | Problem:

@@ -39,6 +39,7 @@ from faregate.core.given import FreeData, Id, Instant, ShortText, check_free
 from faregate.core.grants import Purpose
 from faregate.core.ids import IdSource
 from faregate.core.limiting import NOTHING_FREE, Counts, FreeShare, Use
+from faregate.core.model_prices import Attach, Costing
 from faregate.core.prices import Key
 from faregate.core.pricing import Match, fee_units, price_event
 from faregate.core.problems import Problem, conflict, invalid
@@ -118,6 +119,7 @@ class EventResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class BookedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that is in the ledger, with its first answer, and what limits have counted of it.
 
+    `cost_source` says from where the event's costs are if they were attached, and not sent.
     Where it is looked at, `outcome` says what became of it since (None: it was charged as it came),
     and event and result are as they stand.
     """
@@ -127,6 +129,7 @@ class BookedEvent(msgspec.Struct, frozen=True, gc=False):
     created_at: datetime
     counts: Counts = ()
     outcome: str | None = None
+    cost_source: str | None = None
 
 
 class RecordEvents(msgspec.Struct, frozen=True, gc=False):
@@ -179,6 +182,9 @@ def book_events(
     booked: dict[str, BookedEvent] = {}
     for index, event in enumerate(command.events):
         prior = known.get(event.id) or booked.get(event.id)
+        costing: Costing | None = None
+        if prior is None and catalog.costing is not None:
+            event, costing = with_costs(event, catalog.costing)
         if prior is not None:
             outcome = repeated(prior, event)
         elif command.is_lenient:
@@ -192,15 +198,35 @@ def book_events(
                 return outcome
             results.append(EventResult(event.id, "refused", problem=outcome))
             continue
+        source: str | None = None
+        if costing is not None:
+            source = costing.source
+            if costing.warning is not None:
+                said = (*outcome.warnings, costing.warning)
+                outcome = structs.replace(outcome, warnings=said)
         results.append(outcome)
         if prior is None:
-            booked[event.id] = BookedEvent(event, outcome, now, counts)
+            booked[event.id] = BookedEvent(event, outcome, now, counts, cost_source=source)
     return EventsBooked(tuple(results)), list(booked.values())
 
 
+def with_costs(event: UsageEvent, attach: Attach) -> tuple[UsageEvent, Costing | None]:
+    """Return an event with the costs that are attached to it, and what is to be said of them. One
+    that was sent with costs (with none: an empty list) keeps its own."""
+    if event.costs is not None or event.data is None:
+        return event, None
+    costing = attach(event.data, event.occurred_at)
+    if costing is None or costing.costs is None:
+        return event, costing
+    return structs.replace(event, costs=costing.costs), costing
+
+
 def repeated(prior: BookedEvent, event: UsageEvent) -> EventResult | Problem:
-    """Return the first answer to an event that is booked, or the conflict where it differs."""
+    """Return the first answer to an event that is booked, or the conflict where it differs from
+    what was sent then; what was attached to that is not compared."""
     first = prior.event
+    if prior.cost_source is not None:
+        first = structs.replace(first, costs=None)
     differing = [
         field
         for field in UsageEvent.__struct_fields__

@@ -28,6 +28,7 @@ from faregate.core.given import MAX_FREE_KEYS, FreeData, Id, ShortText, check_fr
 from faregate.core.grants import Grant
 from faregate.core.ids import IdSource
 from faregate.core.limiting import Counts
+from faregate.core.model_prices import Attach
 from faregate.core.problems import NOT_FOUND, Problem, conflict, invalid
 from faregate.core.reducing import NO_EARLIER
 from faregate.core.refunds import ChargedFee, Payment, earlier_fees, give_back, payments_of
@@ -35,6 +36,11 @@ from faregate.core.subscriptions import CatalogView
 
 SETTLE_WITHIN: Final = timedelta(days=90)
 """How long after it occurred the outcome of an event may be reported."""
+
+COSTS_STAY: Final = (
+    "the event's costs stay those of the data that it was recorded with: record what costs "
+    "otherwise as an event of its own"
+)
 
 Outcome = Literal["confirmed", "withdrawn", "changed"]
 
@@ -196,7 +202,21 @@ def settle_outcome(
     charged = payments_of(result.fees, changes.transfers[start:])
     after = EventOutcome(request.outcome, charged, data, result.warnings, counts, now)
     said = (*warnings, *result.warnings)
+    if catalog.costing is not None and _costs_otherwise(booked, data, catalog.costing):
+        said = (*said, COSTS_STAY)
     return _settled(changes, booked, asked, before, after, result.fees, said, now, ids)
+
+
+def _costs_otherwise(booked: BookedEvent, data: Mapping[str, Any] | None, attach: Attach) -> bool:
+    """Tell whether other costs would have been attached to an event with this data."""
+    if same_json(data, booked.event.data):
+        return False
+    if booked.event.costs is not None and booked.cost_source is None:
+        return False
+    costing = attach(data or {}, booked.event.occurred_at)
+    costs = None if costing is None else costing.costs
+    amounts = [[cost.amount for cost in one or ()] for one in (costs, booked.event.costs)]
+    return amounts[0] != amounts[1]
 
 
 def standing_of(booked: BookedEvent, standing: Standing) -> EventOutcome | None:

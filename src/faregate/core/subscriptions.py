@@ -27,6 +27,7 @@ from faregate.core.commitments import PlanCommitment
 from faregate.core.compiled import CompiledPrice
 from faregate.core.discounts import Coupon, Discount
 from faregate.core.limits import Limit
+from faregate.core.model_prices import Attach
 from faregate.core.payment_rules import PAYMENTS, PaymentRules
 from faregate.core.plans import PlanCredit, PlanPrice
 from faregate.core.problems import Problem, conflict, invalid
@@ -354,7 +355,8 @@ class CatalogView(msgspec.Struct, frozen=True):
     it is on each test clock, `rates` what assets cost in currencies. `coupons` are those that can
     be had; `has_reductions` says that fees may come to less than their prices, by discounts or
     commitments. `payments` is how the account takes payments in this mode, `bonuses` what top-ups
-    of assets bring beside them. `low_units` are thresholds of balances by asset, and so long
+    of assets bring beside them. `costing` says what calls of models have cost, of which events tell
+    (None: nobody wants that). `low_units` are thresholds of balances by asset, and so long
     `expiring_before` they expire grants are announced (None: never): as the account's `alerts`
     say."""
 
@@ -375,6 +377,7 @@ class CatalogView(msgspec.Struct, frozen=True):
     low_units: Mapping[str, int] = {}
     expiring_before: timedelta | None = ALERTS.expiring_before
     alerts: Alerts = ALERTS
+    costing: Attach | None = None
 
     def prices_for(
         self, subscriptions: tuple[Subscription, ...], event_type: str, at: datetime

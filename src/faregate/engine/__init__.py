@@ -26,6 +26,7 @@ from faregate.engine.holds import HoldOperations
 from faregate.engine.jobs import JobOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
+from faregate.engine.model_costs import ModelCostOperations
 from faregate.engine.operators import OperatorOperations
 from faregate.engine.overview import OverviewOperations
 from faregate.engine.own_payments import OwnPaymentOperations
@@ -64,6 +65,7 @@ class Engine(
     CatalogOperations,
     ClockOperations,
     CouponOperations,
+    ModelCostOperations,
     SearchOperations,
     HistoryOperations,
     ExternalOperations,

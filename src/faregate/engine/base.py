@@ -29,6 +29,7 @@ from faregate.core.problems import (
     conflict,
 )
 from faregate.core.subscriptions import CatalogView
+from faregate.costing.attaching import Attaching, load_table
 from faregate.customers import directory
 from faregate.engine.job_run import JobKind, JobRun
 from faregate.engine.waiting import WaitingForCredit
@@ -125,7 +126,7 @@ class EngineBase:
         self._clock = clock
         self._mode = mode
         self._ids = IdSource(secrets.randbits)
-        self._catalog = CatalogMemory(store)
+        self._catalog = CatalogMemory(store, Attaching, load_table)
         self._lanes: list[Lane] = []
         self._contexts: dict[tuple[str, Mode], AccountContext] = {}
         self._lane_by_customer: dict[tuple[int, str], int] = {}

@@ -54,13 +54,15 @@ class CatalogOperations(EngineBase):
         payments: PaymentRules | None = None,
         alerts: Alerts | None = None,
         *,
+        attach_costs: bool | None = None,
         context: AccountContext | None = None,
     ) -> None:
         """Say in which timezone the account's days begin (an IANA name), for what is set up from
         now on, what happens when a balance does not cover a renewal, how payments are taken in
-        this mode, and when the account wants to be warned: all, or what is given. Raises 422."""
-        if timezone is None and renewals is None and payments is None and alerts is None:
-            remedy = "or renewals, payments or alerts is missing: say what changes"
+        this mode, when the account wants to be warned, and whether events of this mode get the
+        costs of the models that they name: all, or what is given. Raises 422."""
+        if all(one is None for one in (timezone, renewals, payments, alerts, attach_costs)):
+            remedy = "or renewals, payments, alerts or attach_costs is missing: say what changes"
             raise FaregateError(invalid("timezone", remedy))
         problem = None if timezone is None else check_timezone(timezone)
         if renewals is not None:
@@ -86,6 +88,10 @@ class CatalogOperations(EngineBase):
                 await environments.set_alerts(change, account_id, alerts)
             if payments is not None:
                 await environments.set_payments(change, acts.environment_id, payments)
+            if attach_costs is not None:
+                await environments.set_attaches_costs(
+                    change, acts.environment_id, attaches_costs=attach_costs
+                )
 
     def _check_provider(self, name: str | None, acts: AccountContext) -> Problem | None:
         """Refuse a payment provider that is not there, or not for this account and mode."""

@@ -17,6 +17,7 @@ from faregate.core.events import (
     EventsBooked,
     RecordEvents,
     UsageEvent,
+    with_costs,
 )
 from faregate.core.imagined import Imagined
 from faregate.core.instants import is_in_range
@@ -122,10 +123,20 @@ class UsageOperations(EngineBase):
             )
             begins_at = min([event.occurred_at for event in events])
             imagined = Imagined(found.id, offered, begins_at, view.timezone)
+        said: list[str] = []
+        if view.costing is not None:
+            costed = [with_costs(event, view.costing) for event in events]
+            events = [event for event, _ in costed]
+            said = [
+                f"events[{index}]: {costing.warning}"
+                for index, (_, costing) in enumerate(costed)
+                if costing is not None and costing.warning is not None
+            ]
         outcome = simulate(compiled, events, view.timezone, view.rates, imagined=imagined)
         if isinstance(outcome, Problem):
             raise FaregateError(outcome)
-        return outcome
+        fees, warnings = outcome
+        return fees, [*warnings, *said]
 
     async def get_event(
         self,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from faregate.core.codec import decode
-from faregate.core.costs import Cost
+from faregate.core.costs import read_costs
 from faregate.core.events import UsageEvent
 from faregate.core.instants import from_us, to_us
 from faregate.store.protocol import Queries, Rows
@@ -64,5 +64,5 @@ def _event(
         event_type,
         from_us(occurred_us),
         data=None if data is None else decode(dict[str, Any], data),
-        costs=None if costs is None else decode(list[Cost], costs),
+        costs=read_costs(costs)[0],
     )

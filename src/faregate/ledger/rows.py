@@ -26,7 +26,7 @@ from faregate.core.amounts import FIAT_SCALE, plain, to_units
 from faregate.core.chain import Head, beginning, link
 from faregate.core.codec import decode, encode
 from faregate.core.collecting import Collection
-from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost, read_costs, write_costs
 from faregate.core.customers import CustomerState, first_due, first_of
 from faregate.core.decision import Decision, Transaction
 from faregate.core.events import BookedEvent, EventResult, Fee, UsageEvent
@@ -300,7 +300,7 @@ class BatchRows:
                 event.subject,
                 event.description,
                 None if event.data is None else encode(event.data).decode(),
-                None if event.costs is None else encode(event.costs).decode(),
+                write_costs(event.costs, booked.cost_source),
                 encode(result.warnings).decode() if result.warnings else None,
                 encode(result.balances).decode(),
                 fees[0].id if fees else None,
@@ -736,6 +736,7 @@ def _read_volume(text: str | None) -> int | Decimal | None:
 
 def read_event(row: Row, fees: tuple[Fee, ...]) -> BookedEvent:
     """Read a row of `events`, given its fees."""
+    costs, source = read_costs(row[10])
     event = UsageEvent(
         id=row[0],
         event_type=row[4],
@@ -743,13 +744,13 @@ def read_event(row: Row, fees: tuple[Fee, ...]) -> BookedEvent:
         subject=row[7],
         description=row[8],
         data=None if row[9] is None else decode(dict[str, Any], row[9]),
-        costs=None if row[10] is None else decode(list[Cost], row[10]),
+        costs=costs,
         outcome=row[18],
     )
     warnings = () if row[11] is None else decode(tuple[str, ...], row[11])
     result = EventResult(event.id, "booked", fees, warnings, decode(dict[str, int], row[12]))
     counts = () if row[17] is None else decode(Counts, row[17])
-    return BookedEvent(event, result, from_us(row[6]), counts)
+    return BookedEvent(event, result, from_us(row[6]), counts, cost_source=source)
 
 
 def read_events(events: Rows, fees: Rows) -> list[tuple[str, BookedEvent]]:

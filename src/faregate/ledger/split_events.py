@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from faregate.core.amounts import FIAT_SCALE, to_units
 from faregate.core.codec import decode
-from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost
+from faregate.core.costs import DEFAULT_COST_CURRENCY, Cost, read_costs
 from faregate.core.events import BookedEvent
 from faregate.core.instants import from_us, to_us
 from faregate.core.outcomes import EventOutcome
@@ -88,7 +88,7 @@ def _settled(row: Row) -> SplitEvent:
         created_us,
         from_us(occurred_us),
         [(one.fee.price_id, one.fee.asset, one.fee.units) for one in stands.fees],
-        _costs(None if costs is None else decode(list[Cost], costs)),
+        _costs(read_costs(costs)[0]),
     )
 
 

@@ -22,7 +22,7 @@ import msgspec
 
 from faregate.core.amounts import AmountError, scaled
 from faregate.core.codec import decode
-from faregate.core.costs import Cost
+from faregate.core.costs import read_costs
 from faregate.core.instants import from_us
 from faregate.core.outcomes import EventOutcome
 from faregate.core.tiers import TierCount
@@ -421,7 +421,7 @@ class _LaneCheck:
                 self._report.differ("event", customer_id, event_id, units, computed)
 
     async def _check_costs(self, start: int, end: int) -> None:
-        """Compare the costs that events were sent with, with their rows."""
+        """Compare the costs that events were sent with, or got, with their rows."""
         stored = await self._queries.fetch(
             f"SELECT {schema.names(schema.COSTS)} FROM costs "
             "WHERE lane = $1 AND seq > $2 AND seq <= $3 ORDER BY seq, number",
@@ -443,7 +443,7 @@ class _LaneCheck:
             event_id, customer_id, seq, *_ = event
             found = by_seq.pop(seq, [])
             try:
-                sent = cost_rows(event, decode(list[Cost], text))
+                sent = cost_rows(event, read_costs(text)[0] or ())
             except (AmountError, msgspec.DecodeError):
                 self._differ_in_costs(customer_id, event_id, found, [])
                 continue

@@ -26,12 +26,14 @@ Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 class UpdateAccount(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """In which timezone (an IANA name) the account's days, weeks and months begin, for what is set
     up from now on; what happens when a balance does not cover a renewal; how payments are taken in
-    the key's mode; and when the account wants to be warned."""
+    the key's mode; when the account wants to be warned; and whether events of the key's mode that
+    name a model and count tokens get what the call has cost you."""
 
     timezone: Timezone | None = None
     renewals: RenewalRules | None = None
     payments: PaymentRules | None = None
     alerts: Alerts | None = None
+    attach_costs: bool | None = None
 
 
 class UnblockCustomer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -79,6 +81,7 @@ class OwnAccount(msgspec.Struct, frozen=True):
     renewals: RenewalRules
     payments: PaymentRules
     alerts: Alerts
+    attach_costs: bool
 
 
 async def _create(call: Call) -> CustomerCreated:
@@ -138,13 +141,19 @@ async def _own_account(call: Call) -> OwnAccount:
         view.renewals,
         view.payments,
         view.alerts,
+        view.costing is not None,
     )
 
 
 async def _update_account(call: Call) -> None:
     body: UpdateAccount = call.body
     await call.engine.change_settings(
-        body.timezone, body.renewals, body.payments, body.alerts, context=call.context
+        body.timezone,
+        body.renewals,
+        body.payments,
+        body.alerts,
+        attach_costs=body.attach_costs,
+        context=call.context,
     )
 
 
@@ -228,8 +237,8 @@ OPERATIONS = (
         "/accounts/self",
         _update_account,
         "Accounts",
-        "Set the account's timezone, what happens to unpaid renewals, how payments are taken, and "
-        "when to warn you",
+        "Set the account's timezone, what happens to unpaid renewals, how payments are taken, "
+        "when to warn you, and whether events get what models cost",
         ADMIN,
         204,
         body=UpdateAccount,

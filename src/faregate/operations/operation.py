@@ -33,6 +33,7 @@ Tag = Literal[
     "Vendors",
     "Statistics",
     "Coupons",
+    "Model prices",
     "Accounts",
     "Webhooks",
     "Portal",

@@ -14,6 +14,7 @@ from faregate.operations import (
     insights,
     limits,
     migrating,
+    model_prices,
     outcomes,
     payment_methods,
     portal,
@@ -33,6 +34,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *catalog.OPERATIONS,
     # Before those of one customer: `stats` is no id.
     *migrating.OPERATIONS,
+    *model_prices.OPERATIONS,
     *insights.OPERATIONS,
     *customers.OPERATIONS,
     *subscriptions.OPERATIONS,

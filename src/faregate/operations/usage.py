@@ -36,7 +36,8 @@ MAX_TYPES: Final = 100
 
 class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     """An event with what it costs now. `outcome` is `pending`, or what became of it since (none: it
-    was charged as it came)."""
+    was charged as it came). `cost_source` says from where its costs are if they were attached: the
+    table of prices with its version, or the id of your own model price."""
 
     id: str
     customer_id: str
@@ -51,6 +52,7 @@ class ShownEvent(msgspec.Struct, omit_defaults=True, frozen=True):
     costs: list[Cost] | None = None
     stats: Profitability | None = None
     outcome: str | None = None
+    cost_source: str | None = None
 
 
 class ShownListedEvent(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -173,6 +175,7 @@ async def _get(call: Call) -> ShownEvent:
         costs=event.costs,
         stats=stats,
         outcome=booked.outcome,
+        cost_source=booked.cost_source,
     )
 
 

@@ -105,6 +105,18 @@ async def set_alerts(queries: Queries, account_id: str, alerts: Alerts) -> None:
     )
 
 
+async def set_attaches_costs(
+    queries: Queries, environment_id: int, *, attaches_costs: bool
+) -> None:
+    """Say whether events of one of an account's modes get what calls of models cost (inside a
+    transaction that also raises the catalog's epoch)."""
+    await queries.fetch(
+        "UPDATE environments SET attaches_costs = $2 WHERE id = $1",
+        environment_id,
+        int(attaches_costs),
+    )
+
+
 async def ensure_first_account(store: Store, ids: IdSource, now: datetime) -> None:
     """Make the platform's own account in a database that has none."""
     if await store.fetch("SELECT id FROM environments LIMIT 1"):

@@ -20,6 +20,7 @@ from faregate.core.problems import NOT_FOUND, FaregateError, Problem
 from faregate.core.reasons import FeeReason
 from faregate.core.wording import digits
 from faregate.insights.types import Profitability
+from faregate.web.dashboard.model_prices import KINDS as COST_KINDS
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.forms import Form
 from faregate.web.money import Money, show_amount
@@ -151,6 +152,7 @@ async def _page(
         more_data=max(0, len(data) - MAX_DATA_SHOWN),
         json=msgspec.json.format(encode(data)).decode(),
         costs=await _costs(visit, booked),
+        working=_working(booked),
         margin=_margin(stats),
         form=form,
         transaction_id=secrets.token_hex(12),
@@ -221,6 +223,22 @@ async def _costs(visit: Visit, booked: BookedEvent) -> list[tuple[str, str, str,
         amount = show_amount(Decimal(cost.amount), currency)
         known = ("", told) if vendor is None else (vendor.id, vendor.name)
         found.append((*known, cost.category or "", amount))
+    return found
+
+
+def _working(booked: BookedEvent) -> list[tuple[str, str, Money]]:
+    """Return how an attached cost was worked out: kinds, how many at which price, amounts."""
+    if booked.cost_source is None:
+        return []
+    dollar = CURRENCIES[DEFAULT_COST_CURRENCY]
+    found = []
+    for cost in booked.event.costs or ():
+        for part in (cost.metadata or {}).get("parts", ()):
+            price = Decimal(part["price"])
+            how = f"{digits(Decimal(part['count']))} × ${plain(price)}"
+            how += " per million" if part["per"] > 1 else ""
+            amount = Decimal(part["count"]) * price / part["per"]
+            found.append((COST_KINDS[part["kind"]], how, show_amount(amount, dollar)))
     return found
 
 

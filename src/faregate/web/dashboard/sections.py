@@ -25,6 +25,7 @@ from faregate.web.dashboard import (
     jobs,
     keys,
     margins,
+    model_prices,
     portal,
     product,
     products,
@@ -70,6 +71,7 @@ MENU: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
         (
             Section("margins", "Margins", "trending-up"),
             Section("vendors", "Vendors", "truck"),
+            Section("model-prices", "Model prices", "tag"),
         ),
     ),
     (
@@ -106,6 +108,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *asset.PAGES,
     *coupons.PAGES,
     *margins.PAGES,
+    *model_prices.PAGES,
     *vendors.PAGES,
     *vendor.PAGES,
     *webhooks.PAGES,
