@@ -29,6 +29,10 @@ ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "
 READ_ALL = {"admin", "read"}
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 OPERATIONS = {
+    ("GET", "/v1/ingestion/{source}/rules"): READ_ALL,
+    ("PUT", "/v1/ingestion/{source}/rules"): ADMIN,
+    ("DELETE", "/v1/ingestion/{source}/rules"): ADMIN,
+    ("POST", "/v1/ingestion/{source}/preview"): READ_ALL,
     ("POST", "/v1/webhooks"): ADMIN,
     ("GET", "/v1/webhooks"): READ_ALL,
     ("GET", "/v1/webhooks/events"): READ_ALL,
@@ -348,8 +352,8 @@ def test_a_stranger_sees_nothing_of_another_account_or_environment(
     before = world(me, ada)
     with calling(shared_server, key, account) as live:
         for method, path in OPERATIONS:
-            if "{" not in path or path.startswith("/v1/webhooks/test/"):
-                # What names nothing finds nothing of another account.
+            if "{" not in path or path.startswith(("/v1/webhooks/test/", "/v1/ingestion/")):
+                # What names nothing finds nothing of another account. (Sources are everybody's.)
                 continue
             if "connected_account_id" in path and stranger != "live key":
                 # What is connected has no accounts to look at.
