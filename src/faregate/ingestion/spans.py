@@ -190,7 +190,7 @@ def observe(span: Span, outer: Around, place: str) -> Told:
         told,
         _EPOCH + timedelta(microseconds=span.end_ns // 1000),
         kind[:MAX_TEXT],
-        {**outer.fields, **fields, **_own(span, trace_id, span_id), **use},
+        {**fields, **outer.fields, **_own(span, trace_id, span_id), **use},
         place,
     )
 
