@@ -11,6 +11,7 @@ from faregate.operations import (
     coupons,
     customers,
     holds,
+    ingesting,
     insights,
     limits,
     migrating,
@@ -52,4 +53,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
     *webhooks.OPERATIONS,
+    *ingesting.OPERATIONS,
 )
