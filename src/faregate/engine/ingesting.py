@@ -92,7 +92,15 @@ class IngestingOperations(UsageOperations, CustomerOperations):
         for wave in _waves(groups):
             for part, results in zip(wave, await self._record_wave(wave, context), strict=True):
                 for (index, _), result in zip(part.placed, results, strict=True):
-                    outcomes[index] = _outcome(told[index], part.customer_id, result)
+                    item, became = told[index], seen_again(told[index], result)
+                    outcomes[index] = Outcome(
+                        item.place,
+                        item.id,
+                        became.status,
+                        part.customer_id,
+                        problem=became.problem,
+                        warnings=became.warnings,
+                    )
         ingested = Ingested(tuple(outcomes[index] for index in range(len(told))))
         self._recently.note(environment, source, ingested, self._clock())
         return ingested
@@ -221,21 +229,12 @@ def at_its_place(result: EventResult) -> EventResult:
     return structs.replace(result, problem=structs.replace(problem, detail=detail, errors=errors))
 
 
-def _outcome(item: Told, customer_id: str, result: EventResult) -> Outcome:
-    status, problem = result.status, result.problem
-    if problem is not None and _was_told_before(item, problem):
-        status, problem = "repeat", None
-    return Outcome(
-        item.place, item.id, status, customer_id, problem=problem, warnings=result.warnings
-    )
-
-
-def _was_told_before(item: Told, problem: Problem) -> bool:
-    """Tell whether something differs from what was booked in nothing but the time at which it came,
-    having none of its own."""
-    return (
-        isinstance(item, Observed)
-        and not item.has_own_time
-        and problem.kind is CONFLICT
-        and list(problem.errors) == ["occurred_at"]
-    )
+def seen_again(item: Told, result: EventResult) -> EventResult:
+    """Return a repeat of something that differs from what was booked in nothing but the time at
+    which it came, having none of its own; another result as it is."""
+    problem = result.problem
+    if problem is None or not isinstance(item, Observed) or item.has_own_time:
+        return result
+    if problem.kind is CONFLICT and list(problem.errors) == ["occurred_at"]:
+        return structs.replace(result, status="repeat", problem=None)
+    return result

@@ -4,7 +4,7 @@ them, and to try them on a sample before anything is charged by them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, cast
 
 import msgspec
@@ -13,7 +13,7 @@ from faregate.core.codec import checked
 from faregate.core.customers import CustomerState
 from faregate.core.decide import decide
 from faregate.core.decision import Known
-from faregate.core.events import EventsBooked, Fee, RecordEvents, UsageEvent
+from faregate.core.events import EventResult, EventsBooked, Fee, RecordEvents, UsageEvent
 from faregate.core.mapping import (
     MappedEvent,
     MappingRules,
@@ -24,7 +24,7 @@ from faregate.core.mapping import (
 from faregate.core.observed import Source, Told, Unreadable
 from faregate.core.problems import TOO_LARGE, FaregateError, Problem, invalid
 from faregate.customers import directory
-from faregate.engine.ingesting import IngestingOperations, at_its_place, unknown
+from faregate.engine.ingesting import IngestingOperations, at_its_place, seen_again, unknown
 from faregate.ingestion import rules as kept_rules
 from faregate.ingestion.recently import Lately
 from faregate.ingestion.way import Sent
@@ -207,8 +207,15 @@ class IngestionRuleOperations(IngestingOperations):
                 result.warnings,
                 problem=result.problem,
             )
-            for (item, event), result in zip(placed, map(at_its_place, results), strict=True)
+            for (item, event), result in _seen(placed, results)
         ]
+
+
+def _seen(
+    placed: Sequence[tuple[Told, UsageEvent]], results: Sequence[EventResult]
+) -> Iterator[tuple[tuple[Told, UsageEvent], EventResult]]:
+    for pair, result in zip(placed, results, strict=True):
+        yield pair, seen_again(pair[0], at_its_place(result))
 
 
 def _left_out(item: Told, made: Skipped | Problem) -> Previewed:
