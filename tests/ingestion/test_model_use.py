@@ -22,6 +22,19 @@ def use(fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return {name.removeprefix("model_use").removeprefix("."): v for name, v in said.items()}
 
 
+NONE = dict.fromkeys(
+    (
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    ),
+    0,
+)
+"""What every use of a model has, at the least."""
+
+
 CONVENTIONS: dict[str, tuple[dict[str, Scalar], dict[str, Scalar]]] = {
     "OpenTelemetry's of today": (
         {
@@ -161,7 +174,7 @@ CONVENTIONS: dict[str, tuple[dict[str, Scalar], dict[str, Scalar]]] = {
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_every_convention_comes_out_under_the_same_names(name: str) -> None:
     sent, expected = CONVENTIONS[name]
-    assert use(sent) == expected
+    assert use(sent) == {**NONE, **expected}
 
 
 @pytest.mark.parametrize(

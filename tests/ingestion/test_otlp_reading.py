@@ -74,6 +74,9 @@ def test_a_span_of_the_official_sdk_is_read_with_what_is_around_it(form: str) ->
         "model_use.provider": "openai",
         "model_use.input_tokens": 1200,
         "model_use.output_tokens": 80,
+        "model_use.cache_read_tokens": 0,
+        "model_use.cache_write_tokens": 0,
+        "model_use.reasoning_tokens": 0,
     }
 
 

@@ -93,6 +93,14 @@ _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "cache_audio_read_tokens": ("gen_ai.usage.audio.cache_read.input_tokens",),
 }
+_ALWAYS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+"""What a price may reckon with whatever the use was: 0 where a span says nothing of it."""
 _KINDS: Final = {"LLM": "chat", "EMBEDDING": "embeddings"}
 _TYPES: Final = {"completion": "text_completion", "embedding": "embeddings"}
 _STEPS: Final = {"doGenerate": "chat", "doStream": "chat", "doEmbed": "embeddings"}
@@ -125,10 +133,12 @@ def model_use(fields: Mapping[str, Scalar]) -> Mapping[str, Scalar] | Problem:
                 break
     if "input_tokens" not in counts and "output_tokens" not in counts:
         return {}
+    for key in _ALWAYS:
+        counts.setdefault(key, 0)
     for whole, parts in _WHOLES:
-        within = sum(counts.get(part, 0) for part in parts)
-        if within > counts.get(whole, 0):
-            counts[whole] = counts.get(whole, 0) + within
+        within = sum(counts[part] for part in parts)
+        if within > counts[whole]:
+            counts[whole] += within
     told: dict[str, Scalar] = {MODEL_USE: _operation(fields)}
     for key, names in _NAMED.items():
         for name in names:

@@ -22,6 +22,7 @@ PATH: Final = "/v1/traces"
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 _BYTES: Final = (PROTOBUF, "application/protobuf")
+MAX_BYTES: Final = 16 * 1024 * 1024
 _SHOWN: Final = 3
 _MAX_REASON: Final = 300
 _UNNAMED: Final = f"{MODEL_USE} is {UNKNOWN!r}"
@@ -29,7 +30,7 @@ _UNNAMED: Final = f"{MODEL_USE} is {UNKNOWN!r}"
 
 def read(sent: Sent) -> Sequence[Told]:
     """Read the spans of an export. Raises `FaregateError`: 400, 413, 415."""
-    form = _form(sent.headers)
+    form = _form_of(sent)
     if form == PROTOBUF:
         return read_bytes(sent.body)
     if form == JSON:
@@ -41,7 +42,7 @@ def read(sent: Sent) -> Sequence[Told]:
 def answer(sent: Sent, became: Ingested) -> Reply:
     """Say how many spans were refused, and of the first ones why, in the form of the request."""
     rejected, message = _verdict(became)
-    if _form(sent.headers) == JSON:
+    if _form_of(sent) == JSON:
         partial = {"rejectedSpans": str(rejected), "errorMessage": message}
         return Reply(200, encode({"partialSuccess": partial} if message else {}), JSON)
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
@@ -66,6 +67,13 @@ def refuse(headers: Mapping[str, str], problem: Problem) -> Reply:
     # A Status has its message under the number that this one has its own under: 2.
     body = ExportTracePartialSuccess(error_message=problem.detail).SerializeToString()
     return Reply(status, body, PROTOBUF)
+
+
+def _form_of(sent: Sent) -> str:
+    """Return the form of a body; of one that does not say it, what it looks like."""
+    if "content-type" not in sent.headers and sent.body[:1] == b"{":
+        return JSON
+    return _form(sent.headers)
 
 
 def _form(headers: Mapping[str, str]) -> str:
@@ -109,5 +117,5 @@ def _reason(outcome: Outcome) -> str:
     return outcome.problem.detail[:_MAX_REASON] if outcome.problem else ""
 
 
-OTLP: Final = Way("otlp", PATH, read, answer, refuse)
+OTLP: Final = Way("otlp", PATH, read, answer, refuse, max_bytes=MAX_BYTES)
 """`POST /v1/traces`: where exporters send when they are given an address without a path."""

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from faregate.core.mapping_defaults import GENAI_OPERATIONS
 from faregate.core.observed import Observed, Scalar, Told, Unreadable, told_id
 from faregate.core.problems import Problem, invalid
 from faregate.ingestion.model_use import MODEL_USE, model_use
@@ -24,9 +25,6 @@ MAX_NAME: Final = 200
 _MAX_DEPTH: Final = 5
 _MIN_UNIQUE: Final = 20
 """Shorter ids of responses are counters in some servers of models, and come again."""
-
-ONE_CALL: Final = ("chat", "text_completion", "generate_content", "embeddings")
-"""Operations that are one call of a model."""
 
 _MESSAGES: Final = (
     "ai.embedding",
@@ -183,7 +181,11 @@ def observe(span: Span, outer: Around, place: str) -> Told:
         return Unreadable(place, use, told)
     operation = use.get(MODEL_USE)
     response_id = use.get(f"{MODEL_USE}.response_id")
-    if operation in ONE_CALL and isinstance(response_id, str) and len(response_id) >= _MIN_UNIQUE:
+    if (
+        operation in GENAI_OPERATIONS
+        and isinstance(response_id, str)
+        and len(response_id) >= _MIN_UNIQUE
+    ):
         told = told_id(trace_id, response_id)
     kind = str(operation or fields.get("gen_ai.operation.name") or span.name)
     return Observed(
