@@ -19,15 +19,16 @@ from openinference.instrumentation.openai import OpenAIInstrumentor as OpenInfer
 from opentelemetry import baggage, context
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
+from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.api.caller import Caller, adjustment, adjustments, calling
-from tests.api.conftest import INGEST_KEY, READ_KEY, RunningServer
+from tests.api.conftest import INGEST_KEY, READ_KEY, RunningServer, running_server
 from tests.doubles.models import MODEL, Models
+from tests.doubles.unreliable import LOST_AFTER, answered, unreliable_way
 from tests.ingestion.telling import CALL, FORMS, encoded, made
 
 from faregate.ingestion.otlp import JSON, MAX_BYTES, PROTOBUF
@@ -83,9 +84,10 @@ class Customer:
 
     @property
     def events(self) -> list[Any]:
-        """The events that are booked, the newest first."""
-        items = self.me.get(f"events?customer_id={self.id}").body["items"]
-        return list(items)
+        """The events that are booked."""
+        listed = self.me.get(f"events?customer_id={self.id}").body["items"]
+        paths = [f"events/{item['id']}?customer_id={self.id}" for item in listed]
+        return [self.me.get(path).body for path in paths]
 
 
 def call(customer: Customer, **more: Any) -> dict[str, Any]:
@@ -257,6 +259,7 @@ def test_what_a_cache_gave_and_what_the_model_thought_reach_the_event(
         client.responses.create(model="gpt-4o-mini", input="Say hello")
     (event,) = customer.events
     assert event["data"]["cache_read_tokens"] == 1000
+    assert event["data"]["reasoning_tokens"] == 64
     assert customer.paid == Decimal("0.52")  # (1200 - 1000 + 4 x 80) x 0.001
 
 
@@ -379,6 +382,47 @@ def test_a_sample_shows_what_would_be_charged_and_changes_nothing(customer: Cust
     assert [Decimal(fee["amount"]) for fee in charged["fees"]] == [FEE]
     assert (skipped["status"], skipped["why"]) == ("skipped", "model_use is not there")
     assert customer.paid == 0
+
+
+def test_an_exporter_that_gets_no_answer_or_shall_wait_sends_again_and_one_charge_is_made(
+    shared_server: RunningServer, customer: Customer
+) -> None:
+    with unreliable_way(shared_server.url) as way:
+        way.fails(answered(429, "retry-after: 0"), answered(503, "retry-after: 0"), LOST_AFTER)
+        exporter = OTLPSpanExporter(
+            f"{way.url}/v1/traces", headers={"x-credyt-api-key": INGEST_KEY}, timeout=30
+        )
+        spans = made(call(customer), at=now())
+        assert exporter.export(spans) is SpanExportResult.SUCCESS
+        assert len(way.passed) == 4
+        assert len(way.bodies) == 1
+        exporter.shutdown()
+    assert customer.paid == FEE
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_server_that_stands_by_says_that_it_shall_be_sent_again(
+    server: RunningServer, database_url: str, form: str
+) -> None:
+    with calling(server) as me, running_server(database_url, stands_by=True) as other:
+        me.made("products", PRODUCT)
+        somebody = Customer(me, "somebody")
+        body = encoded(form, made(call(somebody), at=now()))
+        with calling(other) as waiting:
+            status, _, response = post(waiting, form, body)
+        assert status == 503
+        assert response.headers["content-type"] == form
+        assert int(response.headers["retry-after"]) >= 1
+        assert somebody.paid == 0
+        assert post(me, form, body)[:2] == (200, {})
+        assert somebody.paid == FEE
+
+
+def test_one_export_charges_many_customers_each_for_their_own(customer: Customer) -> None:
+    other = Customer(customer.me, f"{customer.name} the second")
+    spans = made(call(customer), call(other), call(customer), at=now())
+    assert post(customer.me, PROTOBUF, encoded(PROTOBUF, spans))[:2] == (200, {})
+    assert (customer.paid, other.paid) == (2 * FEE, FEE)
 
 
 def bomb() -> bytes:
