@@ -19,7 +19,7 @@ UNKNOWN: Final = "unknown"
 """The operation of a span that tells of tokens but not of what it did."""
 MAX_TOKENS: Final = 10**12
 
-_NAMED: Final[Mapping[str, tuple[str, ...]]] = {
+NAMED: Final[Mapping[str, tuple[str, ...]]] = {
     "model": (
         "gen_ai.response.model",
         "gen_ai.request.model",
@@ -41,7 +41,7 @@ _NAMED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "response_id": ("gen_ai.response.id", "ai.response.id"),
 }
-_COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
+COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
     "input_tokens": (
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.prompt_tokens",
@@ -93,7 +93,7 @@ _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "cache_audio_read_tokens": ("gen_ai.usage.audio.cache_read.input_tokens",),
 }
-_ALWAYS: Final = (
+ALWAYS: Final = (
     "input_tokens",
     "output_tokens",
     "cache_read_tokens",
@@ -122,7 +122,7 @@ def model_use(fields: Mapping[str, Scalar]) -> Mapping[str, Scalar] | Problem:
         (12, 'unknown')
     """
     counts: dict[str, int] = {}
-    for key, names in _COUNTED.items():
+    for key, names in COUNTED.items():
         for name in names:
             value = fields.get(name)
             if value is not None and value != "":
@@ -133,14 +133,14 @@ def model_use(fields: Mapping[str, Scalar]) -> Mapping[str, Scalar] | Problem:
                 break
     if "input_tokens" not in counts and "output_tokens" not in counts:
         return {}
-    for key in _ALWAYS:
+    for key in ALWAYS:
         counts.setdefault(key, 0)
     for whole, parts in _WHOLES:
         within = sum(counts[part] for part in parts)
         if within > counts[whole]:
             counts[whole] += within
     told: dict[str, Scalar] = {MODEL_USE: _operation(fields)}
-    for key, names in _NAMED.items():
+    for key, names in NAMED.items():
         for name in names:
             value = fields.get(name)
             if isinstance(value, str) and value:
