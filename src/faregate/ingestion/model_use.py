@@ -101,6 +101,7 @@ ALWAYS: Final = (
     "reasoning_tokens",
 )
 """What a price may reckon with whatever the use was: 0 where a span says nothing of it."""
+_TELLING: Final = frozenset((*COUNTED["input_tokens"], *COUNTED["output_tokens"]))
 _KINDS: Final = {"LLM": "chat", "EMBEDDING": "embeddings"}
 _TYPES: Final = {"completion": "text_completion", "embedding": "embeddings"}
 _STEPS: Final = {"doGenerate": "chat", "doStream": "chat", "doEmbed": "embeddings"}
@@ -121,6 +122,8 @@ def model_use(fields: Mapping[str, Scalar]) -> Mapping[str, Scalar] | Problem:
         >>> dict(told)["model_use.input_tokens"], dict(told)["model_use"]
         (12, 'unknown')
     """
+    if _TELLING.isdisjoint(fields):
+        return {}
     counts: dict[str, int] = {}
     for key, names in COUNTED.items():
         for name in names:

@@ -76,7 +76,7 @@ _HEX: Final = frozenset("0123456789abcdef")
 _KIND_NAMES: Final = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUS_NAMES: Final = ("unset", "ok", "error")
 
-Branch: TypeAlias = "Scalar | Mapping[str, Branch] | None"
+Branch: TypeAlias = "Scalar | dict[str, Branch] | None"
 """An attribute's value: a scalar, named values, or nothing that is looked at (lists, bytes)."""
 
 
@@ -121,7 +121,7 @@ def _flatten(
         name = path + key
         if value is None or len(name) > MAX_NAME or name.startswith(_MESSAGES):
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             if depth > 1:
                 _flatten(value.items(), prefix, name + ".", fields, depth - 1)
         elif type(value) is not str or len(value) <= MAX_TEXT:
