@@ -30,6 +30,7 @@ OTLP: Final = MappingRules(
         "faregate.customer",
         "enduser.id",
         "user.id",
+        "ai.telemetry.metadata.faregate.customer",
         "traceloop.association.properties.customer_id",
         "traceloop.association.properties.user_id",
         "resource.faregate.customer",

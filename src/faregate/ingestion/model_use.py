@@ -65,6 +65,7 @@ COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
         "gen_ai.usage.input_tokens.cached",
         "gen_ai.usage.cached_tokens",
         "llm.token_count.prompt_details.cache_read",
+        "ai.usage.inputTokenDetails.cacheReadTokens",
         "ai.usage.cachedInputTokens",
     ),
     "cache_write_tokens": (
@@ -74,6 +75,7 @@ COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
         "gen_ai.usage.cache_write_input_tokens",
         "gen_ai.usage.input_tokens.cache_write",
         "llm.token_count.prompt_details.cache_write",
+        "ai.usage.inputTokenDetails.cacheWriteTokens",
     ),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
@@ -81,6 +83,7 @@ COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
         "gen_ai.usage.output_tokens.reasoning",
         "llm.token_count.completion_details.reasoning",
         "llm.usage.reasoning_tokens",
+        "ai.usage.outputTokenDetails.reasoningTokens",
         "ai.usage.reasoningTokens",
     ),
     "input_audio_tokens": (
