@@ -30,6 +30,7 @@ OTLP: Final = MappingRules(
         "faregate.customer",
         "enduser.id",
         "user.id",
+        "llm.user",
         "ai.telemetry.metadata.faregate.customer",
         "traceloop.association.properties.customer_id",
         "traceloop.association.properties.user_id",
