@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -421,6 +422,20 @@ def test_a_server_that_stands_by_says_that_it_shall_be_sent_again(
         assert somebody.paid == 0
         assert post(me, form, body)[:2] == (200, {})
         assert somebody.paid == FEE
+
+
+def test_the_same_export_sent_by_many_at_once_is_charged_once(
+    shared_server: RunningServer, customer: Customer
+) -> None:
+    body = encoded(PROTOBUF, made(*[call(customer)] * 20, at=now()))
+
+    def send(_: int) -> tuple[int, dict[str, Any]]:
+        with calling(shared_server, INGEST_KEY) as another:
+            return post(another, PROTOBUF, body)[:2]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(send, range(8))) == [(200, {})] * 8
+    assert customer.paid == 20 * FEE
 
 
 def test_one_export_charges_many_customers_each_for_their_own(customer: Customer) -> None:
