@@ -311,6 +311,26 @@ def test_openinference_tells_of_the_same_call_in_its_own_words(
     assert "illness" not in json.dumps(event, default=str)
 
 
+def test_of_two_instrumentations_without_response_ids_a_rule_takes_one(
+    shared_server: RunningServer, customer: Customer, models: Models
+) -> None:
+    models.usage = CHAT_USAGE
+    rules = customer.me.get("ingestion/otlp/rules").body["rules"]
+    rules["only"].append(
+        {"field": "scope.name", "one_of": ["openinference.instrumentation.openai"]}
+    )
+    try:
+        assert customer.me.send("PUT", "ingestion/otlp/rules", rules).status == 200
+        both = (OpenInference(), OpenAIInstrumentor())
+        with instrumented(shared_server, customer, *both) as (kept, _):
+            ask(models)
+            scopes = [s.instrumentation_scope for s in kept.get_finished_spans()]
+            assert len({scope.name for scope in scopes if scope}) == 2
+    finally:
+        assert customer.me.send("DELETE", "ingestion/otlp/rules").status == 204
+    assert customer.paid == FEE
+
+
 def test_an_agent_that_adds_up_its_calls_is_not_charged_for_them_again(
     customer: Customer,
 ) -> None:
