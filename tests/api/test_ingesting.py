@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.api.caller import USD, Caller, ago, calling, is_problem, product
 from tests.api.conftest import INGEST_KEY, LIVE_KEY, READ_KEY, TEST_KEY, RunningServer
 
 from faregate.ingestion.way import MAX_BYTES
+from faregate.rest import ingesting
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 STRUCTURED = {"content-type": "application/cloudevents+json"}
@@ -185,6 +188,36 @@ def test_bodies_beyond_the_bound_are_refused_by_their_length_or_while_they_come(
 
     answer = me.http.post("/v1/cloudevents", content=endless(), headers=BATCH)
     assert answer.status_code == 413
+
+
+def test_a_body_that_does_not_come_keeps_no_one_else_out(
+    me: Caller, shared_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingesting, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(ingesting, "MAX_AT_ONCE", 1)
+    address = urlsplit(shared_server.url)
+    head = (
+        f"POST /v1/cloudevents HTTP/1.1\r\nhost: x\r\nx-credyt-api-key: {TEST_KEY}\r\n"
+        "content-type: application/cloudevents-batch+json\r\ncontent-length: 100\r\n\r\n["
+    )
+    with socket.create_connection((address.hostname, address.port), 30) as slow:
+        slow.sendall(head.encode())
+        said = slow.recv(65_536)
+        assert b" 422 " in said.splitlines()[0]
+    assert me.post("cloudevents", [], BATCH).status == 204
+
+
+def test_more_requests_at_once_than_memory_is_for_are_told_to_come_again(
+    me: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingesting, "MAX_AT_ONCE", 0)
+    told = me.post("cloudevents", [], BATCH)
+    assert is_problem(told, 429)
+    assert told.headers["retry-after"] == "1"
+    # LiteLLM does not send again after 429.
+    told = me.post("litellm", [])
+    assert is_problem(told, 503)
+    assert told.headers["retry-after"] == "1"
 
 
 def test_a_media_type_that_is_none_of_its_own_is_refused(me: Caller) -> None:

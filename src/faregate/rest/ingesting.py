@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from faregate.core.problems import (
+    INVALID,
     MALFORMED,
     OVERLOADED,
     TOO_LARGE,
@@ -32,6 +33,8 @@ T = TypeVar("T")
 PATHS: Final[Mapping[str, Way]] = {way.path: way for way in WAYS}
 MAX_AT_ONCE: Final = 32
 """Requests whose bodies are in memory at the same time."""
+READ_SECONDS: Final = 60.0
+"""How long a body may take to come, so that those who send slowly do not keep others out."""
 _LARGE: Final = 32 * 1024
 _OF_THE_BODY: Final = (MALFORMED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
@@ -68,7 +71,7 @@ class WaysIn:
         self._at_once += 1
         try:
             try:
-                packed = await read_body(receive, headers.length, way.max_bytes)
+                packed = await _read_in_time(receive, headers.length, way.max_bytes)
                 encoding = named.get("content-encoding", "")
                 large = len(packed) > (_LARGE // 16 if encoding else _LARGE)
                 body = await _apart(large, lambda: unpack(packed, encoding, way.max_bytes))
@@ -112,6 +115,15 @@ def _named(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers under their names, without those that are secret."""
     secret = (b"authorization", b"x-credyt-api-key", b"cookie")
     return {k.decode("latin-1"): v.decode("latin-1") for k, v in headers if k not in secret}
+
+
+async def _read_in_time(receive: Receive, length: bytes | None, most: int) -> bytes:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await read_body(receive, length, most)
+    except TimeoutError:
+        detail = f"the body did not come within {READ_SECONDS:g} seconds: send less at once"
+        raise FaregateError(Problem(INVALID, detail)) from None
 
 
 async def _apart(is_apart: bool, work: Callable[[], T]) -> T:
