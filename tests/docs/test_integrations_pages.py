@@ -24,6 +24,7 @@ from faregate.core.mapping import CostRule, MappingRules
 from faregate.core.mapping_defaults import LITELLM
 from faregate.engine.ingesting import MAX_TOLD
 from faregate.ingestion.litellm import MAX_BYTES as LITELLM_BYTES
+from faregate.ingestion.otlp import MAX_BYTES as OTLP_BYTES
 from faregate.ingestion.recently import MAX_REFUSALS
 from faregate.ingestion.way import MAX_BYTES
 
@@ -191,5 +192,6 @@ def test_every_rule_is_in_the_table() -> None:
 def test_the_bounds_are_those_that_hold() -> None:
     text = " ".join(page("README.md").split())
     assert f"{MAX_TOLD:,} things in a request" in text
-    assert f"{MAX_BYTES // 2**20} MiB unpacked ({LITELLM_BYTES // 2**20} MiB from LiteLLM)" in text
+    larger = f"{OTLP_BYTES // 2**20} MiB of traces, {LITELLM_BYTES // 2**20} MiB from LiteLLM"
+    assert f"{MAX_BYTES // 2**20} MiB unpacked ({larger})" in text
     assert f"the last {MAX_REFUSALS} things" in text

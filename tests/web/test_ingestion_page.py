@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from tests.web.live import LiveServer
 
 from faregate.core.mapping import Condition, CostRule, MappingRules
 from faregate.core.mapping_defaults import DEFAULT_RULES
-from faregate.core.observed import SOURCES, Observed
+from faregate.core.observed import SOURCES, Observed, Source
 from faregate.customers.types import CreateCustomer
 from faregate.web.dashboard.ingestion_form import fits_form, rules_of, shown_rules
 from faregate.web.forms import Form
@@ -72,6 +73,23 @@ def test_every_source_has_a_page_with_what_to_type_and_no_secret(
     shown = client.get("/test/ingestion/litellm").text
     assert f"GENERIC_LOGGER_ENDPOINT={server.url}/v1/litellm" in html.unescape(shown)
     assert client.get("/test/ingestion/kafka").status_code == 404
+
+
+@pytest.mark.parametrize("source", ["otlp", "litellm", "cloudevents"])
+def test_the_sample_of_a_source_would_be_charged_as_it_stands(
+    source: Source, client: httpx.Client, server: LiveServer
+) -> None:
+    ada = CreateCustomer("Ada", external_id="ada")
+    test = server.engine.context_of("test")
+    server.run(lambda e: e.create_customer(ada, context=test))
+    page = f"/test/ingestion/{source}"
+    shown = client.get(page).text
+    (sample,) = re.findall(r'name="sample"[^>]*>(.*?)</textarea>', shown, re.S)
+    fields: dict[str, Any] = {
+        **shown_rules(DEFAULT_RULES[source]),
+        "sample": html.unescape(sample),
+    }
+    assert "would be charged" in send(client, page, f"{page}/try", **fields).text
 
 
 def test_rules_are_saved_from_the_form_and_taken_away(

@@ -12,21 +12,40 @@ from faregate.core.observed import Source
 GENAI_OPERATIONS: Final = ("chat", "text_completion", "generate_content", "embeddings")
 """Spans that call a model. Those around them (agents, tools) add the same tokens up again."""
 
+_USE_DATA: Final = (
+    "model",
+    "provider",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cache_audio_read_tokens",
+)
+
 OTLP: Final = MappingRules(
-    customer=("faregate.customer", "enduser.id", "user.id"),
+    customer=(
+        "faregate.customer",
+        "enduser.id",
+        "user.id",
+        "llm.user",
+        "ai.telemetry.metadata.faregate.customer",
+        "traceloop.association.properties.customer_id",
+        "traceloop.association.properties.user_id",
+        "resource.faregate.customer",
+    ),
     event_type=("faregate.event_type",),
     default_event_type="model_call",
     subject=("faregate.subject",),
     data={
-        "model": ("gen_ai.response.model", "gen_ai.request.model"),
-        "provider": ("gen_ai.provider.name", "gen_ai.system"),
-        "operation": ("gen_ai.operation.name",),
-        "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        "cache_read_tokens": ("gen_ai.usage.cache_read.input_tokens",),
-        "cache_write_tokens": ("gen_ai.usage.cache_creation.input_tokens",),
+        "operation": ("model_use",),
+        **{key: (f"model_use.{key}",) for key in _USE_DATA},
+        "images": ("faregate.images",),
+        "batch": ("faregate.batch",),
     },
-    only=(Condition("gen_ai.operation.name", GENAI_OPERATIONS),),
+    only=(Condition("model_use", GENAI_OPERATIONS),),
 )
 
 CLOUDEVENTS: Final = MappingRules(

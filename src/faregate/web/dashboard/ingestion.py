@@ -26,7 +26,8 @@ from faregate.web.money import Money, show_units
 
 class Guide(msgspec.Struct, frozen=True):
     """A source in words: what it is, what to type so that it tells us (`{url}` is where we are),
-    and a sample to try the rules with."""
+    and a sample to try the rules with. In that, `$SECONDS` is when it was: now, since what is long
+    past is refused."""
 
     name: str
     about: str
@@ -40,6 +41,16 @@ GUIDES: Final[dict[Source, Guide]] = {
         "Traces with GenAI attributes, over OTLP/HTTP.",
         "export OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={url}/v1/traces\n"
         'export OTEL_EXPORTER_OTLP_TRACES_HEADERS="Authorization=Bearer%20$FAREGATE_KEY"',
+        '{"resourceSpans": [{"scopeSpans": [{"spans": [{\n'
+        '  "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",\n'
+        '  "name": "chat gpt-4o-mini", "endTimeUnixNano": "$SECONDS000000000",\n'
+        '  "attributes": [\n'
+        '    {"key": "faregate.customer", "value": {"stringValue": "ada"}},\n'
+        '    {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},\n'
+        '    {"key": "gen_ai.provider.name", "value": {"stringValue": "openai"}},\n'
+        '    {"key": "gen_ai.response.model", "value": {"stringValue": "gpt-4o-mini"}},\n'
+        '    {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "1200"}},\n'
+        '    {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "300"}}]}]}]}]}',
     ),
     "litellm": Guide(
         "LiteLLM",
@@ -49,7 +60,7 @@ GUIDES: Final[dict[Source, Guide]] = {
         '# and in LiteLLM\'s settings: callbacks: ["generic_api"]',
         '[{"id": "chatcmpl-1", "litellm_call_id": "4f6c", "status": "success",\n'
         '  "call_type": "acompletion", "custom_llm_provider": "openai", "model": "gpt-4o-mini",\n'
-        '  "endTime": 1772366400.5, "prompt_tokens": 1200, "completion_tokens": 300,\n'
+        '  "endTime": $SECONDS, "prompt_tokens": 1200, "completion_tokens": 300,\n'
         '  "end_user": "ada"}]',
     ),
     "cloudevents": Guide(
@@ -159,7 +170,7 @@ async def _page(
         fits=form is not None or fits_form(found.rules),
         rules=encode(found.rules).decode(),
         typed=values,
-        sample=guide.sample if form is None else form.get("sample"),
+        sample=_of_now(guide.sample, visit) if form is None else form.get("sample"),
         can_try=source in READERS,
         rows=rows,
         lately=visit.engine.lately_ingested(source, context=visit.context),
@@ -167,6 +178,10 @@ async def _page(
         errors=errors,
         general=None if problem is None or set(errors) & set(values) else problem.detail,
     )
+
+
+def _of_now(sample: str, visit: Visit) -> str:
+    return sample.replace("$SECONDS", str(int(visit.engine.now().timestamp())))
 
 
 def _row(found: Previewed, visit: Visit) -> Row:
