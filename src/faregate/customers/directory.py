@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -19,6 +19,7 @@ from faregate.store.protocol import DuplicateKey, Queries, Row
 _COLUMNS: Final = (
     "id, lane, external_id, name, email, metadata, external_accounts, created_at, test_clock_id"
 )
+_NAMES_AT_ONCE: Final = 500
 
 
 class CustomerRow(msgspec.Struct, frozen=True):
@@ -135,6 +136,30 @@ async def find_by_external_id(queries: Queries, environment_id: int, external_id
             )
         )
     return str(rows[0][0])
+
+
+async def find_named(
+    queries: Queries,
+    environment_id: int,
+    names: Sequence[str],
+    by: Literal["external_id", "id", "either"],
+) -> dict[str, str]:
+    """Return the ids of customers by what they are called, of those that there are: by external id,
+    by id, or either; an external id goes before an id."""
+    found: dict[str, str] = {}
+    for column in ("id", "external_id"):
+        if by in (column, "either"):
+            for start in range(0, len(names), _NAMES_AT_ONCE):
+                part = names[start : start + _NAMES_AT_ONCE]
+                marks = ", ".join(f"${n}" for n in range(2, len(part) + 2))
+                rows = await queries.fetch(
+                    f"SELECT {column}, id FROM customers "
+                    f"WHERE environment_id = $1 AND {column} IN ({marks})",
+                    environment_id,
+                    *part,
+                )
+                found.update((row[0], row[1]) for row in rows)
+    return found
 
 
 async def update_customer(

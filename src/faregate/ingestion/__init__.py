@@ -1,0 +1,1 @@
+"""How other systems tell of uses: readers of their formats, and the rules that are set for them."""
