@@ -119,7 +119,7 @@ def test_an_instant_is_read_to_the_microsecond(text: str, reading: Reading, inst
     ],
 )
 def test_an_instant_that_is_none_is_refused_with_the_remedy(text: str, reading: Reading, said: str):
-    with pytest.raises(ValueError, match="^at is ") as refused:
+    with pytest.raises(ValueError, match=r"^at is ") as refused:
         read_instant("at", text, reading)
     assert said in str(refused.value)
 

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import itertools
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,16 @@ class Asked(NamedTuple):
     def shown(self) -> str:
         """Return what it is called in places."""
         return "stdin" if self.is_stream else Path(self.name).name
+
+
+def opened(asked: Asked) -> BinaryIO:
+    """Open a file that is to be imported. Raises `Refusal`."""
+    if asked.is_stream:
+        return sys.stdin.buffer
+    try:
+        return Path(asked.name).open("rb", buffering=0)
+    except OSError as error:
+        raise Refusal(str(error)) from None
 
 
 class Batch(NamedTuple):

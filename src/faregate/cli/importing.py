@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, NoReturn, cast
+from typing import Annotated, BinaryIO, Final, NoReturn
 
 import typer
 import uvloop
 
 from faregate.cli.import_options import Columns, put_into
 from faregate.cli.import_preview import preview
-from faregate.cli.import_run import Asked, Importing, Refusal, Stopped
+from faregate.cli.import_run import Asked, Importing, Refusal, Stopped, opened
 from faregate.cli.import_screen import Screen, Summary
 from faregate.cli.import_target import Target, database_target, server_target
 from faregate.cli.settings import EXIT_CONFIGURATION, Mode, refuse
@@ -206,7 +206,7 @@ def import_(
     ]
     if files.count("-") > 1 or len(set(files)) < len(files):
         refuse("FILES", "a file is named twice")
-    opened: AbstractAsyncContextManager[Target]
+    reached: AbstractAsyncContextManager[Target]
     screen = Screen()
     if database is None:
         try:
@@ -219,10 +219,10 @@ def import_(
                 )
                 + " (or --database, for one that no server has open)",
             )
-        opened = server_target(address, account, patience, screen.say)
+        reached = server_target(address, account, patience, screen.say)
     else:
-        opened = database_target(database, mode, account)
-    raise SystemExit(uvloop.run(_import(asked, opened, screen, show if dry_run else 0)))
+        reached = database_target(database, mode, account)
+    raise SystemExit(uvloop.run(_import(asked, reached, screen, show if dry_run else 0)))
 
 
 def _reading(
@@ -249,13 +249,13 @@ def _reading(
 
 async def _import(
     asked: Sequence[Asked],
-    opened: AbstractAsyncContextManager[Target],
+    reached: AbstractAsyncContextManager[Target],
     screen: Screen,
     shown: int,
 ) -> int:
     """Import the files, one after the other; returns the exit code."""
     try:
-        async with opened as target, _stopping(screen) as stop:
+        async with reached as target, _stopping(screen) as stop:
             rules = await target.rules()
             code = 0
             for one in asked:
@@ -263,7 +263,7 @@ async def _import(
                     code = max(code, await preview(one, target, rules, shown))
                     continue
                 importing = Importing(one, target, rules, screen.told)
-                with _open(one) as file, screen.showing(one, file):
+                with opened(one) as file, screen.showing(one, file):
                     code = max(code, await _run(importing, one, file, stop, screen))
                 if code > EXIT_REFUSED:
                     break
@@ -292,15 +292,6 @@ async def _run(
         screen.say("what was answered is booked: the same command goes on from there")
         return EXIT_ENDED if stop.is_set() else EXIT_STOPPED
     return EXIT_REFUSED if refused else 0
-
-
-def _open(asked: Asked) -> BinaryIO:
-    if asked.is_stream:
-        return sys.stdin.buffer
-    try:
-        return Path(asked.name).open("rb", buffering=0)
-    except OSError as error:
-        raise Refusal(str(error)) from None
 
 
 @asynccontextmanager
