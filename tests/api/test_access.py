@@ -29,6 +29,10 @@ ADMIN, INGEST, EVERYBODY = {"admin"}, {"admin", "ingest"}, {"admin", "ingest", "
 READ_ALL = {"admin", "read"}
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 OPERATIONS = {
+    ("GET", "/v1/ingestion/{source}/rules"): READ_ALL,
+    ("PUT", "/v1/ingestion/{source}/rules"): ADMIN,
+    ("DELETE", "/v1/ingestion/{source}/rules"): ADMIN,
+    ("POST", "/v1/ingestion/{source}/preview"): READ_ALL,
     ("POST", "/v1/webhooks"): ADMIN,
     ("GET", "/v1/webhooks"): READ_ALL,
     ("GET", "/v1/webhooks/events"): READ_ALL,

@@ -89,6 +89,20 @@ class Skipped(msgspec.Struct, frozen=True, gc=False):
     why: str
 
 
+def check_rules(rules: MappingRules) -> Problem | None:
+    """Refuse rules by which no event could ever be made."""
+    if not rules.event_type and rules.default_event_type is None:
+        return invalid("event_type", "or default_event_type is missing: give one of the two")
+    for index, condition in enumerate(rules.only):
+        if condition.one_of is not None and not condition.exists:
+            path = f"only[{index}].exists"
+            return invalid(path, "is false, with one_of beside it: leave one of the two out")
+    for key, names in rules.data.items():
+        if not names:
+            return invalid(f"data.{key}", "names no field: name one, or leave the key out")
+    return None
+
+
 def map_observed(rules: MappingRules, observed: Observed) -> MappedEvent | Skipped | Problem:
     """Make a usage event of what was observed; or say why there is none to make, or what is wrong.
 

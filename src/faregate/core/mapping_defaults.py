@@ -30,20 +30,37 @@ OTLP: Final = MappingRules(
 )
 
 CLOUDEVENTS: Final = MappingRules(
-    customer=("faregatecustomer", "subject"),
+    customer=("customer", "subject"),
     event_type=("type",),
-    subject=("faregatesubject",),
     data_below="data.",
 )
+_USAGE: Final = "metadata.usage_object"
+_IN: Final = f"{_USAGE}.prompt_tokens_details"
+_OUT: Final = f"{_USAGE}.completion_tokens_details"
 
 LITELLM: Final = MappingRules(
-    customer=("end_user", "metadata.user_api_key_end_user_id", "metadata.user_api_key_user_id"),
+    customer=(
+        "end_user",
+        "metadata.user_api_key_end_user_id",
+        "model_parameters.user",
+        "metadata.user_api_key_user_id",
+    ),
     default_event_type="model_call",
     data={
         "model": ("model",),
         "provider": ("custom_llm_provider",),
-        "input_tokens": ("prompt_tokens",),
-        "output_tokens": ("completion_tokens",),
+        "operation": ("call_type",),
+        "input_tokens": ("prompt_tokens", f"{_USAGE}.prompt_tokens"),
+        "output_tokens": ("completion_tokens", f"{_USAGE}.completion_tokens"),
+        "cache_read_tokens": (f"{_IN}.cached_tokens", f"{_USAGE}.cache_read_input_tokens"),
+        "cache_write_tokens": (
+            f"{_IN}.cache_creation_tokens",
+            f"{_USAGE}.cache_creation_input_tokens",
+        ),
+        "reasoning_tokens": (f"{_OUT}.reasoning_tokens",),
+        "input_audio_tokens": (f"{_IN}.audio_tokens",),
+        "output_audio_tokens": (f"{_OUT}.audio_tokens",),
+        "answered_from_cache": ("cache_hit",),
     },
     only=(Condition("status", ("success",)),),
 )

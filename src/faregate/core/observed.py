@@ -30,6 +30,7 @@ class Observed(msgspec.Struct, frozen=True, gc=False):
     `id` is unique in its source and becomes the event's id, so that the same thing told twice is
     charged once. `kind` says what it is in the source's own words (a span, a type of message).
     `place` is where it stood in what was sent, for errors: `[3]`, `resourceSpans[0].…`, `line 7`.
+    Without a time of its own, `occurred_at` is when it came, which a repeat may say otherwise.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Observed(msgspec.Struct, frozen=True, gc=False):
     kind: str
     fields: Mapping[str, Scalar]
     place: str
+    has_own_time: bool = True
 
 
 class Unreadable(msgspec.Struct, frozen=True, gc=False):

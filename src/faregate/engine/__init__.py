@@ -23,7 +23,7 @@ from faregate.engine.explaining import ExplainingOperations
 from faregate.engine.exploring import ExploringOperations
 from faregate.engine.external import ExternalOperations
 from faregate.engine.holds import HoldOperations
-from faregate.engine.ingesting import IngestingOperations
+from faregate.engine.ingestion_rules import IngestionRuleOperations
 from faregate.engine.jobs import JobOperations
 from faregate.engine.limits import LimitOperations, LimitState
 from faregate.engine.migrating import MigrationOperations
@@ -81,7 +81,7 @@ class Engine(
     ExplainingOperations,
     OwnRuleOperations,
     OwnUseOperations,
-    IngestingOperations,
+    IngestionRuleOperations,
     UsageOperations,
     HoldOperations,
     LimitOperations,

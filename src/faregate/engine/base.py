@@ -32,6 +32,7 @@ from faregate.core.subscriptions import CatalogView
 from faregate.customers import directory
 from faregate.engine.job_run import JobKind, JobRun
 from faregate.engine.waiting import WaitingForCredit
+from faregate.ingestion.recently import Recently
 from faregate.ledger import reading
 from faregate.ledger.lane import Lane
 from faregate.ledger.lease import new_holder
@@ -141,6 +142,7 @@ class EngineBase:
             provider.name: provider for provider in (*payments, self.sandbox, self.external)
         }
         self._awaited = WaitingForCredit()
+        self._recently = Recently()
         self._secret = b""
         self._payment_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._poster = Poster(Allowed.parse(webhook_allow))

@@ -14,7 +14,7 @@ from faregate.operations.auth import Authenticator
 from faregate.operations.operation import Call, Operation
 from faregate.platform.audit import Actor, Change
 from faregate.platform.environments import AccountContext
-from faregate.platform.keys import ApiKey
+from faregate.platform.keys import ApiKey, Role
 
 ACCOUNT: Final = "X-Credyt-Account"
 """Names the connected account that a platform's key acts for."""
@@ -80,7 +80,12 @@ class Acting:
 
 def check_role(key: ApiKey, operation: Operation) -> None:
     """Raise `FaregateError` (403) if a key's role may not do this."""
-    if key.role not in operation.roles:
-        allowed = ", ".join(sorted(operation.roles))
+    check_roles(key, operation.roles)
+
+
+def check_roles(key: ApiKey, roles: frozenset[Role]) -> None:
+    """Raise `FaregateError` (403) if a key's role is none of these."""
+    if key.role not in roles:
+        allowed = ", ".join(sorted(roles))
         detail = f"the key's role is {key.role!r}, this needs one of: {allowed}"
         raise FaregateError(Problem(FORBIDDEN, detail))

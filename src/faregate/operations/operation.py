@@ -36,6 +36,7 @@ Tag = Literal[
     "Accounts",
     "Webhooks",
     "Portal",
+    "Ingestion",
 ]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=10_000_000)]

@@ -12,6 +12,7 @@ from faregate.operations import (
     customers,
     holds,
     importing,
+    ingesting,
     insights,
     limits,
     migrating,
@@ -54,4 +55,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *accounts.OPERATIONS,
     *revenue.OPERATIONS,
     *webhooks.OPERATIONS,
+    *ingesting.OPERATIONS,
 )

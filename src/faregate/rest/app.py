@@ -23,6 +23,7 @@ from faregate.operations.operation import Operation
 from faregate.operations.table import OPERATIONS
 from faregate.rest.headers import RequestHeaders
 from faregate.rest.hot import HotRoutes
+from faregate.rest.ingesting import PATHS, WaysIn
 from faregate.rest.messages import PREFIX, PaymentMessages
 from faregate.rest.metrics import metrics_text
 from faregate.rest.openapi import openapi_document
@@ -154,6 +155,7 @@ class _Api:
     def __init__(self, server: Server, pages: ASGIApp) -> None:
         self._server = server
         self._pages = pages
+        self._ways_in = WaysIn(server)
         routes: list[Route] = []
         for operation in OPERATIONS:
             route = Route(
@@ -169,6 +171,13 @@ class _Api:
         """Answer one request."""
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._pages(scope, receive, send)
+            return
+        way = PATHS.get(scope["path"])
+        if way is not None:
+            if scope["method"] == "POST":
+                await self._ways_in(way, scope, receive, send)
+            else:
+                await _refuse_method(self._server, ("POST",), scope, send)
             return
         allowed: set[str] = set()
         for route in self._routes:

@@ -143,14 +143,19 @@ class Server:
         detail = "an unexpected fault: see the server's log under this request id"
         return Problem(INTERNAL, detail)
 
+    def told_of(self, error: BaseException, path: str, request_id: bytes) -> Problem:
+        """Return what a caller is told of an error. Logs what is serious."""
+        problem = self.problem_of(error, path, request_id)
+        if problem.kind.status >= 500 or problem.kind.status == 429:
+            self._log_refusal(problem, path, request_id)
+        return problem
+
     def refusal(
         self, error: BaseException, path: str, request_id: bytes
     ) -> tuple[int, Headers, bytes]:
         """Return the answer to a request that failed: a problem document. Logs what is serious."""
-        problem = self.problem_of(error, path, request_id)
+        problem = self.told_of(error, path, request_id)
         status = problem.kind.status
-        if status >= 500 or status == 429:
-            self._log_refusal(problem, path, request_id)
         body = problem_body(problem, path, request_id.decode())
         return self.answered(status, problem_headers(problem), body, request_id)
 

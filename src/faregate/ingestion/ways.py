@@ -1,0 +1,17 @@
+"""The ways in, and who reads the samples of each source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from faregate.core.observed import Source, Told
+from faregate.ingestion.cloudevents import CLOUDEVENTS
+from faregate.ingestion.litellm import LITELLM
+from faregate.ingestion.way import Sent, Way
+
+WAYS: Final[tuple[Way, ...]] = (CLOUDEVENTS, LITELLM)
+
+READERS: Final[Mapping[Source, Callable[[Sent], Sequence[Told]]]] = {
+    way.source: way.read for way in WAYS
+}
