@@ -21,13 +21,14 @@ VERSION: Final = 1
 
 class Counts(msgspec.Struct):
     """What became of lines: booked now, booked before, skipped by the rules, too old to be charged,
-    refused."""
+    refused. `warned` of them are booked with a warning, e.g. that no price charges them."""
 
     booked: int = 0
     repeats: int = 0
     skipped: int = 0
     too_old: int = 0
     refused: int = 0
+    warned: int = 0
 
     def add(self, other: Counts) -> None:
         """Count what another has counted, too."""

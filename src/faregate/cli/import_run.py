@@ -11,6 +11,7 @@ import itertools
 import os
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -32,11 +33,13 @@ from faregate.core.events import GRACE_PERIOD
 from faregate.core.mapping import MappingRules
 from faregate.core.observed import Observed
 from faregate.core.problems import FaregateError
+from faregate.ingestion.imported import MAX_LINES, LineResult
 from faregate.ingestion.lines import Line, Lines, Reading
 from faregate.ingestion.records import as_json, unpacked
-from faregate.operations.importing import MAX_LINES, LineResult
 
 MAX_BATCH_BYTES: Final = 1024 * 1024
+MAX_WARNINGS: Final = 20
+"""Different warnings that are remembered."""
 ENDING_SECONDS: Final = 5.0
 """How long whoever ends an import waits for the answer that is on its way."""
 
@@ -96,9 +99,7 @@ class Batch(NamedTuple):
 class Importing:
     """Imports one file. `told` is called with the counts after each answer."""
 
-    def __init__(
-        self, asked: Asked, target: Target, rules: MappingRules, told: Callable[[Counts], None]
-    ) -> None:
+    def __init__(self, asked: Asked, target: Target, told: Callable[[Counts], None]) -> None:
         self._asked = asked
         self._target = target
         self._told = told
@@ -108,8 +109,9 @@ class Importing:
         digest = journal_path(base, target.name).name.rpartition("-")[2].removesuffix(".json")
         self.refused_path = base.with_name(f"{base.name}.refused-{digest}.jsonl")
         self.before = self._before()
-        self.progress = self._begin(rules)
+        self.progress = self._begin(target.rules)
         self.counts = Counts()
+        self.warnings: Counter[str] = Counter()
         self._wanted = fields_of(self.progress.rules)
         self._has_sent = False
 
@@ -283,6 +285,7 @@ class Importing:
                     self._refuse(line, result.reason, refused, counts)
                 elif result.status == "booked":
                     counts.booked += 1
+                    self._note_warnings(result, counts)
                 elif result.status == "repeat":
                     counts.repeats += 1
                 else:
@@ -297,6 +300,12 @@ class Importing:
         progress.refused_bytes = refused.tell()
         self._write(is_open=True)
         self._told(self.counts)
+
+    def _note_warnings(self, result: LineResult, counts: Counts) -> None:
+        counts.warned += bool(result.warnings)
+        for warning in result.warnings:
+            if warning in self.warnings or len(self.warnings) < MAX_WARNINGS:
+                self.warnings[warning] += 1
 
     def _refuse(self, line: Line, reason: str, refused: IO[bytes], counts: Counts) -> None:
         counts.refused += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -24,13 +24,14 @@ COLUMNS: Final = ("file", "booked", "repeats", "skipped", "too old", "refused", 
 
 class Summary(NamedTuple):
     """How an import of a file ended: what this run counted, how many lines earlier ones had done,
-    and how many lines are in the file of those refused."""
+    how many lines are in the file of those refused, and what was warned of how often."""
 
     name: str
     counts: Counts
     done_before: int
     refused: int
     refused_path: str
+    warnings: Mapping[str, int]
 
 
 class Screen:
@@ -107,6 +108,10 @@ class Screen:
             sys.stdout.flush()
         if summary.done_before:
             self.say(f"{summary.done_before} lines before these were imported earlier")
+        if counts.warned:
+            self.say(f"{counts.warned} booked lines have a warning:")
+            for warning, times in summary.warnings.items():
+                self.say(f"  {times} times: {warning}")
         if summary.refused:
             self.say(f"{summary.refused} refused lines, with reasons: {summary.refused_path}")
             self.say("when what is wrong with them is mended, --again tries them again")

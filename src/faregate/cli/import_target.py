@@ -9,9 +9,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, Protocol, cast
-
-import msgspec
+from typing import Any, Final, Protocol, TypeVar
 
 from faregate.cli.settings import Mode, open_database
 from faregate.client.address import Address
@@ -23,32 +21,30 @@ from faregate.core.mapping import MappingRules
 from faregate.core.mapping_defaults import DEFAULT_RULES
 from faregate.core.observed import Observed
 from faregate.engine import Engine
+from faregate.ingestion.imported import ImportedLine, LineResult, LinesImported, result_of
 from faregate.operations.acting import ACCOUNT
-from faregate.operations.importing import (
-    ImportedLine,
-    LineResult,
-    LinesImported,
-    show_outcome,
-)
+from faregate.operations.ingesting import PreviewAnswer, ShownPreview, show_preview
 from faregate.platform.environments import AccountContext
 
 PATH: Final = "/ingestion/import"
 TIMEOUT_SECONDS: Final = 120.0
+T = TypeVar("T")
 Say = Callable[[str], None]
 
 
 class Target(Protocol):
-    """What takes lines."""
+    """What takes lines. `name` says which account and mode of which database."""
 
     name: str
-    """Which account and mode of which database."""
-
-    async def rules(self) -> MappingRules:
-        """Return the rules that are set for imports."""
-        ...
+    rules: MappingRules
+    """Those that are set for imports."""
 
     async def send(self, lines: Sequence[Observed], rules: MappingRules) -> list[LineResult]:
         """Charge for lines; answers when what is booked is durable. May be repeated."""
+        ...
+
+    async def preview(self, lines: Sequence[Observed], rules: MappingRules) -> list[ShownPreview]:
+        """Say what lines would become; changes nothing."""
         ...
 
 
@@ -57,47 +53,57 @@ class ServerTarget:
 
     def __init__(self, transport: AsyncTransport, account: str | None) -> None:
         self._transport = transport
-        self._headers = {} if account is None else {ACCOUNT: account}
+        self._headers = {"content-type": "application/json"}
+        if account is not None:
+            self._headers[ACCOUNT] = account
         self.name = ""
+        self.rules = DEFAULT_RULES["import"]
 
-    async def rules(self) -> MappingRules:
-        """Return the rules that are set for imports."""
-        return DEFAULT_RULES["import"]
+    async def begin(self) -> None:
+        """Ask for whom the key imports, and by which rules."""
+        found = await self._ask(PATH, LinesImported, {"lines": []})
+        self.name, self.rules = f"{found.account_id} {found.mode}", found.rules
 
     async def send(self, lines: Sequence[Observed], rules: MappingRules) -> list[LineResult]:
         """Send lines, again and again while the server cannot take them."""
-        written = [ImportedLine(o.id, o.occurred_at, dict(o.fields), o.place) for o in lines]
-        return (await self.ask({"lines": written, "rules": rules})).results
+        body = {"lines": _written(lines), "rules": rules}
+        return (await self._ask(PATH, LinesImported, body)).results
 
-    async def ask(self, body: Any) -> LinesImported:
-        """Ask the operation that takes lines."""
-        read = partial(decode, LinesImported)
-        headers = {"content-type": "application/json", **self._headers}
-        return await self._transport.send(Request("POST", PATH, read, encode(body), headers))
+    async def preview(self, lines: Sequence[Observed], rules: MappingRules) -> list[ShownPreview]:
+        """Ask what lines would become."""
+        body = {"sample": {"lines": _written(lines)}, "rules": rules}
+        return (await self._ask(f"{PATH}/preview", PreviewAnswer, body)).items
+
+    async def _ask(self, path: str, kind: type[T], body: Any) -> T:
+        read = partial(decode, kind)
+        return await self._transport.send(Request("POST", path, read, encode(body), self._headers))
 
 
-class SetRules(msgspec.Struct):
-    """Of the answer about an account's rules, the rules."""
-
-    rules: MappingRules
+def _written(lines: Sequence[Observed]) -> list[ImportedLine]:
+    return [ImportedLine(o.id, o.occurred_at, dict(o.fields), o.place) for o in lines]
 
 
 class DatabaseTarget:
     """A database that this process serves while it imports."""
 
-    def __init__(self, engine: Engine, context: AccountContext) -> None:
+    def __init__(self, engine: Engine, context: AccountContext, rules: MappingRules) -> None:
         self._engine = engine
         self._context = context
         self.name = f"{context.account_id} {context.environment}"
-
-    async def rules(self) -> MappingRules:
-        """Return the rules that are set for imports."""
-        return DEFAULT_RULES["import"]
+        self.rules = rules
 
     async def send(self, lines: Sequence[Observed], rules: MappingRules) -> list[LineResult]:
         """Book lines."""
         done = await self._engine.ingest("import", lines, rules=rules, context=self._context)
-        return [show_outcome(outcome) for outcome in done.outcomes]
+        return [result_of(outcome) for outcome in done.outcomes]
+
+    async def preview(self, lines: Sequence[Observed], rules: MappingRules) -> list[ShownPreview]:
+        """Say what lines would become."""
+        sample = encode({"lines": _written(lines)})
+        found = await self._engine.preview_ingestion(
+            "import", sample, rules=rules, context=self._context
+        )
+        return [show_preview(one, self._engine, self._context, "", "") for one in found]
 
 
 @asynccontextmanager
@@ -111,8 +117,7 @@ async def server_target(
     transport = AsyncTransport(route, _telling(address.url, say))
     try:
         target = ServerTarget(transport, account)
-        found = await target.ask({"lines": []})
-        target.name = f"{found.account_id} {found.mode}"
+        await target.begin()
         yield target
     finally:
         await transport.close()
@@ -135,4 +140,5 @@ async def database_target(url: str, mode: Mode, account: str | None) -> AsyncIte
         context = engine.context_of(mode)
         if account is not None:
             context = await engine.acting_for(account, mode)
-        yield cast(Target, DatabaseTarget(engine, context))
+        rules = (await engine.get_ingestion_rules("import", context=context)).rules
+        yield DatabaseTarget(engine, context, rules)

@@ -179,13 +179,16 @@ def import_(
         ),
     ] = None,
 ) -> None:
-    """Import uses from files: each line is charged once, however often it is imported.
+    """Import uses from files: each line is charged once, however often you do it.
 
-    Columns mean what the import rules of the account say, or what you say here. Ctrl-C ends it; the
-    same command goes on. Refused lines are kept in a file, with reasons.
+    Columns mean what the account's import rules say, or what you say here.
 
-    Exit codes: 0 all is in; 1 lines were refused; 2 it could not begin; 3 it stopped on the way;
-    130 you ended it.
+    Ctrl-C ends it; the same command goes on from there.
+
+    Refused lines are kept in a file beside yours, with reasons.
+
+    Exit codes: 0 all is in, 1 lines were refused, 2 it could not begin,
+    3 it stopped on the way, 130 you ended it.
     """
     if database is not None and url is not None:
         # The environment may have the address for other programs.
@@ -256,13 +259,12 @@ async def _import(
     """Import the files, one after the other; returns the exit code."""
     try:
         async with reached as target, _stopping(screen) as stop:
-            rules = await target.rules()
             code = 0
             for one in asked:
                 if shown:
-                    code = max(code, await preview(one, target, rules, shown))
+                    code = max(code, await preview(one, target, shown))
                     continue
-                importing = Importing(one, target, rules, screen.told)
+                importing = Importing(one, target, screen.told)
                 with opened(one) as file, screen.showing(one, file):
                     code = max(code, await _run(importing, one, file, stop, screen))
                 if code > EXIT_REFUSED:
@@ -286,7 +288,16 @@ async def _run(
     before = importing.before
     done_before = before.lines if before is not None and not asked.is_again else 0
     refused = importing.progress.counts.refused
-    screen.sum_up(Summary(asked.shown, counts, done_before, refused, str(importing.refused_path)))
+    screen.sum_up(
+        Summary(
+            asked.shown,
+            counts,
+            done_before,
+            refused,
+            str(importing.refused_path),
+            importing.warnings,
+        )
+    )
     if stopped is not None:
         screen.say(f"stopped: {stopped}")
         screen.say("what was answered is booked: the same command goes on from there")

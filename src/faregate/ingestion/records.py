@@ -11,15 +11,15 @@ import csv
 import gzip
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
 import msgspec
 
 from faregate.core.codec import decode_request
+from faregate.core.observed import Scalar
 from faregate.core.problems import FaregateError, invalid
+from faregate.ingestion.flattening import flatten
 
-Scalar = str | int | Decimal | bool
 Format = Literal["csv", "tsv", "jsonl"]
 
 MAX_LINE_BYTES: Final = 1024 * 1024
@@ -137,40 +137,13 @@ def _read_json(lines: _Lines) -> Iterator[Record]:
         if lines.problem:
             yield Record(number, lines.raw, {}, lines.problem)
             continue
+        fields: dict[str, Scalar] = {}
         try:
-            fields = _flat(decode_request(dict[str, Any], text.encode()))
+            flatten(fields, "", decode_request(dict[str, Any], text.encode()))
         except FaregateError as error:
             yield Record(number, lines.raw, {}, error.problem.detail)
-        except _Twice as twice:
-            yield Record(number, lines.raw, {}, f"has two values of {twice}: give it one")
         else:
             yield Record(number, lines.raw, fields)
-
-
-class _Twice(Exception):
-    """A name that two fields come to."""
-
-
-def _flat(given: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return an object's values by their paths: `{"a": {"b": [1]}}` is `{"a.b.0": 1}`."""
-    if not any(isinstance(value, (dict, list)) for value in given.values()):
-        return {name: value for name, value in given.items() if value is not None}
-    fields: dict[str, Scalar] = {}
-    _flatten(given.items(), "", fields)
-    return fields
-
-
-def _flatten(items: Any, prefix: str, fields: dict[str, Scalar]) -> None:
-    for name, value in items:
-        path = f"{prefix}{name}"
-        if isinstance(value, dict):
-            _flatten(value.items(), f"{path}.", fields)
-        elif isinstance(value, list):
-            _flatten(enumerate(value), f"{path}.", fields)
-        elif value is not None:
-            if path in fields:
-                raise _Twice(path)
-            fields[path] = value
 
 
 def _read_table(lines: _Lines, delimiter: str) -> Iterator[Record]:

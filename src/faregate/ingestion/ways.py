@@ -7,11 +7,13 @@ from typing import Final
 
 from faregate.core.observed import Source, Told
 from faregate.ingestion.cloudevents import CLOUDEVENTS
+from faregate.ingestion.imported import read_sample
 from faregate.ingestion.litellm import LITELLM
 from faregate.ingestion.way import Sent, Way
 
 WAYS: Final[tuple[Way, ...]] = (CLOUDEVENTS, LITELLM)
 
 READERS: Final[Mapping[Source, Callable[[Sent], Sequence[Told]]]] = {
-    way.source: way.read for way in WAYS
+    **{way.source: way.read for way in WAYS},
+    "import": read_sample,
 }
