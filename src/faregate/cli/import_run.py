@@ -151,7 +151,9 @@ class Importing:
     async def run(self, file: BinaryIO, stop: asyncio.Event) -> None:
         """Import what is left of a file; ends early when `stop` is set. Raises `Refusal` before
         anything was sent, and `Stopped`."""
-        lines = self._lines.read(unpacked(file))
+        # Held until the end: whoever lets go of it closes the file, of which a bar asks how far.
+        body = unpacked(file)
+        lines = self._lines.read(body)
         with self._refused_file() as refused:
             try:
                 await asyncio.to_thread(self._pass_over, lines)

@@ -266,7 +266,8 @@ async def _import(
                     continue
                 importing = Importing(one, target, screen.told)
                 with opened(one) as file, screen.showing(one, file):
-                    code = max(code, await _run(importing, one, file, stop, screen))
+                    stopped = await _run(importing, file, stop)
+                code = max(code, _sum_up(importing, one, stopped, stop, screen))
                 if code > EXIT_REFUSED:
                     break
             return code
@@ -276,14 +277,23 @@ async def _import(
         _say_no(str(error))
 
 
-async def _run(
-    importing: Importing, asked: Asked, file: BinaryIO, stop: asyncio.Event, screen: Screen
-) -> int:
-    stopped: Stopped | None = None
+async def _run(importing: Importing, file: BinaryIO, stop: asyncio.Event) -> Stopped | None:
+    """Import a file; returns why it ended early, if it did."""
     try:
         await importing.run(file, stop)
-    except Stopped as error:
-        stopped = error
+    except Stopped as stopped:
+        return stopped
+    return None
+
+
+def _sum_up(
+    importing: Importing,
+    asked: Asked,
+    stopped: Stopped | None,
+    stop: asyncio.Event,
+    screen: Screen,
+) -> int:
+    """Say what became of a file; returns the exit code."""
     counts = importing.counts
     before = importing.before
     done_before = before.lines if before is not None and not asked.is_again else 0

@@ -4,7 +4,7 @@ an outcome of its own, and a batch may be sent again: what was booked is a repea
 
 from __future__ import annotations
 
-from faregate.core.mapping import MappingRules
+from faregate.core.mapping import MappingRules, check_rules
 from faregate.core.problems import FORBIDDEN, FaregateError, Problem
 from faregate.ingestion.imported import ImportLines, LinesImported, result_of, told_of
 from faregate.operations.operation import INGEST, Call, Operation
@@ -22,7 +22,11 @@ async def _import(call: Call) -> LinesImported:
 
 
 def _check_rules(call: Call, rules: MappingRules, own: MappingRules) -> None:
-    """Refuse rules that make customers where neither the key may nor the account's own rules do."""
+    """Refuse rules that cannot be, and those that make customers where neither the key may nor the
+    account's own rules do."""
+    wrong = check_rules(rules)
+    if wrong is not None:
+        raise FaregateError(wrong.under("rules"))
     creates = rules.unknown_customer == "create" and own.unknown_customer != "create"
     if creates and call.key.role != "admin":
         detail = "rules.unknown_customer: the key's role is 'ingest', which may not make customers"
