@@ -22,6 +22,7 @@ from faregate.web.dashboard import (
     events,
     guide,
     home,
+    ingestion,
     jobs,
     keys,
     margins,
@@ -76,6 +77,7 @@ MENU: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
         "Developers",
         (
             Section("webhooks", "Webhooks", "webhook"),
+            Section("ingestion", "Ingestion", "download"),
             Section("keys", "API keys", "key-round", "admin"),
             Section("clocks", "Test clocks", "timer"),
             Section("jobs", "Jobs", "list-checks"),
@@ -110,6 +112,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *vendor.PAGES,
     *webhooks.PAGES,
     *webhook.PAGES,
+    *ingestion.PAGES,
     *keys.PAGES,
     *clocks.PAGES,
     *clock.PAGES,
