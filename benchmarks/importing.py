@@ -30,15 +30,14 @@ _POLL_SECONDS: Final = 0.05
 
 
 class Imported(NamedTuple):
-    """What was measured: lines a second before both were killed and after, how many lines there
-    were at that instant, and how long it took to import it all once more (repeats alone)."""
+    """What was measured: lines a second before both were killed and after, and how many lines were
+    written down as done at that instant."""
 
     lines: int
     customers: int
     killed_at: int
     before_per_second: float
     after_per_second: float
-    again_per_second: float
     charges: int
 
 
@@ -65,30 +64,16 @@ def measure_import(url: str, customers: Sequence[str], lines: int, say: Say) -> 
             begun = perf_counter()
             _must_end(run_import(path, address))
             after = (lines - done) / (perf_counter() - begun)
-            _forget(path)
-            say(f"{after:,.0f}/s; everything once more, as if nothing was written down")
-            begun = perf_counter()
-            _must_end(run_import(path, address))
-            again = lines / (perf_counter() - begun)
-    say("looking whether each line was charged once")
+    say(f"{after:,.0f}/s; looking whether each line was charged once")
     asyncio.run(_check(url, customers, lines))
     charges = asyncio.run(verify(url))
-    return Imported(lines, len(customers), done, before, after, again, charges)
+    return Imported(lines, len(customers), done, before, after, charges)
 
 
 def lines_done(path: Path) -> int:
     """Return how many lines an import has written down as done."""
-    found = [json.loads(one.read_bytes())["lines"] for one in _journals(path)]
-    return int(max(found, default=0))
-
-
-def _journals(path: Path) -> list[Path]:
-    return list(path.parent.glob(f"{path.name}.import-*.json"))
-
-
-def _forget(path: Path) -> None:
-    for journal in _journals(path):
-        journal.unlink()
+    journals = path.parent.glob(f"{path.name}.import-*.json")
+    return max((int(json.loads(one.read_bytes())["lines"]) for one in journals), default=0)
 
 
 def _must_end(importing: subprocess.Popen[bytes]) -> None:

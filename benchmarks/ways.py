@@ -178,7 +178,7 @@ def measure_ways(
                 seconds = asyncio.run(_send(address, sent, way.callers))
                 rates.setdefault(f"{number}", []).append(len(sent) * way.size / seconds)
             say("faregate import")
-            rates.setdefault("import", []).append(_import(address, customers, uses))
+            rates.setdefault("import", []).append(_import(address, customers, 5 * uses))
     medians = [
         Found(way.name, way.size, way.callers, median(rates[f"{number}"]))
         for number, way in enumerate(ways())
