@@ -135,6 +135,9 @@ def test_texts_become_numbers_only_where_they_are_json_numbers(text: str, read: 
         (Condition("a", ("12",)), {"a": Decimal("12.0")}, None),
         (Condition("a", ("x",)), {"a": "y"}, "a is 'y'"),
         (Condition("a", ("x",)), {}, "a is not there"),
+        (Condition("a", none_of=("true",)), {"a": True}, "a is 'true'"),
+        (Condition("a", none_of=("true",)), {"a": False}, None),
+        (Condition("a", none_of=("true",)), {}, None),
     ],
 )
 def test_what_does_not_meet_a_condition_is_skipped_and_it_is_said_why(
@@ -215,7 +218,8 @@ def test_an_id_or_a_time_that_cannot_be_booked_is_refused() -> None:
     ("rules", "path"),
     [
         (MappingRules(("c",)), "event_type"),
-        (with_rules(only=(Condition("a", ("x",), exists=False),)), "only[0].exists"),
+        (with_rules(only=(Condition("a", ("x",), exists=False),)), "only[0]"),
+        (with_rules(only=(Condition("a", ("x",), none_of=("y",)),)), "only[0]"),
         (with_rules(data={"units": ()}), "data.units"),
     ],
 )

@@ -30,7 +30,12 @@ RULES = MappingRules(
     data_below="data.",
     read_numbers=True,
     cost=CostRule(("cost", "price"), "openai", ("provider",), "EUR"),
-    only=(Condition("a"), Condition("b", exists=False), Condition("c", ("x", "true"))),
+    only=(
+        Condition("a"),
+        Condition("b", exists=False),
+        Condition("c", ("x", "true")),
+        Condition("d", none_of=("y",)),
+    ),
 )
 PAGE = "/test/ingestion/cloudevents"
 SAMPLE = '{"specversion": "1.0", "id": "1", "source": "s", "type": "api_call", "subject": "ada"}'

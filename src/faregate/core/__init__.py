@@ -25,7 +25,8 @@ What would be is in `imagined`, `simulating`, `monthly` and `previewing`, how fa
 `uses_left`; what customers see and set for themselves is in `portal` (with `colours` and
 `pictures`), `own_limits` and `own_plans`; what two versions have not in common, in
 words, in `differences`, `price_differences`, `commitment_differences` and `wording`; what is earned
-in `margins`. What others are told of is in `topics`.
+in `margins`. What outside systems tell is `observed`, and becomes events by `mapping`
+(`mapping_defaults` until somebody sets other rules). What others are told of is in `topics`.
 
 Time, ids and randomness are always arguments, so the same input gives the same output, for ever.
 """

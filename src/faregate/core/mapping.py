@@ -24,6 +24,7 @@ from faregate.core.volumes import dimension_text
 
 FieldName = Annotated[str, Meta(min_length=1, max_length=200)]
 Fields = Annotated[tuple[FieldName, ...], Meta(max_length=20)]
+Texts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=50)]
 NamedBy = Literal["external_id", "id", "either"]
 COST_DECIMALS: Final = 9
 MAX_EVENT_TYPE: Final = 100
@@ -32,11 +33,13 @@ MAX_DESCRIPTION: Final = 500
 
 
 class Condition(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """Holds if the field is (not) there, or if it is one of these, as texts (`true`, `12`)."""
+    """Holds if the field is there and, as a text (`true`, `12`), one of these; or if it is not
+    there (`exists` false), or at least none of these."""
 
     field: FieldName
-    one_of: Annotated[tuple[str, ...], Meta(min_length=1, max_length=50)] | None = None
+    one_of: Texts | None = None
     exists: bool = True
+    none_of: Texts | None = None
 
 
 class CostRule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -94,9 +97,10 @@ def check_rules(rules: MappingRules) -> Problem | None:
     if not rules.event_type and rules.default_event_type is None:
         return invalid("event_type", "or default_event_type is missing: give one of the two")
     for index, condition in enumerate(rules.only):
-        if condition.one_of is not None and not condition.exists:
-            path = f"only[{index}].exists"
-            return invalid(path, "is false, with one_of beside it: leave one of the two out")
+        said = (condition.one_of is not None, condition.none_of is not None, not condition.exists)
+        if sum(said) > 1:
+            detail = "has more than one of one_of, none_of and exists: leave all but one out"
+            return invalid(f"only[{index}]", detail)
     for key, names in rules.data.items():
         if not names:
             return invalid(f"data.{key}", "names no field: name one, or leave the key out")
@@ -158,6 +162,9 @@ def _listed(fields: tuple[str, ...]) -> str:
 def _unmet(condition: Condition, fields: Mapping[str, Scalar]) -> str | None:
     name = condition.field
     value = fields.get(name)
+    if condition.none_of is not None:
+        text = dimension_text(value)
+        return f"{name} is {text!r:.60}" if text in condition.none_of else None
     if value is None:
         return f"{name} is not there" if condition.exists else None
     if not condition.exists:

@@ -98,6 +98,8 @@ def _pairs(typed: Typed, form: Form, name: str) -> dict[str, str]:
 
 
 def _shown_condition(condition: Condition) -> str:
+    if condition.none_of is not None:
+        return f"{_NOT}{condition.field} = {', '.join(condition.none_of)}"
     if not condition.exists:
         return f"{_NOT}{condition.field}"
     if condition.one_of is None:
@@ -107,8 +109,7 @@ def _shown_condition(condition: Condition) -> str:
 
 def _condition(line: str) -> dict[str, Any]:
     field, equals, values = (part.strip() for part in line.partition("="))
+    is_not, name = field.startswith(_NOT), field.removeprefix(_NOT).strip()
     if equals:
-        return {"field": field, "one_of": _names(values)}
-    if field.startswith(_NOT):
-        return {"field": field.removeprefix(_NOT).strip(), "exists": False}
-    return {"field": field}
+        return {"field": name, "none_of" if is_not else "one_of": _names(values)}
+    return {"field": name, "exists": False} if is_not else {"field": name}
