@@ -34,7 +34,7 @@ from faregate.core.mapping import MappingRules
 from faregate.core.observed import Observed
 from faregate.core.problems import FaregateError
 from faregate.ingestion.imported import MAX_LINES, LineResult
-from faregate.ingestion.lines import Line, Lines, Reading
+from faregate.ingestion.lines import GIVEN_ID, Line, Lines, Reading
 from faregate.ingestion.records import as_json, unpacked
 
 MAX_BATCH_BYTES: Final = 1024 * 1024
@@ -351,10 +351,6 @@ class Importing:
             finally:
                 if file.tell() == 0:
                     path.unlink(missing_ok=True)
-
-
-GIVEN_ID: Final = "line_"
-"""How the ids of lines begin that have none of their own."""
 
 
 def fields_of(rules: MappingRules) -> tuple[Sequence[str], str | None]:

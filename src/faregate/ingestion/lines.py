@@ -26,6 +26,8 @@ from faregate.ingestion.records import Format, Record, read_records
 Epoch = Literal["s", "ms", "us", "ns"]
 
 KIND: Final = "line"
+GIVEN_ID: Final = "line_"
+"""How the ids of lines begin that have none of their own."""
 ID_FIELDS: Final = ("id",)
 OCCURRED_AT_FIELDS: Final = ("occurred_at", "timestamp")
 _MICROSECONDS: Final[dict[Epoch, Decimal]] = {
@@ -107,7 +109,8 @@ class Lines:
                 return as_text(value)
         if named is not None:
             raise ValueError(f"{named} is empty: give every line an id, or name no --id column")
-        return f"line_{self.mark}"
+        # Numbers first: ids that rise are put beside each other in the index of events.
+        return f"{GIVEN_ID}{self.count:09d}_{self.mark}"
 
     def _occurred_at(self, fields: dict[str, Scalar]) -> datetime:
         named = self._reading.occurred_at_field
