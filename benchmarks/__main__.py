@@ -24,11 +24,13 @@ from benchmarks import (
     gate,
     growth,
     http,
+    importing,
     latency,
     pages,
     peers,
     renewals,
     rules,
+    ways,
     webhooks,
 )
 from benchmarks.databases import KINDS, fresh_database, fresh_databases
@@ -40,11 +42,13 @@ from benchmarks.report import (
     gate_table,
     growth_table,
     http_table,
+    import_table,
     latency_table,
     pages_table,
     peers_table,
     renewals_table,
     rules_table,
+    ways_table,
     webhooks_table,
 )
 from benchmarks.shop import verify
@@ -66,6 +70,8 @@ LEVELS: Final = [
     "pages",
     "peers",
     "webhooks",
+    "ways",
+    "import",
 ]
 
 console = Console(stderr=True)
@@ -84,6 +90,9 @@ def main(
     destinations: Annotated[
         int, typer.Option(min=10, max=1000, help="Of webhooks; a tenth of them hangs.")
     ] = webhooks.DESTINATIONS,
+    lines: Annotated[
+        int, typer.Option(min=10_000, help="Of the file that is imported.")
+    ] = importing.LINES,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables there.")] = None,
 ) -> None:
     """Measure how fast Faregate charges, beside baselines that run in turn with it."""
@@ -120,6 +129,10 @@ def main(
             tables.append(_peers(plan))
         if "webhooks" in levels:
             tables.append(_webhooks(kind, destinations, plan))
+        if "ways" in levels:
+            tables.append(_ways(kind, plan, quick=quick))
+        if "import" in levels:
+            tables.append(_import(kind, lines // 20 if quick else lines, plan))
     # In a pipe there is no width to keep to.
     shown = Console() if sys.stdout.isatty() else Console(width=160)
     for table in tables:
@@ -181,6 +194,21 @@ def _webhooks(kind: str, destinations: int, plan: embedded.Plan) -> Table:
             measured = webhooks.measure_webhooks(url, kind, destinations, hanging, plan, _say(kind))
             found.append(uvloop.run(measured))
     return webhooks_table(kind, found)
+
+
+def _ways(kind: str, plan: embedded.Plan, *, quick: bool) -> Table:
+    uses = ways.USES // 4 if quick else ways.USES
+    with fresh_database(kind) as url:
+        ids = uvloop.run(http.prepare(url, plan.customers))
+        found = ways.measure_ways(url, ids, plan.rounds, _say(kind), uses)
+        charges = uvloop.run(verify(url))
+    return ways_table(kind, found, charges)
+
+
+def _import(kind: str, lines: int, plan: embedded.Plan) -> Table:
+    with fresh_database(kind) as url:
+        ids = uvloop.run(http.prepare(url, plan.customers))
+        return import_table(kind, importing.measure_import(url, ids, lines, _say(kind)))
 
 
 def _latency(kind: str, plan: embedded.Plan) -> Table:

@@ -10,10 +10,12 @@ from rich.table import Table as RichTable
 from benchmarks import attached, embedded, gate, http, peers, rules
 from benchmarks.costs import Cost, Start
 from benchmarks.growth import Step
+from benchmarks.importing import Imported
 from benchmarks.latency import Latency
 from benchmarks.measuring import Rate
 from benchmarks.pages import PagesFound
 from benchmarks.renewals import Renewals
+from benchmarks.ways import Found
 from benchmarks.webhooks import AT_ONCE, BASELINES, Told
 
 
@@ -271,4 +273,32 @@ def pages_table(kind: str, found: PagesFound) -> Table:
     for one in found.pages:
         numbers = [f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.size:,}"]
         table.rows.append([one.name, "", *numbers])
+    return table
+
+
+def ways_table(kind: str, found: Sequence[Found], charges: int) -> Table:
+    """Tabulate how many uses each way in takes, beside single events over REST."""
+    table = Table(
+        f"{kind}: uses charged by each way in, beside single events over REST "
+        f"({charges:,} charges, verified)",
+        ("way in", "uses a request", "callers", "uses/s", "ratio"),
+    )
+    base = found[0].per_second
+    for one in found:
+        ratio = f"{one.per_second / base:.2f} x"
+        cells = (one.name, f"{one.size:,}", str(one.callers), f"{one.per_second:,.0f}", ratio)
+        table.rows.append(cells)
+    return table
+
+
+def import_table(kind: str, found: Imported) -> Table:
+    """Tabulate the import of a large file that was killed half-way."""
+    table = Table(
+        f"{kind}: {found.lines:,} lines, importer and server "
+        f"killed half-way ({found.charges:,} charges, each line once, verified)",
+        ("killed at line", "customers", "lines/s before", "lines/s after"),
+    )
+    rates = (found.before_per_second, found.after_per_second)
+    cells = [f"{found.killed_at:,}", f"{found.customers:,}"]
+    table.rows.append([*cells, *(f"{rate:,.0f}" for rate in rates)])
     return table

@@ -33,6 +33,7 @@ OPERATIONS = {
     ("PUT", "/v1/ingestion/{source}/rules"): ADMIN,
     ("DELETE", "/v1/ingestion/{source}/rules"): ADMIN,
     ("POST", "/v1/ingestion/{source}/preview"): READ_ALL,
+    ("POST", "/v1/ingestion/import"): INGEST,
     ("POST", "/v1/webhooks"): ADMIN,
     ("GET", "/v1/webhooks"): READ_ALL,
     ("GET", "/v1/webhooks/events"): READ_ALL,

@@ -9,6 +9,7 @@ import typer
 import faregate
 from faregate.cli import keys, operators
 from faregate.cli.demo import demo
+from faregate.cli.importing import import_
 from faregate.cli.migrate import migrate
 from faregate.cli.serve import serve
 from faregate.cli.verify import verify
@@ -45,6 +46,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")
 app.command()(verify)
 app.command()(migrate)
+app.command("import")(import_)
 app.command()(worker)
 
 
