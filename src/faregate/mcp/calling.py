@@ -16,7 +16,9 @@ from faregate.core.explaining import explain
 from faregate.core.problems import FaregateError, invalid
 from faregate.mcp.tools import Tool
 from faregate.operations.acting import Acting, check_role
+from faregate.operations.confirming import Assistant, perform_confirmed
 from faregate.operations.operation import REPRESENTATION, Answer, Call
+from faregate.platform.audit import Actor
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import ApiKey
 
@@ -29,6 +31,8 @@ class Caller(msgspec.Struct, frozen=True):
     client: str
     base_url: str
     request_id: str
+    actor: Actor
+    """The same, as the audit log and people see them."""
 
 
 class _Params(msgspec.Struct):
@@ -78,10 +82,17 @@ async def call_tool(
         caller.base_url,
         _never,
     )
-    answer = await acting.perform(operation, call, f"/mcp {tool.name}", caller.client)
-    if type(answer) is Answer:
-        answer = answer.body
-    return encode({"done": True} if answer is None else answer)
+
+    async def work(call: Call) -> bytes:
+        path = f"/mcp {tool.name}"
+        answer = await acting.perform(operation, call, path, caller.client, caller.actor)
+        if type(answer) is Answer:
+            answer = answer.body
+        return encode({"done": True} if answer is None else answer)
+
+    assistant = Assistant(caller.actor, caller.client)
+    text = msgspec.json.encode(arguments).decode()
+    return await perform_confirmed(acting, assistant, call, operation, tool.name, text, work)
 
 
 def _text(arguments: dict[str, msgspec.Raw], name: str) -> str:

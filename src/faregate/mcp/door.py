@@ -21,7 +21,7 @@ from faregate.core.codec import encode
 from faregate.core.problems import FaregateError, Problem
 from faregate.mcp.calling import Caller
 from faregate.mcp.server import BODY, CALLER, assistant_server
-from faregate.operations.acting import ACCOUNT, Acting
+from faregate.operations.acting import ACCOUNT, Acting, actor_of
 from faregate.operations.problems import problem_details
 
 PATH: Final = "/mcp"
@@ -72,7 +72,8 @@ class AssistantDoor:
         context = await acting.context_of(key, headers.get(ACCOUNT))
         client = scope.get("client")
         base_url = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
-        return Caller(key, context, client[0] if client else "", base_url, secrets.token_hex(8))
+        address = client[0] if client else ""
+        return Caller(key, context, address, base_url, secrets.token_hex(8), actor_of(key))
 
 
 async def _read(request: Request) -> bytes:
