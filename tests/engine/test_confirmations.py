@@ -46,7 +46,7 @@ async def confirmed(engine: Engine, arguments: str = '{"amount": 5}') -> Confirm
     found = await asked(engine, arguments)
     known = [one for one in await engine.list_operators() if one.name == "Ada"]
     who = known[0] if known else await operator(engine)
-    await engine.decide_confirmation(found.id, who, is_confirmed=True)
+    await engine.decide_confirmation(found.id, "live", who, is_confirmed=True)
     return await asked(engine, arguments)
 
 
@@ -150,7 +150,7 @@ async def test_what_a_rule_refused_is_asked_anew_and_what_only_failed_for_now_is
         assert (await asked(engine)).id == found.id
         with pytest.raises(FaregateError):
             await do(engine, found, refuse)
-        assert (await engine.get_confirmation(found.id)).outcome == "refused"
+        assert (await engine.get_confirmation(found.id, "live")).outcome == "refused"
         assert (await asked(engine)).id != found.id
 
 
@@ -162,14 +162,14 @@ async def test_it_is_confirmed_within_15_minutes_and_used_within_15_more(databas
         late = await asked(engine)
         clock.now += 15 * MINUTE
         with pytest.raises(FaregateError, match="expired"):
-            await engine.decide_confirmation(late.id, who, is_confirmed=True)
+            await engine.decide_confirmation(late.id, "live", who, is_confirmed=True)
         in_time = await asked(engine)
         assert in_time.id != late.id
         clock.now += 14 * MINUTE
-        await engine.decide_confirmation(in_time.id, who, is_confirmed=True)
+        await engine.decide_confirmation(in_time.id, "live", who, is_confirmed=True)
         clock.now += 15 * MINUTE
         assert await do(engine, in_time) is None
-        assert (await engine.get_confirmation(in_time.id)).state == "expired"
+        assert (await engine.get_confirmation(in_time.id, "live")).state == "expired"
         assert (await asked(engine)).id != in_time.id
 
 
@@ -178,13 +178,15 @@ async def test_what_was_refused_is_not_asked_again_for_15_minutes(database_url: 
     clock = Clock(NOON)
     async with Engine.open(database_url, clock=clock) as engine:
         found = await asked(engine)
-        await engine.decide_confirmation(found.id, await operator(engine), is_confirmed=False)
+        await engine.decide_confirmation(
+            found.id, "live", await operator(engine), is_confirmed=False
+        )
         again = await asked(engine)
         assert (again.id, again.state, again.decided_name) == (found.id, "refused", "Ada")
         assert await do(engine, again) is None
         with pytest.raises(FaregateError, match="refused by Ada"):
             await engine.decide_confirmation(
-                found.id, (await engine.list_operators())[0], is_confirmed=True
+                found.id, "live", (await engine.list_operators())[0], is_confirmed=True
             )
         clock.now += 15 * MINUTE
         assert (await asked(engine)).state == "open"
@@ -205,7 +207,7 @@ async def test_a_key_has_ten_open_ones_and_old_ones_go(database_url: str) -> Non
         clock.now += timedelta(days=31)
         await asked(engine, '{"amount": 99}')
         with pytest.raises(FaregateError) as refused:
-            await engine.get_confirmation(first.id)
+            await engine.get_confirmation(first.id, "live")
         assert refused.value.problem.kind is NOT_FOUND
         assert len(await engine.list_confirmations("live")) == 1
 

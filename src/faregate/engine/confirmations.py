@@ -1,4 +1,4 @@
-"""Operations on confirmations: asking a person, their answer, and doing once what they confirmed."""
+"""Operations on confirmations: asking a person, their answer, and doing once what was confirmed."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ class ConfirmationOperations(AuditOperations):
             # It is done all the same; a repeat finds that out by the operation's own ids.
             log.warning("how a confirmed call ended is not noted", id=confirmation_id, why=error)
 
-    async def get_confirmation(self, confirmation_id: str) -> Confirmation:
-        """Find one, of any account. Raises 404."""
-        return await confirmations.find(self._store, confirmation_id, self._clock())
+    async def get_confirmation(self, confirmation_id: str, mode: Mode) -> Confirmation:
+        """Find one, of any account, in a mode. Raises 404."""
+        return await confirmations.find(self._store, confirmation_id, mode, self._clock())
 
     async def list_confirmations(self, mode: Mode) -> list[Confirmation]:
         """List the newest ones of all accounts in a mode, the newest first, at most 100."""
@@ -105,7 +105,7 @@ class ConfirmationOperations(AuditOperations):
         return await confirmations.count_open(self._store, mode, self._clock())
 
     async def decide_confirmation(
-        self, confirmation_id: str, operator: Operator, *, is_confirmed: bool
+        self, confirmation_id: str, mode: Mode, operator: Operator, *, is_confirmed: bool
     ) -> Confirmation:
         """Confirm or refuse what is open, in an operator's name. Raises 404, 409 if it is not open
         any more."""
@@ -113,6 +113,7 @@ class ConfirmationOperations(AuditOperations):
             return await confirmations.decide(
                 transaction,
                 confirmation_id,
+                mode,
                 "confirmed" if is_confirmed else "refused",
                 operator.id,
                 operator.name,

@@ -16,6 +16,7 @@ import msgspec
 from faregate.core.problems import FaregateError, Kind, Problem
 from faregate.operations.acting import Acting
 from faregate.operations.operation import Call, Operation
+from faregate.operations.table import OPERATIONS
 from faregate.platform.audit import Actor
 from faregate.platform.confirmations import Asked, Confirmation
 
@@ -150,6 +151,14 @@ def name_of(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
 
 
+def summary_of(name: str) -> str:
+    """Return in words what an operation of this name does."""
+    for operation in OPERATIONS:
+        if name_of(operation) == name:
+            return operation.summary
+    return name
+
+
 def needs_confirmation(operation: Operation, mode: str, body: Any) -> bool:
     """Tell whether a person has to confirm what is asked. An operation that is in none of the lists
     does."""
@@ -229,7 +238,8 @@ def _not_yet(found: Confirmation, tool: str, base_url: str) -> Problem:
         return Problem(CONFIRMATION_NEEDED, detail)
     detail = (
         f"nothing was done: a person has to confirm it. Ask your user to open "
-        f"{base_url}/confirmations/{found.id} before {found.until:%H:%M} UTC, and wait until they "
-        f"tell you that it is confirmed; then call {tool} again with exactly the same arguments"
+        f"{base_url}/{found.mode}/confirmations?id={found.id} before {found.until:%H:%M} UTC, and "
+        f"wait until they tell you that it is confirmed; then call {tool} again with exactly the "
+        "same arguments"
     )
     return Problem(CONFIRMATION_NEEDED, detail)

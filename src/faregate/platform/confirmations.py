@@ -22,6 +22,7 @@ from faregate.core.codec import encode
 from faregate.core.ids import IdSource
 from faregate.core.instants import from_us, to_us
 from faregate.core.problems import NOT_FOUND, OVERLOADED, FaregateError, Problem, conflict, invalid
+from faregate.platform.environments import Mode
 from faregate.store.protocol import Queries, Row
 
 State = Literal["open", "confirmed", "refused", "used", "expired"]
@@ -44,7 +45,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     environment_id: int
     account_id: str
-    mode: str
+    mode: Mode
     asker_id: str
     asker_name: str
     tool: str
@@ -98,6 +99,7 @@ class Confirmation(msgspec.Struct, frozen=True):
     environment_id: int
     account_id: str
     account_name: str
+    mode: Mode
     asker_id: str
     asker_name: str
     tool: str
@@ -119,8 +121,8 @@ class Confirmation(msgspec.Struct, frozen=True):
 
 
 _COLUMNS: Final = (
-    "c.id, c.environment_id, e.account_id, e.account_name, c.asker_id, c.asker_name, c.tool, "
-    "c.operation, c.arguments, c.asked_at, c.state, c.decided_at, c.decided_name, "
+    "c.id, c.environment_id, e.account_id, e.account_name, e.mode, c.asker_id, c.asker_name, "
+    "c.tool, c.operation, c.arguments, c.asked_at, c.state, c.decided_at, c.decided_name, "
     "c.claimed_until, c.ended_at, c.outcome, c.answer"
 )
 _SELECT: Final = (
@@ -130,13 +132,13 @@ _SELECT: Final = (
 
 def _read(row: Row, now: datetime) -> Confirmation:
     (
-        identifier, environment, account, account_name, asker, asker_name, tool, operation,
-        arguments, asked, state, decided, name, claimed, ended, outcome, answer,
+        identifier, environment, account, account_name, mode, asker, asker_name, tool,
+        operation, arguments, asked, state, decided, name, claimed, ended, outcome, answer,
     ) = row  # fmt: skip
     read = Confirmation(
-        identifier, environment, account, account_name, asker, asker_name, tool, operation,
-        arguments, from_us(asked), state, _instant(decided), name or "", _instant(claimed),
-        _instant(ended), outcome, answer or "",
+        identifier, environment, account, account_name, mode, asker, asker_name, tool,
+        operation, arguments, from_us(asked), state, _instant(decided), name or "",
+        _instant(claimed), _instant(ended), outcome, answer or "",
     )  # fmt: skip
     if state in ("open", "confirmed") and now >= read.until:
         return msgspec.structs.replace(read, state="expired")
@@ -183,7 +185,7 @@ async def find_or_ask(
         asked.arguments,
         to_us(now),
     )
-    return await find(queries, made, now), True
+    return await find(queries, made, asked.mode, now), True
 
 
 def _counts(one: Confirmation, now: datetime) -> bool:
@@ -214,9 +216,10 @@ async def _check_bound(queries: Queries, asker_id: str, now: datetime) -> None:
         raise FaregateError(Problem(OVERLOADED, detail, {}, int(TO_CONFIRM.total_seconds())))
 
 
-async def find(queries: Queries, confirmation_id: str, now: datetime) -> Confirmation:
-    """Find one. Raises 404."""
-    rows = await queries.fetch(f"{_SELECT} WHERE c.id = $1", confirmation_id.replace("\0", ""))
+async def find(queries: Queries, confirmation_id: str, mode: str, now: datetime) -> Confirmation:
+    """Find one in a mode. Raises 404."""
+    sql = f"{_SELECT} WHERE c.id = $1 AND e.mode = $2"
+    rows = await queries.fetch(sql, confirmation_id.replace("\0", ""), mode)
     if not rows:
         detail = f"there is no confirmation {confirmation_id[:100]!r}; 30 days are kept"
         raise FaregateError(Problem(NOT_FOUND, detail))
@@ -245,12 +248,14 @@ async def count_open(queries: Queries, mode: str, now: datetime) -> int:
 async def decide(
     queries: Queries,
     confirmation_id: str,
+    mode: Mode,
     state: Literal["confirmed", "refused"],
     operator_id: str,
     name: str,
     now: datetime,
 ) -> Confirmation:
     """Confirm or refuse an open one, once. Raises 404, 409 if it is not open any more."""
+    await find(queries, confirmation_id, mode, now)
     rows = await queries.fetch(
         "UPDATE confirmations SET state = $2, decided_at = $3, decided_by = $4, decided_name = $5 "
         "WHERE id = $1 AND state = 'open' AND asked_at > $6 RETURNING id",
@@ -261,7 +266,7 @@ async def decide(
         name,
         to_us(now - TO_CONFIRM),
     )
-    found = await find(queries, confirmation_id, now)
+    found = await find(queries, confirmation_id, mode, now)
     if not rows:
         by = f" by {found.decided_name}" if found.decided_name else ""
         detail = f"it is {found.state}{by}, and not open any more: nothing was changed"
