@@ -1,6 +1,6 @@
-"""How an assistant mends a call that was refused: in the words of tools. What is wrong the rules say
-themselves; here is which tool shows the id that is not there, whose key may do it, and what to call
-first. None of it repeats what the caller, or a customer, has written.
+"""How an assistant mends a call that was refused: in the words of tools. What is wrong the rules
+say themselves; here is which tool shows the id that is not there, whose key may do it, and what to
+call first. None of it repeats what the caller, or a customer, has written.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ _ALWAYS: Final[dict[Kind, str]] = {
     INSUFFICIENT_FUNDS: "get_wallet shows what there is; create_top_up lets the customer pay, "
     "adjust_wallet gives credit, manage_payments with action set_account_terms lets the account go "
     "below zero. Then make the same call again",
-    LIMIT_EXCEEDED: "look_up_customer with action limits shows what is used; manage_limits changes "
-    "a limit. Then make the same call again",
-    FORBIDDEN: "nothing that you call can change this: ask the person for a key that may (`faregate "
-    "keys create --role admin`)",
+    LIMIT_EXCEEDED: "look_up_customer with action limits shows what is used; manage_limits "
+    "changes a limit. Then make the same call again",
+    FORBIDDEN: "nothing that you call can change this: ask the person for a key that may "
+    "(`faregate keys create --role admin`)",
     OVERLOADED: "nothing was done: make the same call again in a second",
     UNAVAILABLE: "make the same call again, with the same ids: nothing is done twice",
     INTERNAL: "tell the person the request_id; look whether it was done before you repeat it",
