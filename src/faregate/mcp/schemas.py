@@ -20,14 +20,10 @@ from faregate.mcp.tool import ACTION, IDEMPOTENCY_KEY, Choice, Tool
 _REFERENCE: Final = "#/$defs/"
 _EMPTY: Final = re.compile(r"Nothing|Which[^:;]*$|$")
 """What a type says that an operation's summary has said already: which page, which coupons."""
-_DROPPED: Final = frozenset(("title", "discriminator"))
-_KEY: Final = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 200,
-    "description": "your own text: a repeat with it changes nothing and gets the first answer",
-}
-_PLACE: Final = {"type": "string", "minLength": 1}
+_DROPPED: Final = frozenset(("title", "discriminator", "minLength", "maxLength"))
+"""Besides what only repeats: how long a text may be, which nobody gets wrong and a refusal says."""
+_KEY: Final = {"type": "string", "description": "a repeat with it gets the first answer"}
+_PLACE: Final = {"type": "string"}
 _PLACES: Final[dict[str, dict[str, Any]]] = {
     "version": {"anyOf": [{"type": "integer"}, {"type": "string", "enum": ["default"]}]}
 }
