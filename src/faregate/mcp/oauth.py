@@ -1,6 +1,6 @@
-"""How an assistant gets a token: OAuth 2.1 with PKCE, as the authorization part of the Model Context
-Protocol asks for, by the SDK's own handlers. What is kept and what counts is the engine's; consent
-is a page of the dashboard. Tokens open `/mcp` and nothing else.
+"""How an assistant gets a token: OAuth 2.1 with PKCE, as the Model Context Protocol's part on
+authorization asks for, by the SDK's own handlers. What is kept and what counts is the engine's;
+consent is a page of the dashboard. Tokens open `/mcp` and nothing else.
 
 Where we are found is what each request says (behind a proxy that ends TLS: what the proxy says), so
 metadata is written for each request, and names no address but the one that was asked.
@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 
 from mcp.server.auth.handlers.authorize import AuthorizationHandler
 from mcp.server.auth.handlers.register import RegistrationHandler
-from mcp.server.auth.handlers.revoke import RevocationHandler
 from mcp.server.auth.handlers.token import TokenHandler
 from mcp.server.auth.middleware.client_auth import ClientAuthenticator
 from mcp.server.auth.provider import (
@@ -33,21 +32,24 @@ from mcp.server.auth.settings import ClientRegistrationOptions
 from mcp.shared.auth import InvalidRedirectUriError, OAuthClientInformationFull, OAuthToken
 from pydantic import AnyUrl, TypeAdapter
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from faregate.core.problems import INVALID, OVERLOADED, UNAVAILABLE, FaregateError, Problem
 from faregate.engine import Engine
-from faregate.mcp.places import METADATA, PATH, RESOURCE_METADATA, base_of, is_safe
+from faregate.mcp.calling import PATH
+from faregate.mcp.places import METADATA, RESOURCE_METADATA, base_of, is_safe
 from faregate.platform.oauth_clients import OauthClient
 from faregate.platform.oauth_grants import ACCESS_LASTS, Grant, TokenPair
 
 MAX_STATE: Final = 1_000
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _URI: Final = TypeAdapter(AnyUrl)
+_PUBLIC: Final = "none"
+"""How a client without a secret is told at the token's address (RFC 7591, section 2)."""
 _NO_STORE: Final = {"cache-control": "no-store"}
 _SOON: Final = 60
 """The SDK compares expiries with a clock of its own; ours has decided before, so none is near."""
@@ -90,7 +92,7 @@ class _Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken
             client_id=found.id,
             client_name=found.name,
             redirect_uris=uris,
-            token_endpoint_auth_method="none",
+            token_endpoint_auth_method=_PUBLIC,
         )
 
     async def register_client(self, client_info: OAuthClientInformationFull) -> None:
@@ -109,7 +111,7 @@ class _Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken
         client_info.client_name = made.name
         client_info.client_secret = None
         client_info.client_secret_expires_at = None
-        client_info.token_endpoint_auth_method = "none"
+        client_info.token_endpoint_auth_method = _PUBLIC
         client_info.scope = None
 
     async def authorize(
@@ -252,7 +254,9 @@ class _Endpoints:
     async def token(self, request: Request) -> Response:
         """Exchange a code or a token."""
         provider = self._provider(request)
-        return await TokenHandler(provider, ClientAuthenticator(provider)).handle(request)
+        handler = TokenHandler(provider, ClientAuthenticator(provider))
+        answer: Response = await handler.handle(request)
+        return answer
 
     async def register(self, request: Request) -> Response:
         """Register a client (RFC 7591)."""
@@ -261,8 +265,20 @@ class _Endpoints:
 
     async def revoke(self, request: Request) -> Response:
         """Give a token back (RFC 7009)."""
+        # Not by the SDK's handler, which asks every client for a secret.
+        form = await request.form()
         provider = self._provider(request)
-        return await RevocationHandler(provider, ClientAuthenticator(provider)).handle(request)
+        client = await provider.get_client(str(form.get("client_id", "")))
+        token = form.get("token")
+        if client is None or not isinstance(token, str):
+            detail = "send client_id, of a client that is registered, and token"
+            raise FaregateError(Problem(INVALID, detail))
+        found = await provider.load_access_token(token) or await provider.load_refresh_token(
+            client, token
+        )
+        if found is not None and found.client_id == client.client_id:
+            await provider.revoke_token(found)
+        return Response(headers=_NO_STORE)
 
 
 def _base(request: Request) -> str:
@@ -279,7 +295,8 @@ def _base(request: Request) -> str:
 
 async def _refuse(_request: Request, error: Exception) -> Response:
     """Answer in OAuth's words (RFC 6749, section 5.2)."""
-    assert isinstance(error, FaregateError)
+    if not isinstance(error, FaregateError):
+        raise error
     problem = error.problem
     is_later = problem.kind in (OVERLOADED, UNAVAILABLE)
     said = {
@@ -292,25 +309,26 @@ async def _refuse(_request: Request, error: Exception) -> Response:
     return JSONResponse(said, problem.kind.status if is_later else 400, headers)
 
 
-def oauth_app(engine: Engine) -> ASGIApp:
+def oauth_app(engine: Engine) -> Starlette:
     """Make the application that answers under `/oauth/` and `/.well-known/oauth-…`."""
     ends = _Endpoints(engine)
-    app = Starlette(
+    # Assistants that are pages of a browser ask from there. None of this knows a cookie.
+    crossing = Middleware(
+        CORSMiddleware,
+        allow_origins=("*",),
+        allow_methods=("GET", "POST"),
+        allow_headers=("mcp-protocol-version",),
+    )
+    return Starlette(
         routes=[
             Route(RESOURCE_METADATA, ends.resource),
             Route(f"{RESOURCE_METADATA}{PATH}", ends.resource),
             Route(METADATA, ends.server),
-            Route("/oauth/authorize", ends.authorize, methods=["GET", "POST"]),
+            Route("/oauth/authorize", ends.authorize),
             Route("/oauth/token", ends.token, methods=["POST"]),
             Route("/oauth/register", ends.register, methods=["POST"]),
             Route("/oauth/revoke", ends.revoke, methods=["POST"]),
         ],
         exception_handlers={FaregateError: _refuse},
-    )
-    # Assistants that are pages of a browser ask from there. None of this knows a cookie.
-    return CORSMiddleware(
-        app,
-        allow_origins=("*",),
-        allow_methods=("GET", "POST"),
-        allow_headers=("mcp-protocol-version",),
+        middleware=[crossing],
     )

@@ -1,4 +1,4 @@
-"""Where assistants find us: the addresses of the tools and of what says how to get a token."""
+"""Where assistants find us, and where they are told how to get a token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
-PATH: Final = "/mcp"
 METADATA: Final = "/.well-known/oauth-authorization-server"
 RESOURCE_METADATA: Final = "/.well-known/oauth-protected-resource"
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")

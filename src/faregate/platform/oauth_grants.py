@@ -1,8 +1,8 @@
-"""What operators have allowed assistants: a grant says which client, in whose name, in which account
-and mode, and in what role. It begins when a code is exchanged (once, within a minute), and lives on
-by tokens: one that opens the tools for an hour, and one that brings the next pair and is then worth
-nothing. Whoever brings a code or such a token a second time ends the whole grant: one of the two
-has stolen it. Secrets are kept as hashes.
+"""What operators have allowed assistants: a grant says which client, in whose name, in which
+account and mode, and in what role. It begins when a code is exchanged (once, within a minute), and
+lives on by tokens: one that opens the tools for an hour, and one that brings the next pair and is
+then worth nothing. Whoever brings a code or such a token a second time ends the whole grant: one of
+the two has stolen it. Secrets are kept as hashes.
 
 A grant counts only while its operator may sign in and has the role for it.
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.mcp.house import Assistant, House, decide, running_house
+from tests.assistants.house import Assistant, House, decide, running_house
 
 from faregate.operations.confirming import CONFIRMED, FREE, IN_BOTH_MODES, name_of
 from faregate.operations.table import OPERATIONS
