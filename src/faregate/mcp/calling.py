@@ -42,7 +42,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class _Params(msgspec.Struct):
-    arguments: dict[str, msgspec.Raw] = {}
+    arguments: dict[str, msgspec.Raw] | None = None
 
 
 class _Message(msgspec.Struct):
@@ -56,7 +56,7 @@ def sent_arguments(body: bytes) -> dict[str, msgspec.Raw]:
     """Return the arguments of a `tools/call` message, each as it was sent. Raises `FaregateError`
     (400) for what the SDK takes as JSON and we do not."""
     try:
-        return _message(body).params.arguments
+        return _message(body).params.arguments or {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FaregateError(Problem(MALFORMED, f"the arguments cannot be read: {error}")) from None
 

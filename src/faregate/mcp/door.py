@@ -66,6 +66,10 @@ class AssistantDoor:
         except FaregateError as error:
             await _refuse(error.problem, scope, request.headers)(scope, receive, send)
             return
+        if request.method != "POST":
+            # The SDK would keep a stream open, on which nothing would ever come.
+            await Response(status_code=405, headers={"allow": "POST"})(scope, receive, send)
+            return
         inside: dict[str, Any] = {**scope, CALLER: caller, BODY: body}
         await self._app(inside, _again(body, receive), send)
 
