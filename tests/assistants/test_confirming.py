@@ -10,9 +10,21 @@ import httpx
 import pytest
 from tests.assistants.house import Assistant, House, decide, running_house
 
+from faregate.mcp.examples import example
+from faregate.mcp.tool import ACTION
+from faregate.mcp.tools import TOOLS
 from faregate.operations.confirming import CONFIRMED, FREE, IN_BOTH_MODES, name_of
 from faregate.operations.table import OPERATIONS
 
+MORE: dict[str, dict[str, Any]] = {
+    "POST /products": {"publish": True},
+    "POST /products/{product_id}": {"publish": True},
+    "POST /products/{product_id}/subscribers/migrate": {"dry_run": False},
+    "POST /customers": {"subscriptions": [{"products": [{"code": "renders"}]}]},
+    "PATCH /customers/{customer_id}": {"external_id": "user-2"},
+}
+"""What makes of a harmless call one that is not."""
+NAMED = {"customer_id": "cust_ada", "version": "1", "limit_id": "lim_ada"}
 GIFT = {"transaction_id": "gift-1", "asset": "USD", "amount": 25, "reason": "gift"}
 
 
@@ -47,6 +59,28 @@ def test_every_operation_that_changes_something_is_in_one_list_with_a_reason_if_
     assert not set(CONFIRMED) & set(FREE)
     assert set(IN_BOTH_MODES) <= set(CONFIRMED)
     assert all(FREE.values())
+
+
+def test_each_tool_that_moves_money_asks_a_person_in_live_mode_and_does_nothing(house: House):
+    asked: set[str] = set()
+    assistant = Assistant(house, house.key())
+    for tool, choice in [(tool, choice) for tool in TOOLS for choice in tool.choices]:
+        name = name_of(choice.operation)
+        if name not in CONFIRMED:
+            continue
+        if len(asked) % 8 == 0:
+            assistant = Assistant(house, house.key(name=f"assistant {len(asked)}"))
+        shown = example(tool, choice.action)
+        arguments = {name: shown[name] for name in shown if name in (*choice.names, ACTION)}
+        missing = {place: NAMED[place] for place in choice.places if place not in arguments}
+        assistant.asks(tool.name, **arguments | missing | MORE.get(name, {}))
+        asked.add(name)
+    assert asked == set(CONFIRMED)
+    entries = house.wait(house.engine.list_audit_entries(limit=200))
+    assert {one.action for one in entries} == {"ask for confirmation"}
+    assert (
+        house.wait(house.engine.list_products(context=house.engine.context_of("live"))).items == []
+    )
 
 
 def test_a_gift_in_live_mode_waits_for_a_person_and_is_then_given_once(

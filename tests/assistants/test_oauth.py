@@ -247,6 +247,7 @@ def test_a_code_is_good_once_and_a_second_time_ends_what_it_brought(
     assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
     assert not is_in(house, got["access_token"])
     assert refresh(house, client, got["refresh_token"]).status_code == 400
+    assert "its code was brought a second time" in ada.get("/test/assistants").text
 
 
 def test_a_code_is_for_its_verifier_its_client_its_address_and_a_minute(
@@ -415,6 +416,16 @@ def test_a_name_that_a_program_gives_itself_is_shown_as_text(house: House, ada: 
     assert "Nobody has checked this name" in page
     for bad in ("<script>alert", "\u202e", "x" * 100):
         assert bad not in page
+
+
+def test_an_operator_has_twenty_and_the_oldest_gives_way(house: House, ada: httpx.Client):
+    client = client_of(house)
+    got = [tokens(house, ada, client)["access_token"] for _ in range(21)]
+    assert not is_in(house, got[0])
+    assert is_in(house, got[1])
+    assert is_in(house, got[20])
+    house.clock.now += timedelta(days=30)
+    assert house.wait(house.engine.list_assistants()) == []
 
 
 def test_registering_is_bounded_by_network(house: House):

@@ -65,6 +65,7 @@ INSIDE = {
     "leave_portal",
     "list_assistants",
     "list_confirmations",
+    "list_ended_assistants",
     "list_operator_sessions",
     "listed_event_stats",
     "look_at_portal_link",

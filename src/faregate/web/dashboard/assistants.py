@@ -38,13 +38,16 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 async def show(visit: Visit) -> Response:
     """List the assistants: an admin sees everybody's, others their own."""
     found = await visit.engine.list_assistants()
+    ended = await visit.engine.list_ended_assistants()
     if not visit.may("admin"):
         found = [one for one in found if one.operator_id == visit.operator.id]
+        ended = [one for one in ended if one.operator_id == visit.operator.id]
     return visit.render(
         "assistants.html",
         section="assistants",
         title="Assistants",
         grants=found,
+        ended=ended,
         address=f"{visit.base_url}/mcp",
     )
 
