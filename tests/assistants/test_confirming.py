@@ -64,7 +64,8 @@ def test_every_operation_that_changes_something_is_in_one_list_with_a_reason_if_
 def test_each_tool_that_moves_money_asks_a_person_in_live_mode_and_does_nothing(house: House):
     asked: set[str] = set()
     assistant = Assistant(house, house.key())
-    for tool, choice in [(tool, choice) for tool in TOOLS for choice in tool.choices]:
+    choices = [(tool, choice) for tool in TOOLS for choice in tool.choices]
+    for tool, choice in choices:
         name = name_of(choice.operation)
         if name not in CONFIRMED:
             continue
