@@ -27,6 +27,7 @@ from faregate.mcp.calling import (
     sent_arguments,
 )
 from faregate.mcp.schemas import describe, input_schema
+from faregate.mcp.texts import visible
 from faregate.mcp.tool import Tool
 from faregate.mcp.tools import TOOLS
 from faregate.operations.acting import Acting
@@ -73,7 +74,7 @@ def _assistant_server(acting: Acting, version: str) -> Server[Any]:
             answer = await call_tool(acting, caller, tool, sent_arguments(body))
         except Exception as error:
             return _refused(problem_of(error, tool.name, caller), tool, caller)
-        return types.CallToolResult(content=[types.TextContent(type="text", text=answer.decode())])
+        return types.CallToolResult(content=[types.TextContent(type="text", text=visible(answer))])
 
     return Server(
         "faregate",
@@ -122,5 +123,5 @@ def problem_of(error: Exception, name: str, caller: Caller) -> Problem:
 
 
 def _refused(problem: Problem, tool: Tool, caller: Caller) -> types.CallToolResult:
-    text = encode(refusal(problem, tool, caller.request_id)).decode()
+    text = visible(encode(refusal(problem, tool, caller.request_id)))
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
