@@ -84,6 +84,9 @@ CONFIRMED: Final[Mapping[str, Condition]] = {
     f"DELETE {_SUBSCRIPTION}/discounts/{{coupon_code}}": _always,
     "POST /events": _always,
     "POST /events/{event_id:path}/outcome": _always,
+    # What is held does not count as there, so a hold may make a saved card pay (auto top-up).
+    f"POST {_WALLET}/holds": _always,
+    f"POST {_WALLET}/holds/batch": _always,
     f"POST {_HOLD}/capture": _always,
     f"POST {_HOLD}/update": _always,
     # What runs under a hold that is gone may find nothing to pay it.
@@ -122,9 +125,7 @@ FREE: Final[Mapping[str, str]] = {
     f"POST {_VERSION}/simulate-usage": "changes nothing",
     "POST /test-clocks": "exists in test mode only",
     "POST /test-clocks/{clock_id}/advance": "exists in test mode only",
-    f"POST {_WALLET}/holds": "sets aside, charges nothing, and comes back by itself",
-    f"POST {_WALLET}/holds/batch": "sets aside, charges nothing, and comes back by itself",
-    f"POST {_HOLD}/extend": "charges nothing, and comes back by itself a little later",
+    f"POST {_HOLD}/extend": "sets nothing more aside; comes back by itself a little later",
     "POST /vendors": "a name for whom you pay; no customer is charged by it",
     "POST /customers/{customer_id}/payment-methods": "only the customer can enter a card there",
     "DELETE /customers/{customer_id}/billing-portal-sessions": "they sign in again",

@@ -25,6 +25,9 @@ from faregate.store.protocol import Queries, Row
 CODE_LASTS: Final = timedelta(seconds=60)
 ACCESS_LASTS: Final = timedelta(hours=1)
 REFRESH_LASTS: Final = timedelta(days=30)
+ACCESS_PREFIX: Final = "fga_"
+REFRESH_PREFIX: Final = "fgr_"
+"""How tokens begin: nobody takes one for an API key, and who finds one knows what it is."""
 ENDED_KEPT: Final = timedelta(days=90)
 MAX_ENDED: Final = 20
 MAX_OF_ONE: Final = 20
@@ -197,7 +200,7 @@ async def _new_pair(queries: Queries, grant_id: str, role: Role, now: datetime) 
         to_us(now),
         grant_id,
     )
-    pair = TokenPair(new_secret(), new_secret(), role)
+    pair = TokenPair(ACCESS_PREFIX + new_secret(), REFRESH_PREFIX + new_secret(), role)
     lifetimes: tuple[tuple[str, str, timedelta], ...] = (
         ("access", pair.access, ACCESS_LASTS),
         ("refresh", pair.refresh, REFRESH_LASTS),

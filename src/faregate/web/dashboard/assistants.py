@@ -148,7 +148,9 @@ async def _form(visit: Visit, client: OauthClient, asked: dict[str, str]) -> Res
         accounts=accounts,
     )
     # Browsers hold a form's redirects to the policy, too; this one's may lead to the program.
-    origin = f"{uri.scheme}://{uri.netloc}"
+    # It cannot name an address of IPv6.
+    is_named = not uri.netloc.startswith("[")
+    origin = f"{uri.scheme}://{uri.netloc}" if is_named else f"{uri.scheme}:"
     page.headers["content-security-policy"] = POLICY.replace(
         "form-action 'self'", f"form-action 'self' {origin}"
     )
