@@ -11,7 +11,7 @@ _TABLES: Final = (
     "webhook_events webhook_cursors webhook_destinations operators operator_links "
     "operator_sessions audit_head audit_entries audit_outcomes portal_links portal_sessions "
     "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts "
-    "ingestion_rules"
+    "ingestion_rules confirmations oauth_clients oauth_grants oauth_codes oauth_tokens"
 )
 WITHOUT_SEARCH: Final = (
     "DROP TABLE model_prices",

@@ -10,12 +10,14 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 
 from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
+from faregate.engine.assistants import AssistantOperations
 from faregate.engine.audit import AuditOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.brands import BrandOperations
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
+from faregate.engine.confirmations import ConfirmationOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customer_history import AccountInUse, HistoryOperations, PlacedGrant
 from faregate.engine.customer_search import FoundCustomer, SearchOperations
@@ -58,6 +60,8 @@ from faregate.engine.work import WorkOperations
 class Engine(
     OverviewOperations,
     AccessOperations,
+    AssistantOperations,
+    ConfirmationOperations,
     AuditOperations,
     OperatorOperations,
     WebhookOperations,
