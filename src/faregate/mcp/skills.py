@@ -1,0 +1,96 @@
+"""Guides for assistants, as they are kept in `skills/`: a folder for each with a `SKILL.md` (the
+public format: a name and a description in front, then what to do) and `references/` that it leads
+to. Over the protocol each is a prompt; on a disk, a skill. The text is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import mcp_types as types
+import msgspec
+
+_FOLDER: Final = Path(__file__).with_name("skills")
+_FRONT: Final = re.compile(r"---\nname: (\S+)\ndescription: >-\n((?:  .*\n)+)---\n\n(.*)", re.DOTALL)
+_REFERENCE: Final = re.compile(r"\(references/([a-z-]+\.md)\)")
+NAMES: Final = ("pricing-strategy", "billing-setup", "billing-verification", "billing-integration")
+
+
+class Skill(msgspec.Struct, frozen=True):
+    """A guide: its text, and the texts that it leads to, by their file's name."""
+
+    name: str
+    description: str
+    text: str
+    references: dict[str, str]
+
+    def whole(self) -> str:
+        """Return all of it as one text, for whoever cannot open a file beside it."""
+        parts = [_REFERENCE.sub(r"(below: \1)", self.text)]
+        parts += [f"# {name}\n\n{text}" for name, text in self.references.items()]
+        return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _read(name: str) -> Skill:
+    folder = _FOLDER / name
+    found = _FRONT.fullmatch((folder / "SKILL.md").read_text(encoding="utf-8"))
+    assert found is not None, name
+    named, description, text = found.groups()
+    references = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in sorted(folder.glob("references/*.md"))
+    }
+    return Skill(named, " ".join(description.split()), text, references)
+
+
+SKILLS: Final = tuple(_read(name) for name in NAMES)
+_BY_NAME: Final = {skill.name: skill for skill in SKILLS}
+
+
+def write_skills(folder: Path) -> list[Path]:
+    """Write all guides as files into a folder; return which. Other files there are left alone."""
+    written = []
+    for source in sorted(path for name in NAMES for path in (_FOLDER / name).rglob("*.md")):
+        path = folder / source.relative_to(_FOLDER)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def prompts() -> list[types.Prompt]:
+    """Return what there is to ask for, as the protocol lists it."""
+    about = types.PromptArgument(
+        name="about",
+        description="What the person has said so far of their product or their wish, if anything.",
+        required=False,
+    )
+    return [
+        types.Prompt(
+            name=skill.name,
+            title=skill.name.replace("-", " ").capitalize(),
+            description=skill.description,
+            arguments=[about],
+        )
+        for skill in SKILLS
+    ]
+
+
+def prompt(name: str, arguments: dict[str, str]) -> types.GetPromptResult | None:
+    """Return a guide as the protocol gives it, or None if there is no such one. What the person
+    has said comes after the guide, as a message of their own."""
+    skill = _BY_NAME.get(name)
+    if skill is None:
+        return None
+    texts = [skill.whole()]
+    if about := arguments.get("about", "").strip():
+        texts.append(about)
+    return types.GetPromptResult(
+        description=skill.description,
+        messages=[
+            types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
+            for text in texts
+        ],
+    )
