@@ -6,7 +6,7 @@ the answer is text for the same reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from faregate.core.codec import decode_request, encode
 from faregate.core.explaining import explain
 from faregate.core.problems import FaregateError, invalid
-from faregate.mcp.tools import Tool
+from faregate.mcp.tool import ACTION, IDEMPOTENCY_KEY, Choice, Tool, fields_of
 from faregate.operations.acting import Acting, check_role
 from faregate.operations.operation import REPRESENTATION, Answer, Call
 from faregate.platform.environments import AccountContext
@@ -48,23 +48,35 @@ async def call_tool(
     acting: Acting, caller: Caller, tool: Tool, arguments: Mapping[str, msgspec.Raw]
 ) -> bytes:
     """Do what a tool does, and return its answer as JSON. Raises `FaregateError`."""
-    operation = tool.operation
-    check_role(caller.key, operation)
     rest = dict(arguments)
-    path = {name: _text(rest, name) for name in tool.places}
+    action = _text(rest, ACTION) if tool.actions and ACTION in rest else ""
+    choice = tool.choose(action, rest)
+    check_role(caller.key, choice.operation)
+    call = _read_call(acting, caller, tool, choice, rest)
+    answer = await acting.perform(choice.operation, call, f"/mcp {tool.name}", caller.client)
+    if type(answer) is Answer:
+        answer = answer.body
+    return encode({"done": True} if answer is None else answer)
+
+
+def _read_call(
+    acting: Acting, caller: Caller, tool: Tool, choice: Choice, rest: dict[str, msgspec.Raw]
+) -> Call:
+    """Read the arguments as what the operation takes; `rest` is used up. Raises `FaregateError`
+    (422) naming an argument."""
+    operation = choice.operation
+    _refuse_unknown(tool, choice, rest)
+    path = {name: _text(rest, name) for name in choice.places}
+    repeat = _text(rest, IDEMPOTENCY_KEY) if IDEMPOTENCY_KEY in rest else None
     query = None
     if operation.query is not None:
-        fields = operation.query.__struct_encode_fields__
-        query = _read(operation.query, {name: rest.pop(name) for name in fields if name in rest})
+        names = fields_of(operation.query)
+        query = _read(operation.query, {name: rest.pop(name) for name in names if name in rest})
     body, body_bytes = None, 0
     if operation.body is not None:
         sent = msgspec.json.encode(rest)
         body, body_bytes = decode_request(operation.body, sent), len(sent)
-    elif rest:
-        name = next(iter(rest))
-        known = ", ".join(tool.schema()["properties"]) or "none"
-        raise FaregateError(invalid(name[:100], f"is no argument of {tool.name}; known: {known}"))
-    call = Call(
+    return Call(
         acting.engine,
         caller.key,
         caller.context,
@@ -73,21 +85,33 @@ async def call_tool(
         body,
         body_bytes,
         frozenset((REPRESENTATION,)),
-        None,
+        repeat,
         caller.request_id,
         caller.base_url,
         _never,
     )
-    answer = await acting.perform(operation, call, f"/mcp {tool.name}", caller.client)
-    if type(answer) is Answer:
-        answer = answer.body
-    return encode({"done": True} if answer is None else answer)
+
+
+def _refuse_unknown(tool: Tool, choice: Choice, sent: Collection[str]) -> None:
+    known = choice.names
+    for name in sent:
+        if name not in known:
+            of = f"{tool.name}, action {choice.action}" if choice.action else tool.name
+            listed = ", ".join(known) or "none"
+            raise FaregateError(invalid(name[:100], f"is no argument of {of}; known: {listed}"))
 
 
 def _text(arguments: dict[str, msgspec.Raw], name: str) -> str:
     if name not in arguments:
         raise FaregateError(invalid(name, "is missing: send it"))
-    return decode_request(str, bytes(arguments.pop(name)))
+    sent = bytes(arguments.pop(name))
+    if sent.isdigit():
+        # A version's number is a number to most; in a path it is text.
+        return sent.decode()
+    try:
+        return decode_request(str, sent)
+    except FaregateError as error:
+        raise FaregateError(error.problem.under(name)) from None
 
 
 def _read(kind: Any, values: Mapping[str, msgspec.Raw]) -> Any:

@@ -1,119 +1,301 @@
-"""Which tools there are. A tool is an operation under the name by which assistants know it in this
-field; what it takes is the operation's path, query and body in one flat object, and its schema is
-written from their types.
+"""Which tools there are: the operations that a conversation is about each have a tool of their own,
+under the name by which assistants know it in this field; the rarer ones share one by their noun.
+What only looks and what changes never share a tool, because assistants ask before the latter.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from faregate.core.amounts import Number
+from faregate.mcp.tool import Choice, Tool
 from faregate.operations.operation import Operation
 from faregate.operations.table import OPERATIONS
 
-_PLACE: Final = re.compile(r"{(\w+)(?::\w+)?}")
+_BY_NAME: Final[dict[str, Operation]] = {f"{o.method} {o.path}": o for o in OPERATIONS}
 
 
-class Tool(msgspec.Struct, frozen=True):
-    """An operation as assistants see it. `is_money`: it moves money or changes what is charged, and
-    in live mode a person has to confirm it. `is_destructive`: it takes something away."""
-
-    name: str
-    operation: Operation
-    description: str
-    is_money: bool = False
-    is_destructive: bool = False
-
-    @property
-    def is_read_only(self) -> bool:
-        """Tell whether it changes nothing."""
-        return self.operation.method == "GET"
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """The names in the operation's path."""
-        return tuple(_PLACE.findall(self.operation.path))
-
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of its arguments: an object that takes nothing else."""
-        properties: dict[str, Any] = {
-            name: {"type": "string", "minLength": 1} for name in self.places
-        }
-        required = list(self.places)
-        definitions: dict[str, Any] = {}
-        for kind in (self.operation.query, self.operation.body):
-            if kind is None:
-                continue
-            root, more = _schema_of(kind)
-            definitions |= more
-            properties |= root.get("properties", {})
-            required += root.get("required", [])
-        schema: dict[str, Any] = {
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": False,
-        }
-        if definitions:
-            schema["$defs"] = definitions
-        return schema
+def _do(name: str, action: str = "") -> Choice:
+    return Choice(_BY_NAME[name], action)
 
 
-def _schema_of(kind: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the schema of a type, and the definitions that it refers to."""
-    (root,), definitions = msgspec.json.schema_components(
-        [kind], schema_hook=_hook, ref_template="#/$defs/{name}"
-    )
-    if "$ref" in root:
-        root = definitions.pop(root["$ref"].rpartition("/")[2])
-    return _numbers(root), _numbers(definitions)
+def _new(name: str, action: str = "", *, money: bool = False) -> Choice:
+    """Make something, once for each `idempotency_key`."""
+    return Choice(_BY_NAME[name], action, is_money=money, takes_key=True)
 
 
-def _hook(kind: type) -> dict[str, Any]:
-    if kind is Number:
-        return {"type": "number"}
-    raise NotImplementedError
+def _charge(name: str, action: str = "") -> Choice:
+    """Move money, or change what is charged."""
+    return Choice(_BY_NAME[name], action, is_money=True)
 
 
-def _numbers(node: Any) -> Any:
-    """msgspec describes `Decimal` as text; here it is a JSON number, as over REST."""
-    if isinstance(node, dict):
-        if node.get("format") == "decimal":
-            return {"type": "number"}
-        return {key: _numbers(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_numbers(value) for value in node]
-    return node
+def _drop(name: str, action: str = "", *, money: bool = False) -> Choice:
+    """Take something away."""
+    return Choice(_BY_NAME[name], action, is_money=money, is_destructive=True)
 
 
-def _find(method: str, path: str) -> Operation:
-    for operation in OPERATIONS:
-        if operation.method == method and operation.path == path:
-            return operation
-    raise LookupError(f"{method} {path}")
+_PRODUCT: Final = "/products/{product_id}"
+_VERSION: Final = f"{_PRODUCT}/{{version}}"
+_CUSTOMER: Final = "/customers/{customer_id}"
+_WALLET: Final = f"{_CUSTOMER}/wallet"
+_ACCOUNT: Final = f"{_WALLET}/{{account_id}}"
+_HOLD: Final = f"{_WALLET}/holds/{{hold_id}}"
+_SUBSCRIPTION: Final = f"{_CUSTOMER}/subscriptions/{{subscription_id}}"
+_EVENT: Final = "/events/{event_id:path}"
+_TOP_UP: Final = "/top-ups/{top_up_id}"
+_HOOK: Final = "/webhooks/{webhook_id}"
 
-
-def _tool(name: str, method: str, path: str, description: str = "", **traits: bool) -> Tool:
-    operation = _find(method, path)
-    return Tool(name, operation, description or operation.summary, **traits)
-
-
-_WALLET: Final = "/customers/{customer_id}/wallet"
-
-TOOLS: Final[tuple[Tool, ...]] = (
-    _tool("list_assets", "GET", "/assets"),
-    _tool("create_asset", "POST", "/assets"),
-    _tool("quote_asset", "POST", "/assets/{asset_code}/quote"),
-    _tool("list_products", "GET", "/products"),
-    _tool("create_product", "POST", "/products", is_money=True),
-    _tool("create_customer", "POST", "/customers"),
-    _tool("get_customer", "GET", "/customers/{customer_id}"),
-    _tool("adjust_wallet", "POST", f"{_WALLET}/adjustments", is_money=True),
-    _tool("get_wallet", "GET", _WALLET),
-    _tool("send_events", "POST", "/events", is_money=True),
-    _tool("authorize", "POST", f"{_WALLET}/holds"),
-    _tool("capture", "POST", f"{_WALLET}/holds/{{hold_id}}/capture", is_money=True),
+_CATALOG: Final = (
+    Tool(
+        "list_assets",
+        (_do("GET /assets"), _do("GET /assets/{asset_code}")),
+        "With `asset_code`: only that one, with its rates.",
+        other_names=("get_asset",),
+    ),
+    Tool("create_asset", (_new("POST /assets", money=True),)),
+    Tool("add_asset_rate", (_new("POST /assets/{asset_code}/rates", money=True),)),
+    Tool("quote_asset", (_do("POST /assets/{asset_code}/quote"),)),
+    Tool("list_products", (_do("GET /products"),)),
+    Tool(
+        "get_product",
+        (_do(f"GET {_PRODUCT}"), _do(f"GET {_VERSION}")),
+        "With `version` (a number or `default`): that version with its prices.",
+        other_names=("get_product_version",),
+    ),
+    Tool("create_product", (_new("POST /products", money=True),)),
+    Tool("create_product_version", (_new(f"POST {_PRODUCT}", money=True),)),
+    Tool("publish_product_version", (_charge(f"PATCH {_VERSION}"),)),
+    Tool(
+        "delete_product",
+        (_drop(f"DELETE {_PRODUCT}", money=True), _drop(f"DELETE {_VERSION}", money=True)),
+        "With `version`: only that version.",
+        other_names=("archive_product", "delete_product_version"),
+    ),
+    Tool("simulate_usage", (_do(f"POST {_VERSION}/simulate-usage"),)),
+    Tool(
+        "migrate_subscribers",
+        (_charge(f"POST {_PRODUCT}/subscribers/migrate"),),
+    ),
+    Tool("create_vendor", (_new("POST /vendors"),)),
+    Tool(
+        "list_vendors",
+        (_do("GET /vendors"), _do("GET /vendors/{vendor_id}")),
+        "With `vendor_id`: only that one.",
+        other_names=("get_vendor",),
+    ),
 )
+_CUSTOMERS: Final = (
+    Tool("create_customer", (_new("POST /customers", money=True),)),
+    Tool("list_customers", (_do("GET /customers"),)),
+    Tool("get_customer", (_do(f"GET {_CUSTOMER}"),)),
+    Tool("update_customer", (_do(f"PATCH {_CUSTOMER}"),)),
+    Tool("create_subscription", (_new(f"POST {_CUSTOMER}/subscriptions", money=True),)),
+    Tool(
+        "change_subscription",
+        (
+            _charge(f"PATCH {_SUBSCRIPTION}", "update"),
+            _charge(f"PATCH {_SUBSCRIPTION}/products/{{product_id}}", "change_product"),
+            _charge(f"POST {_SUBSCRIPTION}/pause", "pause"),
+            _charge(f"POST {_SUBSCRIPTION}/resume", "resume"),
+            _drop(f"POST {_SUBSCRIPTION}/cancel", "cancel", money=True),
+            _charge(f"POST {_SUBSCRIPTION}/reactivate", "reactivate"),
+            _charge(f"POST {_SUBSCRIPTION}/discounts", "add_discount"),
+            _drop(
+                f"DELETE {_SUBSCRIPTION}/discounts/{{coupon_code}}", "remove_discount", money=True
+            ),
+        ),
+    ),
+    Tool(
+        "look_up_customer",
+        (
+            _do(f"GET {_CUSTOMER}/subscriptions", "subscriptions"),
+            _do(f"GET {_SUBSCRIPTION}", "subscriptions"),
+            _do(f"GET {_ACCOUNT}/grants", "grants"),
+            _do(f"GET {_WALLET}/transactions/{{transaction_id:path}}", "transaction"),
+            _do(f"GET {_CUSTOMER}/limits", "limits"),
+            _do(f"GET {_CUSTOMER}/limits/{{limit_id}}", "limits"),
+            _do(f"GET {_CUSTOMER}/payment-methods", "payment_methods"),
+            _do(f"GET {_ACCOUNT}/auto-top-up", "auto_top_up"),
+        ),
+        "What else there is to know of one customer.",
+    ),
+)
+_USE: Final = (
+    Tool(
+        "send_events",
+        (_charge("POST /events"),),
+        "The answer has each event's fees, warnings (e.g. that no price fits) and balances.",
+        other_names=("submit_events",),
+    ),
+    Tool("list_events", (_do("GET /events"),)),
+    Tool("get_event", (_do(f"GET {_EVENT}"),)),
+    Tool("explain_event", (_do(f"GET {_EVENT}/explanation"),)),
+    Tool("settle_event", (_charge(f"POST {_EVENT}/outcome"),)),
+    Tool(
+        "authorize",
+        (_do(f"POST {_WALLET}/holds"),),
+        other_names=("create_hold",),
+    ),
+    Tool("capture", (_charge(f"POST {_HOLD}/capture"),), other_names=("capture_hold",)),
+    Tool("void", (_do(f"POST {_HOLD}/void"),), other_names=("void_hold",)),
+    Tool(
+        "change_hold",
+        (
+            _charge(f"POST {_HOLD}/update", "update"),
+            _do(f"POST {_HOLD}/extend", "extend"),
+            _do(f"POST {_WALLET}/holds/batch", "authorize_many"),
+        ),
+    ),
+    Tool(
+        "list_holds",
+        (_do(f"GET {_WALLET}/holds"), _do(f"GET {_HOLD}")),
+        "With `hold_id`: only that one.",
+        other_names=("get_hold",),
+    ),
+)
+_MONEY: Final = (
+    Tool(
+        "get_wallet",
+        (_do(f"GET {_WALLET}"), _do(f"GET {_ACCOUNT}")),
+        "With `account_id` (e.g. `default:USD`): only that account.",
+    ),
+    Tool(
+        "adjust_wallet",
+        (_charge(f"POST {_WALLET}/adjustments"),),
+        other_names=("create_adjustment",),
+    ),
+    Tool("charge_wallet", (_charge(f"POST {_WALLET}/charges"),), other_names=("create_charge",)),
+    Tool(
+        "create_top_up",
+        (_new("POST /top-ups", money=True),),
+        "Give the customer the `redirect_url` of the answer.",
+        is_open_world=True,
+        other_names=("initiate_top_up",),
+    ),
+    Tool(
+        "list_top_ups",
+        (_do("GET /top-ups"), _do(f"GET {_TOP_UP}")),
+        "With `top_up_id`: only that one.",
+        other_names=("get_top_up",),
+    ),
+    Tool(
+        "refund_top_up",
+        (
+            Choice(
+                _BY_NAME[f"POST {_TOP_UP}/refunds"],
+                is_money=True,
+                is_destructive=True,
+                takes_key=True,
+            ),
+        ),
+        is_open_world=True,
+    ),
+    Tool(
+        "manage_payments",
+        (
+            _do(f"POST {_CUSTOMER}/payment-methods", "save_card"),
+            _do(f"PATCH {_CUSTOMER}/payment-methods/{{payment_method_id}}", "make_card_default"),
+            _drop(f"DELETE {_CUSTOMER}/payment-methods/{{payment_method_id}}", "forget_card"),
+            _charge(f"PUT {_ACCOUNT}/auto-top-up", "set_auto_top_up"),
+            _charge(f"PATCH {_ACCOUNT}", "set_account_terms"),
+            _charge("PATCH /assets/{asset_code}", "set_top_up_bonus"),
+        ),
+        "How customers pay.",
+        is_open_world=True,
+    ),
+    Tool("create_portal_session", (_do("POST /billing-portal/sessions"),)),
+)
+_HOUSE: Final = (
+    Tool(
+        "get_stats",
+        (
+            _do("GET /stats", "breakdown"),
+            _do("GET /customers/stats", "customers"),
+            _do(f"GET {_CUSTOMER}/stats", "customer"),
+            _do("GET /vendors/{vendor_id}/stats", "vendor"),
+            _do("GET /credit-revenue", "credit_revenue"),
+        ),
+        "Revenue, costs and margin.",
+    ),
+    Tool(
+        "manage_limits",
+        (
+            _new("POST /limits", "create", money=True),
+            _new(f"POST {_CUSTOMER}/limits", "create", money=True),
+            _charge("PATCH /limits/{limit_id}", "change"),
+            _charge(f"PATCH {_CUSTOMER}/limits/{{limit_id}}", "change"),
+            _drop("DELETE /limits/{limit_id}", "delete", money=True),
+            _drop(f"DELETE {_CUSTOMER}/limits/{{limit_id}}", "delete", money=True),
+            _do(f"POST {_CUSTOMER}/block", "block_customer"),
+            _do(f"POST {_CUSTOMER}/unblock", "unblock_customer"),
+        ),
+        "With `customer_id`: a limit of that customer alone.",
+    ),
+    Tool(
+        "manage_coupons",
+        (
+            _new("POST /coupons", "create", money=True),
+            _drop("DELETE /coupons/{coupon_code}", "delete", money=True),
+        ),
+    ),
+    Tool(
+        "manage_webhooks",
+        (
+            _new("POST /webhooks", "create"),
+            _do(f"PATCH {_HOOK}", "change"),
+            _drop(f"DELETE {_HOOK}", "delete"),
+            _do(f"POST {_HOOK}/rotate-secret", "rotate_secret"),
+            _do(f"POST {_HOOK}/redeliver", "redeliver"),
+            _do("POST /webhooks/test/{topic}", "test"),
+            _do("POST /webhooks/test/{topic}/{connected_account_id}", "test"),
+            _do(f"POST {_HOOK}/test/{{topic}}", "test"),
+            _do(f"POST {_HOOK}/test/{{topic}}/{{connected_account_id}}", "test"),
+        ),
+        is_open_world=True,
+    ),
+    Tool(
+        "manage_test_clocks",
+        (
+            _new("POST /test-clocks", "create"),
+            _do("POST /test-clocks/{clock_id}/advance", "advance"),
+        ),
+        "Test mode: let time pass for customers that were made with `test_clock_id`.",
+    ),
+    Tool(
+        "manage_settings",
+        (
+            _charge("PATCH /accounts/self", "change_account"),
+            _new("POST /accounts", "create_connected_account"),
+            _do("PUT /billing-portal/settings", "set_portal"),
+            _do("PUT /billing-portal/logo", "set_portal_logo"),
+            _drop("DELETE /billing-portal/logo", "remove_portal_logo"),
+            _drop(f"DELETE {_CUSTOMER}/billing-portal-sessions", "end_portal_sessions"),
+        ),
+        "The account and the portal of its customers.",
+    ),
+    Tool(
+        "look_up",
+        (
+            _do("GET /accounts/self", "account"),
+            _do("GET /accounts", "connected_accounts"),
+            _do("GET /accounts/{connected_account_id}", "connected_accounts"),
+            _do("GET /billing-portal/settings", "portal_settings"),
+            _do(f"GET {_PRODUCT}/subscribers", "subscribers"),
+            _do(f"GET {_VERSION}/diff", "version_changes"),
+            _do("GET /limits", "limits"),
+            _do("GET /limits/{limit_id}", "limits"),
+            _do("GET /coupons", "coupons"),
+            _do("GET /coupons/{coupon_code}", "coupons"),
+            _do("GET /webhooks", "webhooks"),
+            _do(f"GET {_HOOK}", "webhooks"),
+            _do("GET /webhooks/events", "webhook_deliveries"),
+            _do("GET /test-clocks", "test_clocks"),
+            _do("GET /test-clocks/{clock_id}", "test_clocks"),
+            _do("GET /due-work", "due_work"),
+            _do(f"GET {_TOP_UP}/refunds", "refunds"),
+            _do(f"GET {_TOP_UP}/receipt", "receipt"),
+        ),
+        "What else there is: an action names what to look up, its id shows only that one.",
+    ),
+)
+
+TOOLS: Final[tuple[Tool, ...]] = (*_CATALOG, *_CUSTOMERS, *_USE, *_MONEY, *_HOUSE)
