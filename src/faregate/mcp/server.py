@@ -14,6 +14,7 @@ from faregate.core.codec import encode
 from faregate.core.problems import FaregateError, Problem
 from faregate.mcp.calling import Caller, call_tool, sent_arguments
 from faregate.mcp.schemas import describe, input_schema
+from faregate.mcp.skills import prompt, prompts
 from faregate.mcp.tool import Tool
 from faregate.mcp.tools import TOOLS
 from faregate.operations.acting import Acting
@@ -49,6 +50,15 @@ def assistant_server(acting: Acting, version: str) -> Server[Any]:
             return _refused(error.problem, tool.name, caller)
         return types.CallToolResult(content=[types.TextContent(type="text", text=answer.decode())])
 
+    async def on_list_prompts(_ctx: Any, _params: Any) -> types.ListPromptsResult:
+        return types.ListPromptsResult(prompts=prompts())
+
+    async def on_get_prompt(_ctx: Any, params: types.GetPromptRequestParams) -> Any:
+        found = prompt(params.name, params.arguments or {})
+        if found is None:
+            raise MCPError(types.INVALID_PARAMS, f"there is no prompt {params.name[:100]!r}")
+        return found
+
     return Server(
         "faregate",
         version=version,
@@ -56,6 +66,8 @@ def assistant_server(acting: Acting, version: str) -> Server[Any]:
         instructions=INSTRUCTIONS,
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,
+        on_list_prompts=on_list_prompts,
+        on_get_prompt=on_get_prompt,
     )
 
 
