@@ -16,6 +16,8 @@ from credytapi import CredytApiClient
 from faregate import Engine
 from faregate.cli.server import address_of, listen, uvicorn_config
 from faregate.engine.base import Clock, system_clock
+from faregate.mcp.door import AssistantDoor
+from faregate.operations.acting import Acting
 from faregate.rest.app import create_app
 from faregate.web import create_web
 
@@ -58,15 +60,18 @@ def running_server(
                 await engine.create_key("test", "read", "tests", READ_KEY)
             listener = listen("127.0.0.1", 0)
             pages = create_web(engine, engine.context_of("test")) if has_pages else None
-            server = uvicorn.Server(uvicorn_config(create_app(engine, web=pages)))
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0)
-            url = address_of(listener)
-            loop = asyncio.get_running_loop()
-            started["server"] = RunningServer(url, engine, loop, server)
-            ready.set()
-            await task
+            assistants = AssistantDoor(Acting(engine), "tests")
+            app = create_app(engine, web=pages, assistants=assistants)
+            server = uvicorn.Server(uvicorn_config(app))
+            async with assistants.running():
+                task = asyncio.create_task(server.serve(sockets=[listener]))
+                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0)
+                url = address_of(listener)
+                loop = asyncio.get_running_loop()
+                started["server"] = RunningServer(url, engine, loop, server)
+                ready.set()
+                await task
 
     def run() -> None:
         try:

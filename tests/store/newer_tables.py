@@ -10,7 +10,8 @@ _TABLES: Final = (
     "payment_key external_payments external_refunds webhook_deletions webhook_deliveries "
     "webhook_events webhook_cursors webhook_destinations operators operator_links "
     "operator_sessions audit_head audit_entries audit_outcomes portal_links portal_sessions "
-    "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts"
+    "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts "
+    "confirmations oauth_clients oauth_grants oauth_codes oauth_tokens"
 )
 WITHOUT_SEARCH: Final = (
     "DROP INDEX transactions_by_customer",

@@ -16,6 +16,7 @@ from faregate.engine.brands import BrandOperations
 from faregate.engine.catalog import CatalogOperations
 from faregate.engine.checkouts import Checkout, CheckoutOperations
 from faregate.engine.clocks import ClockOperations
+from faregate.engine.confirmations import ConfirmationOperations
 from faregate.engine.coupons import CouponOperations
 from faregate.engine.customer_history import AccountInUse, HistoryOperations, PlacedGrant
 from faregate.engine.customer_search import FoundCustomer, SearchOperations
@@ -56,6 +57,7 @@ from faregate.engine.work import WorkOperations
 class Engine(
     OverviewOperations,
     AccessOperations,
+    ConfirmationOperations,
     AuditOperations,
     OperatorOperations,
     WebhookOperations,

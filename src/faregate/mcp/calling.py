@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from faregate.core.codec import decode_request, encode
 from faregate.core.explaining import explain
-from faregate.core.problems import FaregateError, invalid
+from faregate.core.problems import MALFORMED, FaregateError, Problem, invalid
 from faregate.mcp.tool import ACTION, IDEMPOTENCY_KEY, Choice, Tool, fields_of
 from faregate.operations.acting import Acting, check_role
+from faregate.operations.confirming import Assistant, perform_confirmed
 from faregate.operations.operation import REPRESENTATION, Answer, Call
+from faregate.platform.audit import Actor
 from faregate.platform.environments import AccountContext
 from faregate.platform.keys import ApiKey
+
+PATH: Final = "/mcp"
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+CALLER: Final = "faregate.caller"
+BODY: Final = "faregate.body"
+"""Where the scope of a request has its caller, and the message's bytes."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -29,6 +37,8 @@ class Caller(msgspec.Struct, frozen=True):
     client: str
     base_url: str
     request_id: str
+    actor: Actor
+    """The same, as the audit log and people see them."""
 
 
 class _Params(msgspec.Struct):
@@ -39,9 +49,16 @@ class _Message(msgspec.Struct):
     params: _Params
 
 
+_message: Final = msgspec.json.Decoder(_Message).decode
+
+
 def sent_arguments(body: bytes) -> dict[str, msgspec.Raw]:
-    """Return the arguments of a `tools/call` message, each as it was sent."""
-    return msgspec.json.decode(body, type=_Message).params.arguments
+    """Return the arguments of a `tools/call` message, each as it was sent. Raises `FaregateError`
+    (400) for what the SDK takes as JSON and we do not."""
+    try:
+        return _message(body).params.arguments
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FaregateError(Problem(MALFORMED, f"the arguments cannot be read: {error}")) from None
 
 
 async def call_tool(
@@ -53,10 +70,17 @@ async def call_tool(
     choice = tool.choose(action, rest)
     check_role(caller.key, choice.operation)
     call = _read_call(acting, caller, tool, choice, rest)
-    answer = await acting.perform(choice.operation, call, f"/mcp {tool.name}", caller.client)
-    if type(answer) is Answer:
-        answer = answer.body
-    return encode({"done": True} if answer is None else answer)
+
+    async def work(call: Call) -> bytes:
+        path = f"/mcp {tool.name}"
+        answer = await acting.perform(choice.operation, call, path, caller.client, caller.actor)
+        if type(answer) is Answer:
+            answer = answer.body
+        return encode({"done": True} if answer is None else answer)
+
+    assistant = Assistant(caller.actor, caller.client)
+    sent = msgspec.json.encode(arguments).decode()
+    return await perform_confirmed(acting, assistant, call, choice.operation, tool.name, sent, work)
 
 
 def _read_call(

@@ -8,9 +8,8 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -19,13 +18,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from faregate.core.codec import encode
 from faregate.core.problems import FaregateError, Problem
-from faregate.mcp.calling import Caller
-from faregate.mcp.server import BODY, CALLER, assistant_server
-from faregate.operations.acting import ACCOUNT, Acting
+from faregate.mcp.calling import BODY, CALLER, MAX_BODY_BYTES, PATH, Caller
+from faregate.mcp.waking import WakingApp
+from faregate.operations.acting import ACCOUNT, Acting, actor_of
 from faregate.operations.problems import problem_details
-
-PATH: Final = "/mcp"
-MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 
 
 class AssistantDoor:
@@ -33,21 +29,12 @@ class AssistantDoor:
 
     def __init__(self, acting: Acting, version: str) -> None:
         self._acting = acting
-        # The SDK looks at hosts against pages that reach a server of their reader's machine by a
-        # name of their own (DNS rebinding). Those have no key, and without one nothing is answered.
-        trusting = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-        self._app: Starlette = assistant_server(acting, version).streamable_http_app(
-            streamable_http_path=PATH,
-            stateless_http=True,
-            json_response=True,
-            transport_security=trusting,
-            max_request_body_size=MAX_BODY_BYTES,
-        )
+        self._app = WakingApp(lambda: _app(acting, version))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Answer while the block runs."""
-        async with self._app.router.lifespan_context(self._app):
+        async with self._app.running():
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +59,14 @@ class AssistantDoor:
         context = await acting.context_of(key, headers.get(ACCOUNT))
         client = scope.get("client")
         base_url = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
-        return Caller(key, context, client[0] if client else "", base_url, secrets.token_hex(8))
+        address = client[0] if client else ""
+        return Caller(key, context, address, base_url, secrets.token_hex(8), actor_of(key))
+
+
+def _app(acting: Acting, version: str) -> Starlette:
+    from faregate.mcp.server import assistant_app
+
+    return assistant_app(acting, version)
 
 
 async def _read(request: Request) -> bytes:

@@ -14,19 +14,16 @@ from typing import Any, Final
 import msgspec
 
 from faregate.core.amounts import Number
+from faregate.mcp.examples import shown_examples
 from faregate.mcp.tool import ACTION, IDEMPOTENCY_KEY, Choice, Tool
 
 _REFERENCE: Final = "#/$defs/"
-_EMPTY: Final = re.compile(r"(?:Nothing|Which|$)[^:;]*$")
+_EMPTY: Final = re.compile(r"Nothing|Which[^:;]*$|$")
 """What a type says that an operation's summary has said already: which page, which coupons."""
-_DROPPED: Final = frozenset(("title", "discriminator"))
-_KEY: Final = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 200,
-    "description": "your own text: a repeat with it changes nothing and gets the first answer",
-}
-_PLACE: Final = {"type": "string", "minLength": 1}
+_DROPPED: Final = frozenset(("title", "discriminator", "minLength", "maxLength"))
+"""Besides what only repeats: how long a text may be, which nobody gets wrong and a refusal says."""
+_KEY: Final = {"type": "string", "description": "a repeat with it gets the first answer"}
+_PLACE: Final = {"type": "string"}
 _PLACES: Final[dict[str, dict[str, Any]]] = {
     "version": {"anyOf": [{"type": "integer"}, {"type": "string", "enum": ["default"]}]}
 }
@@ -35,7 +32,7 @@ MAX_DEPTH: Final = 2
 
 
 def input_schema(tool: Tool) -> dict[str, Any]:
-    """Return the JSON Schema of a tool's arguments, without examples."""
+    """Return the JSON Schema of a tool's arguments."""
     shown = [_fields(choice) for choice in tool.choices]
     properties: dict[str, Any] = {}
     if tool.actions:
@@ -49,6 +46,7 @@ def input_schema(tool: Tool) -> dict[str, Any]:
         "properties": properties,
         "required": [ACTION, *always] if tool.actions else always,
         "additionalProperties": False,
+        "examples": shown_examples(tool),
     }
 
 
@@ -69,7 +67,9 @@ def describe(tool: Tool) -> str:
 
 
 def _says(choice: Choice) -> str:
-    return _sentences(choice.operation.summary, *_documented(choice))
+    summary, more = choice.operation.summary, _documented(choice)
+    begins = any(said.startswith(summary) for said in more)
+    return _sentences(*([] if begins else [summary]), *more)
 
 
 def _documented(choice: Choice) -> list[str]:

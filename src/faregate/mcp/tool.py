@@ -22,13 +22,11 @@ _PLACE: Final = re.compile(r"{(\w+)(?::\w+)?}")
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One operation of a tool. `is_money`: it moves money or changes what is charged, and in live
-    mode a person has to confirm it. `is_destructive`: it takes something away. `takes_key`: a
-    repeat with the same `idempotency_key` gets the first answer."""
+    """One operation of a tool. `is_destructive`: it takes something away. `takes_key`: a repeat
+    with the same `idempotency_key` gets the first answer."""
 
     operation: Operation
     action: str = ""
-    is_money: bool = False
     is_destructive: bool = False
     takes_key: bool = False
 

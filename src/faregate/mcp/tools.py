@@ -18,19 +18,14 @@ def _do(name: str, action: str = "") -> Choice:
     return Choice(_BY_NAME[name], action)
 
 
-def _new(name: str, action: str = "", *, money: bool = False) -> Choice:
+def _new(name: str, action: str = "") -> Choice:
     """Make something, once for each `idempotency_key`."""
-    return Choice(_BY_NAME[name], action, is_money=money, takes_key=True)
+    return Choice(_BY_NAME[name], action, takes_key=True)
 
 
-def _charge(name: str, action: str = "") -> Choice:
-    """Move money, or change what is charged."""
-    return Choice(_BY_NAME[name], action, is_money=True)
-
-
-def _drop(name: str, action: str = "", *, money: bool = False) -> Choice:
+def _drop(name: str, action: str = "") -> Choice:
     """Take something away."""
-    return Choice(_BY_NAME[name], action, is_money=money, is_destructive=True)
+    return Choice(_BY_NAME[name], action, is_destructive=True)
 
 
 _PRODUCT: Final = "/products/{product_id}"
@@ -51,8 +46,8 @@ _CATALOG: Final = (
         "With `asset_code`: only that one, with its rates.",
         other_names=("get_asset",),
     ),
-    Tool("create_asset", (_new("POST /assets", money=True),)),
-    Tool("add_asset_rate", (_new("POST /assets/{asset_code}/rates", money=True),)),
+    Tool("create_asset", (_new("POST /assets"),)),
+    Tool("add_asset_rate", (_new("POST /assets/{asset_code}/rates"),)),
     Tool("quote_asset", (_do("POST /assets/{asset_code}/quote"),)),
     Tool("list_products", (_do("GET /products"),)),
     Tool(
@@ -61,19 +56,19 @@ _CATALOG: Final = (
         "With `version` (a number or `default`): that version with its prices.",
         other_names=("get_product_version",),
     ),
-    Tool("create_product", (_new("POST /products", money=True),)),
-    Tool("create_product_version", (_new(f"POST {_PRODUCT}", money=True),)),
-    Tool("publish_product_version", (_charge(f"PATCH {_VERSION}"),)),
+    Tool("create_product", (_new("POST /products"),)),
+    Tool("create_product_version", (_new(f"POST {_PRODUCT}"),)),
+    Tool("publish_product_version", (_do(f"PATCH {_VERSION}"),)),
     Tool(
         "delete_product",
-        (_drop(f"DELETE {_PRODUCT}", money=True), _drop(f"DELETE {_VERSION}", money=True)),
+        (_drop(f"DELETE {_PRODUCT}"), _drop(f"DELETE {_VERSION}")),
         "With `version`: only that version.",
         other_names=("archive_product", "delete_product_version"),
     ),
     Tool("simulate_usage", (_do(f"POST {_VERSION}/simulate-usage"),)),
     Tool(
         "migrate_subscribers",
-        (_charge(f"POST {_PRODUCT}/subscribers/migrate"),),
+        (_do(f"POST {_PRODUCT}/subscribers/migrate"),),
     ),
     Tool("create_vendor", (_new("POST /vendors"),)),
     Tool(
@@ -84,24 +79,22 @@ _CATALOG: Final = (
     ),
 )
 _CUSTOMERS: Final = (
-    Tool("create_customer", (_new("POST /customers", money=True),)),
+    Tool("create_customer", (_new("POST /customers"),)),
     Tool("list_customers", (_do("GET /customers"),)),
     Tool("get_customer", (_do(f"GET {_CUSTOMER}"),)),
     Tool("update_customer", (_do(f"PATCH {_CUSTOMER}"),)),
-    Tool("create_subscription", (_new(f"POST {_CUSTOMER}/subscriptions", money=True),)),
+    Tool("create_subscription", (_new(f"POST {_CUSTOMER}/subscriptions"),)),
     Tool(
         "change_subscription",
         (
-            _charge(f"PATCH {_SUBSCRIPTION}", "update"),
-            _charge(f"PATCH {_SUBSCRIPTION}/products/{{product_id}}", "change_product"),
-            _charge(f"POST {_SUBSCRIPTION}/pause", "pause"),
-            _charge(f"POST {_SUBSCRIPTION}/resume", "resume"),
-            _drop(f"POST {_SUBSCRIPTION}/cancel", "cancel", money=True),
-            _charge(f"POST {_SUBSCRIPTION}/reactivate", "reactivate"),
-            _charge(f"POST {_SUBSCRIPTION}/discounts", "add_discount"),
-            _drop(
-                f"DELETE {_SUBSCRIPTION}/discounts/{{coupon_code}}", "remove_discount", money=True
-            ),
+            _do(f"PATCH {_SUBSCRIPTION}", "update"),
+            _do(f"PATCH {_SUBSCRIPTION}/products/{{product_id}}", "change_product"),
+            _do(f"POST {_SUBSCRIPTION}/pause", "pause"),
+            _do(f"POST {_SUBSCRIPTION}/resume", "resume"),
+            _drop(f"POST {_SUBSCRIPTION}/cancel", "cancel"),
+            _do(f"POST {_SUBSCRIPTION}/reactivate", "reactivate"),
+            _do(f"POST {_SUBSCRIPTION}/discounts", "add_discount"),
+            _drop(f"DELETE {_SUBSCRIPTION}/discounts/{{coupon_code}}", "remove_discount"),
         ),
     ),
     Tool(
@@ -122,25 +115,25 @@ _CUSTOMERS: Final = (
 _USE: Final = (
     Tool(
         "send_events",
-        (_charge("POST /events"),),
+        (_do("POST /events"),),
         "The answer has each event's fees, warnings (e.g. that no price fits) and balances.",
         other_names=("submit_events",),
     ),
     Tool("list_events", (_do("GET /events"),)),
     Tool("get_event", (_do(f"GET {_EVENT}"),)),
     Tool("explain_event", (_do(f"GET {_EVENT}/explanation"),)),
-    Tool("settle_event", (_charge(f"POST {_EVENT}/outcome"),)),
+    Tool("settle_event", (_do(f"POST {_EVENT}/outcome"),)),
     Tool(
         "authorize",
         (_do(f"POST {_WALLET}/holds"),),
         other_names=("create_hold",),
     ),
-    Tool("capture", (_charge(f"POST {_HOLD}/capture"),), other_names=("capture_hold",)),
+    Tool("capture", (_do(f"POST {_HOLD}/capture"),), other_names=("capture_hold",)),
     Tool("void", (_do(f"POST {_HOLD}/void"),), other_names=("void_hold",)),
     Tool(
         "change_hold",
         (
-            _charge(f"POST {_HOLD}/update", "update"),
+            _do(f"POST {_HOLD}/update", "update"),
             _do(f"POST {_HOLD}/extend", "extend"),
             _do(f"POST {_WALLET}/holds/batch", "authorize_many"),
         ),
@@ -160,13 +153,13 @@ _MONEY: Final = (
     ),
     Tool(
         "adjust_wallet",
-        (_charge(f"POST {_WALLET}/adjustments"),),
+        (_do(f"POST {_WALLET}/adjustments"),),
         other_names=("create_adjustment",),
     ),
-    Tool("charge_wallet", (_charge(f"POST {_WALLET}/charges"),), other_names=("create_charge",)),
+    Tool("charge_wallet", (_do(f"POST {_WALLET}/charges"),), other_names=("create_charge",)),
     Tool(
         "create_top_up",
-        (_new("POST /top-ups", money=True),),
+        (_new("POST /top-ups"),),
         "Give the customer the `redirect_url` of the answer.",
         is_open_world=True,
         other_names=("initiate_top_up",),
@@ -182,7 +175,6 @@ _MONEY: Final = (
         (
             Choice(
                 _BY_NAME[f"POST {_TOP_UP}/refunds"],
-                is_money=True,
                 is_destructive=True,
                 takes_key=True,
             ),
@@ -195,9 +187,9 @@ _MONEY: Final = (
             _do(f"POST {_CUSTOMER}/payment-methods", "save_card"),
             _do(f"PATCH {_CUSTOMER}/payment-methods/{{payment_method_id}}", "make_card_default"),
             _drop(f"DELETE {_CUSTOMER}/payment-methods/{{payment_method_id}}", "forget_card"),
-            _charge(f"PUT {_ACCOUNT}/auto-top-up", "set_auto_top_up"),
-            _charge(f"PATCH {_ACCOUNT}", "set_account_terms"),
-            _charge("PATCH /assets/{asset_code}", "set_top_up_bonus"),
+            _do(f"PUT {_ACCOUNT}/auto-top-up", "set_auto_top_up"),
+            _do(f"PATCH {_ACCOUNT}", "set_account_terms"),
+            _do("PATCH /assets/{asset_code}", "set_top_up_bonus"),
         ),
         "How customers pay.",
         is_open_world=True,
@@ -219,12 +211,12 @@ _HOUSE: Final = (
     Tool(
         "manage_limits",
         (
-            _new("POST /limits", "create", money=True),
-            _new(f"POST {_CUSTOMER}/limits", "create", money=True),
-            _charge("PATCH /limits/{limit_id}", "change"),
-            _charge(f"PATCH {_CUSTOMER}/limits/{{limit_id}}", "change"),
-            _drop("DELETE /limits/{limit_id}", "delete", money=True),
-            _drop(f"DELETE {_CUSTOMER}/limits/{{limit_id}}", "delete", money=True),
+            _new("POST /limits", "create"),
+            _new(f"POST {_CUSTOMER}/limits", "create"),
+            _do("PATCH /limits/{limit_id}", "change"),
+            _do(f"PATCH {_CUSTOMER}/limits/{{limit_id}}", "change"),
+            _drop("DELETE /limits/{limit_id}", "delete"),
+            _drop(f"DELETE {_CUSTOMER}/limits/{{limit_id}}", "delete"),
             _do(f"POST {_CUSTOMER}/block", "block_customer"),
             _do(f"POST {_CUSTOMER}/unblock", "unblock_customer"),
         ),
@@ -233,8 +225,8 @@ _HOUSE: Final = (
     Tool(
         "manage_coupons",
         (
-            _new("POST /coupons", "create", money=True),
-            _drop("DELETE /coupons/{coupon_code}", "delete", money=True),
+            _new("POST /coupons", "create"),
+            _drop("DELETE /coupons/{coupon_code}", "delete"),
         ),
     ),
     Tool(
@@ -263,7 +255,7 @@ _HOUSE: Final = (
     Tool(
         "manage_settings",
         (
-            _charge("PATCH /accounts/self", "change_account"),
+            _do("PATCH /accounts/self", "change_account"),
             _new("POST /accounts", "create_connected_account"),
             _do("PUT /billing-portal/settings", "set_portal"),
             _do("PUT /billing-portal/logo", "set_portal_logo"),

@@ -56,9 +56,12 @@ class Acting:
         except FaregateError as error:
             raise FaregateError(error.problem.under(ACCOUNT)) from None
 
-    async def perform(self, operation: Operation, call: Call, path: str, client: str) -> Any:
-        """Do what a call asks, and return the handler's answer. `path` is what was asked for and
-        `client` who asked (an address; empty if unknown), as the audit log shows them."""
+    async def perform(
+        self, operation: Operation, call: Call, path: str, client: str, actor: Actor | None = None
+    ) -> Any:
+        """Do what a call asks, and return the handler's answer. `path` is what was asked for,
+        `client` who asked (an address; empty if unknown) and `actor` who does it (None: whoever has
+        the key), as the audit log shows them."""
         if not operation.is_audited:
             return await operation.handler(call)
         key = call.key
@@ -70,12 +73,16 @@ class Acting:
             {"path": path, "body": call.body},
             client,
         )
-        actor = Actor("key", key.id, f"{key.name} ({key.hint})")
-        async with self.engine.audited(actor, change) as doing:
+        async with self.engine.audited(actor or actor_of(key), change) as doing:
             answer = await operation.handler(call)
             made = getattr(answer, "id", None) or getattr(answer, "code", None)
             doing.made(made if isinstance(made, str) else "")
         return answer
+
+
+def actor_of(key: ApiKey) -> Actor:
+    """Return a key as the audit log names who does something."""
+    return Actor("key", key.id, f"{key.name} ({key.hint})")
 
 
 def check_role(key: ApiKey, operation: Operation) -> None:

@@ -87,6 +87,7 @@ async def show(visit: Visit) -> Response:
         title="Home",
         overview=overview,
         attention=[*overview.attention, *losses],
+        waiting=await visit.engine.count_open_confirmations(visit.context.environment),
         span_words=SPAN_WORDS,
         changes=_changes(overview.summary, overview.before),
         icons=_ICONS,

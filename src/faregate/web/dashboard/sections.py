@@ -14,6 +14,7 @@ from faregate.web.dashboard import (
     builder,
     clock,
     clocks,
+    confirmations,
     coupons,
     customer,
     customers,
@@ -79,6 +80,7 @@ MENU: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
             Section("keys", "API keys", "key-round", "admin"),
             Section("clocks", "Test clocks", "timer"),
             Section("jobs", "Jobs", "list-checks"),
+            Section("confirmations", "Confirmations", "circle-check"),
         ),
     ),
     (
@@ -114,6 +116,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *clocks.PAGES,
     *clock.PAGES,
     *jobs.PAGES,
+    *confirmations.PAGES,
     *team.PAGES,
     *audit.PAGES,
     *portal.PAGES,
