@@ -46,7 +46,7 @@ def replace_file(path: Path, text: str, *, is_secret: bool) -> Path | None:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
         if not is_secret:
-            os.chmod(made, 0o644 if before is None else before)  # noqa: S103 - as it was
+            os.chmod(made, 0o644 if before is None else before)
         os.replace(made, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -31,7 +31,7 @@ class Assistant(msgspec.Struct, frozen=True):
     address: str | None
     variable: str | None
     typed: bool = False
-    command: str | None = None
+    command: str = ""
 
     def file(self, scope: Scope, project: Path, places: Mapping[str, Path]) -> Path | None:
         """Return the file of a scope, or None if it has none that others may write."""
@@ -49,9 +49,8 @@ class Assistant(msgspec.Struct, frozen=True):
     def remote(self, url: str, key: str | None, *, signs_in: bool) -> Entry:
         """Return the entry of a server at a URL: with a key, with the variable that has it, or
         (`signs_in`) with neither, for assistants that open a browser to sign in."""
-        assert self.address is not None
         entry: Entry = {"type": "http"} if self.typed else {}
-        entry[self.address] = url
+        entry[self.address or "url"] = url
         if signs_in:
             return entry
         if self.is_toml and key is None:

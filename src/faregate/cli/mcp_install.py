@@ -90,9 +90,9 @@ def install(
 
 
 def skills(
-    to: Annotated[
-        Path, typer.Option(help="The folder that gets a folder for each.")
-    ] = Path(".claude/skills"),
+    to: Annotated[Path, typer.Option(help="The folder that gets a folder for each.")] = Path(
+        ".claude/skills"
+    ),
 ) -> None:
     """Write the guides for assistants (pricing, setup, verification, integration) as skills."""
     try:
@@ -189,7 +189,6 @@ def _whole(database: str) -> str:
 def _only_by_command(known: Assistant, scope: Scope, address: str, name: str) -> None:
     if scope == "project":
         _fail(f"{known.title} has no file in a project: use --scope user")
-    assert known.command is not None
     _say(f"{known.title} writes its own file. Run this (it is printed, not run):")
     print(known.command.format(name=name, url=shlex.quote(address)))
 

@@ -13,7 +13,9 @@ import mcp_types as types
 import msgspec
 
 _FOLDER: Final = Path(__file__).with_name("skills")
-_FRONT: Final = re.compile(r"---\nname: (\S+)\ndescription: >-\n((?:  .*\n)+)---\n\n(.*)", re.DOTALL)
+_FRONT: Final = re.compile(
+    r"---\nname: (\S+)\ndescription: >-\n((?:  .*\n)+)---\n\n(.*)", re.DOTALL
+)
 _REFERENCE: Final = re.compile(r"\(references/([a-z-]+\.md)\)")
 NAMES: Final = ("pricing-strategy", "billing-setup", "billing-verification", "billing-integration")
 
@@ -36,7 +38,8 @@ class Skill(msgspec.Struct, frozen=True):
 def _read(name: str) -> Skill:
     folder = _FOLDER / name
     found = _FRONT.fullmatch((folder / "SKILL.md").read_text(encoding="utf-8"))
-    assert found is not None, name
+    if found is None:
+        raise ValueError(f"skills/{name}/SKILL.md does not begin with its name and description")
     named, description, text = found.groups()
     references = {
         path.name: path.read_text(encoding="utf-8")

@@ -16,7 +16,8 @@ import pytest
 import yaml
 from tests.api.conftest import RunningServer, running_server
 from tests.databases import new_sqlite
-from tests.scenarios.assistant import Assistant, assistant
+from tests.scenarios.scripted import Assistant, assistant
+from tests.scenarios.verifying import Sold, verify
 
 import faregate.mcp.skills as skills
 from faregate.mcp.schemas import input_schema
@@ -106,7 +107,9 @@ def test_the_example_of_a_strategy_is_worked_out_right() -> None:
     for sum_, result in [*rows, *inside]:
         exact = eval(re.sub(r"[\d.]+", r"Decimal('\g<0>')", sum_), {"Decimal": Decimal})  # noqa: S307 - our own page
         assert exact == Decimal(result), sum_
-    for _, pays, costs, leaves in re.findall(r"\| (\d+) \| .* = ([\d.]+) \| .* = ([\d.]+) \| ([\d.]+) \|", text):
+    for _, pays, costs, leaves in re.findall(
+        r"\| (\d+) \| .* = ([\d.]+) \| .* = ([\d.]+) \| ([\d.]+) \|", text
+    ):
         assert Decimal(pays) - Decimal(costs) == Decimal(leaves)
 
 
@@ -167,14 +170,59 @@ def test_the_setup_and_the_strategy_can_be_called_as_they_are_shown(me: Assistan
         assert do(me, page, {})
 
 
-def test_the_procedure_of_verification_comes_to_what_it_says(me: Assistant) -> None:
-    do(me, "billing-setup/references/recipes.md", {})
-    now = datetime.now(UTC).isoformat()
-    answers = do(me, "billing-verification/references/procedure.md", {"RUN": "a", "NOW": now})
-    by_tool: dict[str, list[Any]] = {}
-    for name, answer in answers:
-        by_tool.setdefault(name, []).append(answer)
-    print(json.dumps(by_tool, default=str))
+REPORTS = Sold("reports", "report", {}, "CREDITS", Decimal(4), 100)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def sell(me: Assistant, event_type: str = "report", price: int = 4) -> None:
+    me.call("create_asset", code="CREDITS", name="Credits", rates=[{"source": "USD", "rate": 0.1}])
+    usage = {
+        "type": "usage_based",
+        "name": "Report",
+        "billing_model": {"type": "real_time"},
+        "usage_calculation": {"event_type": event_type, "usage_type": "unit"},
+        "pricing": [{"asset": "CREDITS", "values": [{"unit_price": price}]}],
+    }
+    me.call("create_product", name="Reports", code="reports", publish=True, prices=[usage])
+
+
+def test_verification_passes_all_its_steps_on_a_product_that_charges_what_it_should(
+    me: Assistant,
+) -> None:
+    sell(me)
+    rows = verify(me, REPORTS, "a", now())
+    assert [row.number for row in rows] == list(range(1, 13))
+    assert [row.seen for row in rows if not row.has_passed] == []
+    assert rows[8].seen == "92 CREDITS = 100 - 2 × 4"
+
+
+def test_verification_can_be_run_again(me: Assistant) -> None:
+    sell(me)
+    for run in ("a", "b"):
+        assert verify(me, REPORTS, run, now())[-1].number == 12
+
+
+@pytest.mark.parametrize(
+    ("event_type", "price", "sold", "number", "seen"),
+    [
+        ("page", 4, REPORTS, 1, "the product has a price for 'page'"),
+        ("report", 5, REPORTS, 4, "5 CREDITS instead of 4 CREDITS"),
+        ("report", 4, REPORTS._replace(asset="USD"), 5, "it is declined"),
+        ("report", 200, REPORTS._replace(cost=Decimal(200)), 5, "it is declined"),
+    ],
+    ids=["another event type", "another price", "credit in another asset", "too little credit"],
+)
+def test_verification_fails_at_the_step_that_is_wrong_and_goes_no_further(
+    me: Assistant, event_type: str, price: int, sold: Sold, number: int, seen: str
+) -> None:
+    sell(me, event_type, price)
+    *before, last = verify(me, sold, "a", now())
+    assert all(row.has_passed for row in before)
+    assert (last.number, last.has_passed) == (number, False)
+    assert seen in last.seen
 
 
 def test_prompts_are_the_guides_and_what_the_person_said_is_a_message_of_its_own(
