@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import httpx
 from tests.api.conftest import TEST_KEY, RunningServer
 
+from faregate.platform.environments import Mode
+
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 
 
@@ -83,3 +85,19 @@ def assisting(
         headers["x-credyt-account"] = account
     with httpx.Client(base_url=server.url, headers=headers, timeout=60) as http:
         yield Assistant(http)
+
+
+def confirm_all(server: RunningServer, mode: Mode = "test") -> None:
+    """Confirm what assistants wait for, as a person does."""
+    server.wait(_confirm_all(server, mode))
+
+
+async def _confirm_all(server: RunningServer, mode: Mode) -> None:
+    engine = server.engine
+    known = await engine.list_operators()
+    who = known[0] if known else await engine.create_operator(
+        "grace@example.com", "Grace", "admin", "grace's own password"
+    )  # fmt: skip
+    for one in await engine.list_confirmations(mode):
+        if one.state == "open":
+            await engine.decide_confirmation(one.id, mode, who, is_confirmed=True)

@@ -89,7 +89,12 @@ _PLAIN: Final[dict[str, dict[str, Any]]] = {
         "precision": 0,
         "rates": [{"source": "USD", "rate": 0.05}],
     },
-    "add_asset_rate": {"asset_code": CREDITS, "source": "USD", "inverse_rate": 25},
+    "add_asset_rate": {
+        "asset_code": CREDITS,
+        "source": "USD",
+        "inverse_rate": 25,
+        "valid_from": "2026-04-01T00:00:00Z",
+    },
     "quote_asset": {"asset_code": CREDITS, "source": "USD", "amount": 10},
     "list_products": {"limit": 20},
     "get_product": {"product_id": PRODUCT},
