@@ -26,7 +26,6 @@ from faregate.cli.assistants import (
     places,
 )
 from faregate.cli.settings import EXIT_CONFIGURATION
-from faregate.mcp.skills import SKILLS, write_skills
 
 _LOCAL: Final = "http://127.0.0.1:8080"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -95,6 +94,9 @@ def skills(
     ),
 ) -> None:
     """Write the guides for assistants (pricing, setup, verification, integration) as skills."""
+    # Nobody else needs their texts, and every command would wait for them.
+    from faregate.mcp.skills import SKILLS, write_skills
+
     try:
         written = write_skills(to)
     except OSError as error:

@@ -26,8 +26,8 @@ from faregate.mcp.calling import (
     call_tool,
     sent_arguments,
 )
+from faregate.mcp.prompts import prompt, prompts
 from faregate.mcp.schemas import describe, input_schema
-from faregate.mcp.skills import prompt, prompts
 from faregate.mcp.tool import Tool
 from faregate.mcp.tools import TOOLS
 from faregate.operations.acting import Acting

@@ -1,6 +1,6 @@
 """Guides for assistants, as they are kept in `skills/`: a folder for each with a `SKILL.md` (the
 public format: a name and a description in front, then what to do) and `references/` that it leads
-to. Over the protocol each is a prompt; on a disk, a skill. The text is the same.
+to. Over the protocol each is a prompt (`prompts`); on a disk, a skill. The text is the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Final
 
-import mcp_types as types
 import msgspec
 
 _FOLDER: Final = Path(__file__).with_name("skills")
@@ -49,7 +48,6 @@ def _read(name: str) -> Skill:
 
 
 SKILLS: Final = tuple(_read(name) for name in NAMES)
-_BY_NAME: Final = {skill.name: skill for skill in SKILLS}
 
 
 def write_skills(folder: Path) -> list[Path]:
@@ -61,39 +59,3 @@ def write_skills(folder: Path) -> list[Path]:
         path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
         written.append(path)
     return written
-
-
-def prompts() -> list[types.Prompt]:
-    """Return what there is to ask for, as the protocol lists it."""
-    about = types.PromptArgument(
-        name="about",
-        description="What the person has said so far of their product or their wish, if anything.",
-        required=False,
-    )
-    return [
-        types.Prompt(
-            name=skill.name,
-            title=skill.name.replace("-", " ").capitalize(),
-            description=skill.description,
-            arguments=[about],
-        )
-        for skill in SKILLS
-    ]
-
-
-def prompt(name: str, arguments: dict[str, str]) -> types.GetPromptResult | None:
-    """Return a guide as the protocol gives it, or None if there is no such one. What the person
-    has said comes after the guide, as a message of their own."""
-    skill = _BY_NAME.get(name)
-    if skill is None:
-        return None
-    texts = [skill.whole()]
-    if about := arguments.get("about", "").strip():
-        texts.append(about)
-    return types.GetPromptResult(
-        description=skill.description,
-        messages=[
-            types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
-            for text in texts
-        ],
-    )
