@@ -9,7 +9,8 @@ import asyncio
 import json
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -28,6 +29,13 @@ class Did(NamedTuple):
     is_error: bool
 
 
+class Said(NamedTuple):
+    """Words of somebody in the story: the founder, the assistant, a customer."""
+
+    who: str
+    words: str
+
+
 class Refused(Exception):
     """A tool has said that it cannot do that."""
 
@@ -42,7 +50,7 @@ class Assistant:
     def __init__(self, loop: asyncio.AbstractEventLoop, client: Client) -> None:
         self._loop = loop
         self._client = client
-        self.did: list[Did] = []
+        self.story: list[Did | Said] = []
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Wait for something of the client."""
@@ -59,10 +67,14 @@ class Assistant:
         (content,) = result.content
         answer = json.loads(content.text, parse_float=Decimal)
         is_error = bool(result.is_error)
-        self.did.append(Did(tool, arguments, answer, is_error))
+        self.story.append(Did(tool, arguments, answer, is_error))
         if is_error:
             raise Refused(tool, answer)
         return answer
+
+    def says(self, who: str, words: str) -> None:
+        """Keep what somebody says."""
+        self.story.append(Said(who, words))
 
     def available(self, customer_id: str, account_id: str) -> Decimal:
         """Ask what an account of a customer has."""
@@ -74,43 +86,25 @@ class Assistant:
 def assistant(server_url: str, key: str = TEST_KEY) -> Iterator[Assistant]:
     """Connect to a server's tools until the block ends."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    begun: Future[Client] = Future()
     closing = asyncio.Event()
-    ready: asyncio.Future[Client] | None = None
-
-    async def connect(found: asyncio.Future[Client]) -> None:
-        # The SDK wants to be left by the task that has entered it.
-        try:
-            async with AsyncExitStack() as stack:
-                headers = {"Authorization": f"Bearer {key}"}
-                http = await stack.enter_async_context(
-                    httpx2.AsyncClient(headers=headers, timeout=60)
-                )
-                way = streamable_http_client(f"{server_url}/mcp", http_client=http)
-                found.set_result(await stack.enter_async_context(Client(way)))
-                await closing.wait()
-        except BaseException as error:
-            if not found.done():
-                found.set_exception(error)
-            raise
-
-    async def begin() -> tuple[asyncio.Task[None], Client]:
-        nonlocal ready
-        ready = loop.create_future()
-        task = asyncio.create_task(connect(ready))
-        return task, await ready
-
-    task, client = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
+    stay = asyncio.run_coroutine_threadsafe(_stay(server_url, key, begun, closing), loop)
+    # What goes wrong before it has begun is raised here too.
+    stay.add_done_callback(lambda done: begun.done() or begun.set_exception(done.exception()))
     try:
-        yield Assistant(loop, client)
+        yield Assistant(loop, begun.result(60))
     finally:
         loop.call_soon_threadsafe(closing.set)
-
-        async def end() -> None:
-            await task
-
-        asyncio.run_coroutine_threadsafe(end(), loop).result(30)
+        stay.result(30)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+
+
+async def _stay(server_url: str, key: str, begun: Future[Client], closing: asyncio.Event) -> None:
+    """Be connected. The SDK wants to be left by the task that has entered it."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+        way = streamable_http_client(f"{server_url}/mcp", http_client=http)
+        async with Client(way) as client:
+            begun.set_result(client)
+            await closing.wait()

@@ -1,5 +1,5 @@
-"""The guides for assistants as prompts of the protocol: an assistant's user picks one, and it begins
-the conversation.
+"""The guides for assistants as prompts of the protocol: an assistant's user picks one, and it
+begins the conversation.
 """
 
 from __future__ import annotations
