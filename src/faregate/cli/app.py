@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import faregate
-from faregate.cli import keys, operators
+from faregate.cli import keys, mcp, operators
 from faregate.cli.demo import demo
 from faregate.cli.migrate import migrate
 from faregate.cli.serve import serve
@@ -43,6 +43,7 @@ app.command()(serve)
 app.command()(demo)
 app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")
+app.add_typer(mcp.app, name="mcp")
 app.command()(verify)
 app.command()(migrate)
 app.command()(worker)

@@ -76,7 +76,7 @@ async def _serve(
             address = address_of(listener)
             print(f"API        {address}/v1   (reference: {address}/docs)", flush=True)
             print(f"Dashboard  {address}/", flush=True)
-            await _first_admin(engine, address)
+            await first_admin(engine, address)
             for line in doors(providers, engine, address):
                 print(line, flush=True)
             log.info("serving", address=address)
@@ -84,7 +84,7 @@ async def _serve(
     log.info("stopped")
 
 
-async def _first_admin(engine: Engine, address: str) -> None:
+async def first_admin(engine: Engine, address: str) -> None:
     """Print the link for the first admin while there is none: to the terminal, not to the log,
     which is kept."""
     invitation = await engine.first_invitation()

@@ -20,6 +20,7 @@ from faregate.cli.settings import Mode, refuse
 from faregate.engine import Engine
 from faregate.mcp.door import AssistantDoor
 from faregate.operations.acting import Acting
+from faregate.operations.auth import OwnKey
 from faregate.rest.app import create_app
 from faregate.rest.direct import DirectProtocol
 from faregate.web import create_web
@@ -121,12 +122,15 @@ async def serving(engine: Engine, listener: socket.socket, mode: Mode) -> AsyncI
 
 @contextlib.asynccontextmanager
 async def application(
-    engine: Engine, mode: Mode, demo: Demo | None = None
+    engine: Engine, mode: Mode, demo: Demo | None = None, own: OwnKey | None = None
 ) -> AsyncIterator[ASGIApp]:
     """Make the API and the pages of an engine, for as long as the block runs. `demo` is what its
-    pages can do with a demo, if this is one."""
+    pages can do with a demo, if this is one; `own` is a key for the assistant of this process."""
     web = create_web(engine, engine.context_of(mode), demo)
-    assistants = AssistantDoor(Acting(engine), __version__)
+    acting = Acting(engine)
+    if own is not None:
+        acting.authenticator.admit(own)
+    assistants = AssistantDoor(acting, __version__)
     app = create_app(engine, web=web, assistants=assistants)
     tune_garbage_collection()
     async with web.router.lifespan_context(web), assistants.running():

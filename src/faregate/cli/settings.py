@@ -82,8 +82,9 @@ async def open_database(
     webhook_allow: str = "",
     exports: Path | None = None,
     clock: Clock = system_clock,
+    remedy: str = "",
 ) -> AsyncIterator[Engine]:
-    """Open the database; refuses the setting if that fails.
+    """Open the database; refuses the setting if that fails, with a remedy besides the usual ones.
 
     Without `serves` it works beside a running server. `payments` and `external` are who collects
     money (`providers`). `clock` tells the time.
@@ -108,7 +109,7 @@ async def open_database(
     except FaregateError as error:
         if is_open and error.problem.kind is not UNAVAILABLE:
             raise
-        refuse("--database (FAREGATE_DATABASE_URL)", str(error))
+        refuse("--database (FAREGATE_DATABASE_URL)", f"{error}{remedy}")
 
 
 def exports_folder(url: str, exports: Path | None) -> Path | None:
