@@ -30,10 +30,10 @@ HTTP = {
         {"type": "http", "url": "{}", "headers": {BEARER: "Bearer ${input:faregate-api-key}"}},
     ),
     "gemini": (
-        ".gemini/settings.json",
+        "home/.gemini/settings.json",
         {"httpUrl": "{}", "headers": {BEARER: "Bearer $FAREGATE_API_KEY"}},
     ),
-    "codex": (".codex/config.toml", {"url": "{}", "bearer_token_env_var": "FAREGATE_API_KEY"}),
+    "codex": ("home/.codex/config.toml", {"url": "{}", "bearer_token_env_var": "FAREGATE_API_KEY"}),
     "windsurf": (
         "home/.codeium/windsurf/mcp_config.json",
         {"serverUrl": "{}", "headers": {BEARER: "Bearer ${env:FAREGATE_API_KEY}"}},
@@ -112,7 +112,7 @@ def test_a_key_never_gets_into_a_file_of_a_project(
     here: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("FAREGATE_API_KEY", KEY)
-    _, said = run(name, "--with-key", "--write", code=2)
+    _, said = run(name, "--scope", "project", "--with-key", "--write", code=2)
     assert "likely committed" in said
     assert files(here) == []
 

@@ -21,7 +21,8 @@ Entry = dict[str, Any]
 class Assistant(msgspec.Struct, frozen=True):
     """One that can be told of a server. `section` is where its file lists servers. `address` is
     its word for a server's URL (None: it only starts programs), and `variable` how its file says
-    "the value of FAREGATE_API_KEY" (None: it does not read the environment)."""
+    "the value of FAREGATE_API_KEY" (None: it does not read the environment). `asks` is what it
+    wants to hear before it uses a project's file."""
 
     name: str
     title: str
@@ -32,6 +33,7 @@ class Assistant(msgspec.Struct, frozen=True):
     variable: str | None
     typed: bool = False
     command: str = ""
+    asks: str = ""
 
     def file(self, scope: Scope, project: Path, places: Mapping[str, Path]) -> Path | None:
         """Return the file of a scope, or None if it has none that others may write."""
@@ -40,6 +42,13 @@ class Assistant(msgspec.Struct, frozen=True):
         if self.user_file is None:
             return None
         return Path(self.user_file.format_map(places))
+
+    @property
+    def first_scope(self) -> Scope:
+        """Where it is told unless somebody says where: in the project, if it takes that as it is
+        or asks by itself."""
+        is_asking_elsewhere = self.name in ("gemini", "codex")
+        return "project" if self.project_file and not is_asking_elsewhere else "user"
 
     @property
     def is_toml(self) -> bool:
@@ -91,6 +100,7 @@ ASSISTANTS: Final = (
         typed=True,
         command="claude mcp add --scope user --transport http {name} {url} "
         f"--header 'Authorization: Bearer ${{{{{KEY_VARIABLE}}}}}'",
+        asks="It asks once whether to use this project's server: say yes.",
     ),
     Assistant(
         "claude-desktop",
@@ -129,6 +139,7 @@ ASSISTANTS: Final = (
         "mcpServers",
         "httpUrl",
         f"${KEY_VARIABLE}",
+        asks="It uses servers only in folders that you trust: say yes when it asks.",
     ),
     Assistant(
         "codex",
@@ -138,6 +149,7 @@ ASSISTANTS: Final = (
         "mcp_servers",
         "url",
         KEY_VARIABLE,
+        asks="It reads a project's file only if you trust the project: say yes when it asks.",
     ),
     Assistant(
         "windsurf",

@@ -72,7 +72,7 @@ def install(
         _fail(f"--name is {name!r}: send at most 32 of a-z, 0-9, - and _")
     if sign_in and (with_key or local):
         _fail("--sign-in needs no key: leave --with-key and --local out")
-    scope = scope or ("project" if known.project_file else "user")
+    scope = scope or known.first_scope
     file = known.file(scope, Path.cwd(), places(os.environ))
     key = _key(known, scope) if with_key else None
     entry = _entry(known, _address(url), key, is_local=local, signs_in=sign_in)
@@ -231,6 +231,8 @@ def _say_what_is_next(
                 f"Before {known.title} starts, put the key into {KEY_VARIABLE} "
                 "(faregate keys create prints one). The file names the variable, not the key."
             )
+    if known.asks:
+        _say(known.asks)
     _say(f"Then restart {known.title} and say: what is set up in Faregate?")
 
 
