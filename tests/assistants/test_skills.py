@@ -20,6 +20,7 @@ from tests.scenarios.scripted import Assistant, assistant
 from tests.scenarios.verifying import Sold, verify
 
 import faregate.mcp.skills as skills
+from faregate.mcp.prompts import READ_GUIDE
 from faregate.mcp.schemas import input_schema
 from faregate.mcp.skills import SKILLS
 from faregate.mcp.tools import TOOLS
@@ -90,7 +91,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parts[-2]}/{p.name}")
 def test_every_word_that_looks_like_a_tool_or_an_argument_is_one(page: Path) -> None:
-    known = set(BY_NAME) | ANSWERS
+    known = set(BY_NAME) | ANSWERS | {READ_GUIDE.name}
     for tool in TOOLS:
         known |= words_of(input_schema(tool))
     said = set(INLINE.findall(page.read_text()))
@@ -223,6 +224,23 @@ def test_verification_fails_at_the_step_that_is_wrong_and_goes_no_further(
     assert all(row.has_passed for row in before)
     assert (last.number, last.has_passed) == (number, False)
     assert seen in last.seen
+
+
+def test_an_assistant_that_shows_no_prompts_reads_the_guides_with_a_tool(me: Assistant) -> None:
+    def read(**arguments: Any) -> tuple[bool, str]:
+        result = me.wait(me.client.call_tool("read_guide", arguments))
+        return bool(result.is_error), result.content[0].text
+
+    for skill in SKILLS:
+        assert read(name=skill.name) == (False, skill.whole())
+    for wrong in ({}, {"name": 1}, {"name": "../../keys"}, {"name": "billing-setup", "more": 1}):
+        is_error, said = read(**wrong)
+        assert is_error
+        assert "one of pricing-strategy, billing-setup" in said
+    tools = me.wait(me.client.list_tools()).tools
+    (shown,) = [tool for tool in tools if tool.name == "read_guide"]
+    assert all(f"- {skill.name}: {skill.description}" in shown.description for skill in SKILLS)
+    assert shown.annotations.read_only_hint
 
 
 def test_prompts_are_the_guides_and_what_the_person_said_is_a_message_of_its_own(
