@@ -84,6 +84,13 @@ async def test_numbers_of_eighteen_digits_that_differ_in_the_last_are_two(
 
 
 @in_a_loop
+async def test_of_a_name_that_comes_twice_only_what_counts_is_shown(database_url: str) -> None:
+    async with Engine.open(database_url, clock=Clock(NOON)) as engine:
+        found = await asked(engine, '{"data": [{"n": 1, "n": 1000}], "amount": 1.50}')
+        assert found.arguments == '{"amount":1.50,"data":[{"n":1000}]}'
+
+
+@in_a_loop
 async def test_it_is_done_once_and_a_repeat_gets_the_first_answer(database_url: str) -> None:
     async with Engine.open(database_url, clock=Clock(NOON)) as engine:
         found = await confirmed(engine)

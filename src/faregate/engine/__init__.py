@@ -10,6 +10,7 @@ account's mode that `open` was given. Every refusal is a `FaregateError` and has
 
 from faregate.engine.access import AccessOperations
 from faregate.engine.accounts import AccountOperations
+from faregate.engine.assistants import AssistantOperations
 from faregate.engine.audit import AuditOperations
 from faregate.engine.base import Page, system_clock
 from faregate.engine.brands import BrandOperations
@@ -57,6 +58,7 @@ from faregate.engine.work import WorkOperations
 class Engine(
     OverviewOperations,
     AccessOperations,
+    AssistantOperations,
     ConfirmationOperations,
     AuditOperations,
     OperatorOperations,

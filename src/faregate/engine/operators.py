@@ -20,7 +20,7 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.engine.base import EngineBase
-from faregate.platform import links, operators, sessions
+from faregate.platform import links, oauth_grants, operators, sessions
 from faregate.platform.hashing import Passwords
 from faregate.platform.links import Invitation, Link
 from faregate.platform.operators import Operator, OperatorRole
@@ -295,6 +295,11 @@ class OperatorOperations(EngineBase):
         async with self._store.transaction() as transaction:
             await operators.find_operator(transaction, operator_id)
             await operators.set_role(transaction, operator_id, checked)
+            if checked != "admin":
+                because = f"the operator's role became {checked}"
+                await oauth_grants.end_grants_of(
+                    transaction, operator_id, because, self._clock(), but_readers=True
+                )
 
     async def disable_operator(self, operator_id: str) -> None:
         """Let an operator sign in no more, and end all sessions. Raises 404, 409 for the last
@@ -302,6 +307,8 @@ class OperatorOperations(EngineBase):
         async with self._store.transaction() as transaction:
             who = await operators.find_operator(transaction, operator_id)
             await operators.disable(transaction, operator_id, self._clock())
+            because = "the operator was disabled"
+            await oauth_grants.end_grants_of(transaction, operator_id, because, self._clock())
             await sessions.end_all(transaction, operator_id)
             await links.withdraw_links(transaction, who.email)
 

@@ -53,18 +53,24 @@ class Asked(msgspec.Struct, frozen=True):
     arguments: str
 
     @property
-    def fingerprint(self) -> str:
-        """What stands for exactly this: another value, order of a list, account or key is another
-        one; spaces and the order of names are not. Raises 422 for what nobody could read."""
+    def canonical(self) -> str:
+        """The arguments with their names in order, each once: the last value of a name is the one
+        that counts, and the one that is shown. Raises 422 for what nobody could read."""
         if len(self.arguments) > MAX_ARGUMENTS:
             detail = (
                 f"have {len(self.arguments):,} characters: a person has to read them, so send at "
                 f"most {MAX_ARGUMENTS:,} at once, or send them over REST"
             )
             raise FaregateError(invalid("arguments", detail))
+        return _canonical(self.arguments)
+
+    @property
+    def fingerprint(self) -> str:
+        """What stands for exactly this: another value, order of a list, account or key is another
+        one; spaces and the order of names are not. Raises 422 for what nobody could read."""
         same = (
             self.environment_id, self.account_id, self.mode, self.asker_id, self.tool,
-            self.operation, _canonical(self.arguments),
+            self.operation, self.canonical,
         )  # fmt: skip
         return sha256(msgspec.json.encode(same)).hexdigest()
 
@@ -182,7 +188,7 @@ async def find_or_ask(
         fingerprint,
         asked.tool,
         asked.operation,
-        asked.arguments,
+        asked.canonical,
         to_us(now),
     )
     return await find(queries, made, asked.mode, now), True

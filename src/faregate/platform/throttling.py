@@ -36,10 +36,14 @@ class Throttle:
     def begin(self, email: str, address: str, now: float) -> float:
         """Count a try and return 0, or return how many seconds are to be waited before the next
         one, which is then not counted."""
-        keys = (
-            (("email", email), FREE_TRIES),
-            (("from", network_of(address)), FREE_TRIES_OF_ADDRESS),
-        )
+        of_email = (("email", email), FREE_TRIES)
+        return self._begin((of_email, _of_network(address)), now)
+
+    def begin_from(self, address: str, now: float) -> float:
+        """The same for what names no e-mail address: a try counts against the network alone."""
+        return self._begin((_of_network(address),), now)
+
+    def _begin(self, keys: tuple[tuple[tuple[str, str], int], ...], now: float) -> float:
         wait = max(self._wait(key, free, now) for key, free in keys)
         if wait > 0:
             return wait
@@ -72,6 +76,10 @@ class Throttle:
         delay = min(2.0 ** min(known.count - free, 20), LONGEST_SECONDS)
         # At most the delay itself: a clock that was set back shuts nobody out for longer.
         return min(delay, max(0.0, known.last + delay - now))
+
+
+def _of_network(address: str) -> tuple[tuple[str, str], int]:
+    return ("from", network_of(address)), FREE_TRIES_OF_ADDRESS
 
 
 def network_of(address: str) -> str:

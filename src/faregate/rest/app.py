@@ -46,6 +46,8 @@ _STATIC: Final = {
     "/docs.js": ("docs.js", [(b"content-type", b"text/javascript; charset=utf-8")]),
 }
 
+_OAUTH: Final = ("/oauth/", "/.well-known/oauth-")
+"""How assistants get a token for `/mcp`."""
 _READS: Final = ("GET", "HEAD")
 
 Respond = Callable[[Scope, Send], Awaitable[None]]
@@ -91,7 +93,7 @@ class Pages:
             else:
                 await _refuse_method(self._server, ("POST",), scope, send)
             return
-        if self._assistants is not None and path == "/mcp":
+        if self._assistants is not None and (path == "/mcp" or path.startswith(_OAUTH)):
             await self._assistants(scope, receive, send)
             return
         is_ours = path in self._pages or path in _STATIC

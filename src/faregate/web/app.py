@@ -29,14 +29,10 @@ from faregate.web.paying import PayPages
 from faregate.web.portal import Portal
 from faregate.web.rate import Rate
 from faregate.web.receipts import ReceiptPages
-from faregate.web.rendering import HERE, Pages
+from faregate.web.rendering import HERE, POLICY, Pages
 
-_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 _HEADERS: Final = (
-    (b"content-security-policy", _POLICY.encode()),
+    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     # Not `no-referrer`: then browsers do not say of a form which site it comes from.
     (b"referrer-policy", b"same-origin"),

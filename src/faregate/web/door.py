@@ -27,7 +27,7 @@ from faregate.web.forms import Form, read_form
 from faregate.web.rendering import NO_STORE, Pages
 
 MAX_FORM_BYTES: Final = 8_192
-MAX_NEXT: Final = 1_000
+MAX_NEXT: Final = 4_000
 _COOKIE: Final = "faregate_session"
 _NEXT: Final = re.compile(r"/(?:test|live)(?:[/?][!-\[\]-~]*)?")
 _ACTIONS: Final[dict[LinkKind, str]] = {

@@ -16,6 +16,12 @@ from starlette.responses import HTMLResponse, Response
 HERE: Final = Path(__file__).parent
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""The content security policy of every page that does not have one of its own."""
+
 Render = Callable[..., Response]
 
 

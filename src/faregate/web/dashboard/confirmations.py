@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from faregate.core.codec import decode
+from faregate.core.codec import decode, encode
 from faregate.core.problems import FaregateError, Problem
 from faregate.operations.confirming import summary_of
 from faregate.platform.confirmations import Confirmation
@@ -134,12 +134,8 @@ def _short(value: Any) -> str:
         return f"{len(value):,} of them, see below"
     if isinstance(value, dict):
         return "see below"
-    text = value if isinstance(value, str) else _json(value)
+    text = value if isinstance(value, str) else encode(value).decode()
     return seen(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… (see below)")
-
-
-def _json(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value) or f"{value:f}"
 
 
 def _pretty(arguments: str) -> str:
