@@ -31,7 +31,7 @@ HTTP = {
     ),
     "gemini": (
         "home/.gemini/settings.json",
-        {"httpUrl": "{}", "headers": {BEARER: "Bearer $FAREGATE_API_KEY"}},
+        {"type": "http", "url": "{}", "headers": {BEARER: "Bearer $FAREGATE_API_KEY"}},
     ),
     "codex": ("home/.codex/config.toml", {"url": "{}", "bearer_token_env_var": "FAREGATE_API_KEY"}),
     "windsurf": (

@@ -137,8 +137,9 @@ ASSISTANTS: Final = (
         ".gemini/settings.json",
         "{home}/.gemini/settings.json",
         "mcpServers",
-        "httpUrl",
+        "url",
         f"${KEY_VARIABLE}",
+        typed=True,
         asks="It uses servers only in folders that you trust: say yes when it asks.",
     ),
     Assistant(
