@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check quick format bench bench-growth torture tour clean lint
+.PHONY: help setup demo serve test check quick format bench bench-growth torture tour transcript clean lint
 
 BIN := .venv/bin
 ENSURE := . scripts/venv.sh && ensure_venv dev ".[dev]"
@@ -47,6 +47,9 @@ torture: setup ## Do harm for an hour or two, and print what was lost (nothing)
 
 tour: setup ## Look at every page of a demo, and write docs/tour.md anew
 	@FAREGATE_TOUR=1 $(BIN)/pytest tests/web/test_tour.py
+
+transcript: setup ## Live the story of an assistant that sets up billing, and write docs/transcript.md anew
+	@FAREGATE_TRANSCRIPT=1 $(BIN)/pytest -k transcript tests/scenarios/test_an_assistant_sets_up_credit_packs.py
 
 clean: ## Remove caches, builds and .venv
 	rm -rf .venv build dist htmlcov mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

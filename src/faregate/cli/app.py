@@ -10,6 +10,7 @@ import faregate
 from faregate.cli import keys, mcp, operators
 from faregate.cli.demo import demo
 from faregate.cli.importing import import_
+from faregate.cli.mcp_install import install, skills
 from faregate.cli.migrate import migrate
 from faregate.cli.serve import serve
 from faregate.cli.verify import verify
@@ -44,6 +45,8 @@ app.command()(serve)
 app.command()(demo)
 app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")
+mcp.app.command()(install)
+mcp.app.command()(skills)
 app.add_typer(mcp.app, name="mcp")
 app.command()(verify)
 app.command()(migrate)

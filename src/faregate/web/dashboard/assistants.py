@@ -17,6 +17,7 @@ from faregate.core.problems import FORBIDDEN, NOT_FOUND, FaregateError, Problem,
 from faregate.platform.environments import Mode
 from faregate.platform.oauth_clients import OauthClient, is_loopback
 from faregate.platform.oauth_grants import ROLES_OF, Consent
+from faregate.web.dashboard.connecting import FIRST_WORDS, ways_to
 from faregate.web.dashboard.visit import Page, Visit
 from faregate.web.rendering import NO_STORE, POLICY
 
@@ -49,6 +50,9 @@ async def show(visit: Visit) -> Response:
         grants=found,
         ended=ended,
         address=f"{visit.base_url}/mcp",
+        ways=ways_to(f"{visit.base_url}/mcp"),
+        command=f"faregate mcp install claude-code --url {visit.base_url} --write",
+        first_words=FIRST_WORDS,
     )
 
 
