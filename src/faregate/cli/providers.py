@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from faregate.cli.settings import refuse
 from faregate.engine import Engine, system_clock
 from faregate.payments.external import ExternalSecrets
-from faregate.payments.mollie import MollieProvider
 from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.platform.environments import MODES
 
@@ -136,6 +135,9 @@ def _mollie(given: Mapping[str, str]) -> list[PaymentProvider]:
         if keys[name] and not keys[name].startswith(prefix):
             refuse(name, f"is no key of this mode: Mollie's begin with {prefix}")
     base, public = _url(given, MOLLIE_API_BASE), _url(given, PUBLIC_URL)
+    # Only now: its library brings another HTTP client with it.
+    from faregate.payments.mollie import MollieProvider
+
     try:
         return [MollieProvider(*keys.values(), api_base=base, public_url=public)]
     except ValueError as error:
