@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from faregate.cli.settings import refuse
-from faregate.engine import Engine, system_clock
 from faregate.payments.external import ExternalSecrets
 from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.platform.environments import MODES
 
 if TYPE_CHECKING:
+    from faregate.engine import Engine
     from faregate.payments.stripe import StripeKeys
 
 EXTERNAL_SECRET: Final = "FAREGATE_EXTERNAL_SECRET"  # noqa: S105
@@ -74,6 +74,8 @@ def _stripe(given: Mapping[str, str]) -> list[PaymentProvider]:
     if test is None and live is None:
         setting = next(n for n in (STRIPE_BASE, STRIPE_ACCOUNTS) if given.get(n))
         refuse(setting, "says nothing without FAREGATE_STRIPE_TEST_SECRET_KEY, or …LIVE…")
+    from faregate.engine import system_clock
+
     return [StripeProvider(system_clock, test=test, live=live, accounts=accounts, api_base=base)]
 
 
