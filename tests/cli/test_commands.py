@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.running import run
+from tests.databases import new_sqlite
 
 from faregate import Engine
 from faregate.cli import providers
@@ -13,7 +14,7 @@ from faregate.platform.environments import MODES
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'faregate.db'}"
+    return new_sqlite(tmp_path / "faregate.db")
 
 
 @pytest.mark.slow
@@ -67,10 +68,11 @@ def test_revoking_an_unknown_key_says_so(database: str):
 
 
 @pytest.mark.slow
-def test_migrate_makes_the_schema_and_a_repeat_is_harmless(database: str, tmp_path: Path):
+def test_migrate_makes_the_schema_and_a_repeat_is_harmless(tmp_path: Path):
+    path = tmp_path / "faregate.db"
     for _ in range(2):
-        assert run("migrate", "--database", database).returncode == 0
-    assert (tmp_path / "faregate.db").exists()
+        assert run("migrate", "--database", f"sqlite:///{path}").returncode == 0
+    assert path.exists()
 
 
 def test_the_version_is_printed():

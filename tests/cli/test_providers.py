@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.running import run, running
+from tests.databases import new_sqlite
 
 from faregate.cli.providers import payment_providers
 from faregate.payments.provider import Merchant
@@ -75,7 +76,7 @@ def test_settings_that_cannot_work_are_refused_by_name(
 
 
 def test_a_server_with_them_starts_and_one_with_half_of_them_does_not(tmp_path: Path) -> None:
-    database = f"sqlite:///{tmp_path}/faregate.db"
+    database = new_sqlite(tmp_path / "faregate.db")
     for command in (("serve", "--port", "0"), ("worker", "--once")):
         ended = run(*command, "--database", database, **TEST_KEY)
         assert ended.returncode == 2, ended.stderr

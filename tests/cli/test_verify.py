@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.cli.running import COMMAND, environment, run
+from tests.databases import new_sqlite
 from tests.ledger.shop import Clock, book, make_customer, sell_tokens, use
 
 from faregate import Engine
@@ -28,7 +29,7 @@ class Books(NamedTuple):
 def books(tmp_path: Path) -> Books:
     """Two customers, each with a credit and a fee."""
     path = tmp_path / "faregate.db"
-    url = f"sqlite:///{path}"
+    url = new_sqlite(path)
 
     async def fill() -> list[str]:
         async with Engine.open(url, clock=Clock()) as engine:

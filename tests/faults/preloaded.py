@@ -9,7 +9,7 @@ import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite
 
 import faregate.cli.app
-import faregate.cli.serve
+import faregate.cli.serving
 import faregate.store.migrate
 import faregate.store.postgres
 import faregate.store.sqlite

@@ -10,7 +10,8 @@ import asyncio
 import pytest
 from tests.faults.attacks import kill_again_and_again
 
-ROUNDS = 50
+ROUNDS = 25
+"""`make torture` does hundreds."""
 
 
 @pytest.mark.slow

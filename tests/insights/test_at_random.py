@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from tests.databases import new_sqlite
 from tests.insights.selling import (
     book,
     charge,
@@ -106,7 +107,7 @@ def told(sums: Sums) -> tuple[object, ...]:
 def test_groups_add_up_to_the_whole_and_the_whole_to_the_events(seed: int) -> None:
     async def story(folder: str) -> None:
         random, clock = Random(seed), Clock()
-        url = f"sqlite:///{Path(folder)}/faregate.db"
+        url = new_sqlite(Path(folder) / "faregate.db")
         async with open_shop(url, clock) as engine:
             customers = await fill(engine, clock, random)
             store, environment = engine._store, engine.context.environment_id

@@ -19,8 +19,8 @@ from tests.ledger.shop import (
 from tests.store.newer_tables import WITHOUT_NEWER
 
 from faregate import Engine
-from faregate.store.migrate import newest_version
 from faregate.store.protocol import StoreError
+from faregate.store.versions import newest_version
 
 BEFORE = (
     "ALTER TABLE transfers DROP COLUMN hash",

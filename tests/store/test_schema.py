@@ -2,10 +2,10 @@
 
 import asyncio
 
-from faregate.store.migrate import newest_version
 from faregate.store.open import open_store
 from faregate.store.protocol import Store
 from faregate.store.schema import HOT_TABLES, HotTable
+from faregate.store.versions import newest_version
 
 FIXED = {"TEXT": "text", "BIGINT": "bigint", "INTEGER": "bigint"}
 

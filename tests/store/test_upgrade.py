@@ -9,8 +9,9 @@ from faregate import Engine
 from faregate.core.amounts import Number
 from faregate.core.hold_requests import HoldRequest
 from faregate.core.limits import LimitRequest
-from faregate.store.migrate import newest_version, upgrade_postgres, upgrade_sqlite
+from faregate.store.migrate import upgrade_postgres, upgrade_sqlite
 from faregate.store.open import open_store
+from faregate.store.versions import newest_version
 
 OLD = "INSERT INTO transactions (lane, transaction_id, customer_id, id, kind, account_id, units, "
 OLD += "request, created_at) VALUES (0, 't', 'c', 'adj_1', 'adjustment', 'default:USD', 5, '{}', 1)"

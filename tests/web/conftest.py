@@ -1,4 +1,6 @@
+import asyncio
 import shutil
+from asyncio.events import _set_running_loop
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +30,30 @@ def client(stranger: httpx.Client) -> httpx.Client:
     return stranger
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """A browser for all tests, as to start one takes a second, and the loop that it lives in."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
+        loop = asyncio.get_running_loop()
+        # Playwright counts as running for as long as it lives: tests without a browser could run
+        # nothing of their own.
+        _set_running_loop(None)
+        yield browser, loop
+        _set_running_loop(loop)
         browser.close()
+
+
+@pytest.fixture
+def browser(chromium: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """The browser, for this test's windows: each has cookies of its own."""
+    browser, loop = chromium
+    _set_running_loop(loop)
+    yield browser
+    for context in browser.contexts:
+        context.close()
+    _set_running_loop(None)
 
 
 @pytest.fixture

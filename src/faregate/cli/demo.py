@@ -15,11 +15,7 @@ import typer
 import uvloop
 
 from faregate.cli.demo_file import DemoFile, demo_file
-from faregate.cli.demo_house import DemoHouse
-from faregate.cli.logs import configure_logs
-from faregate.cli.month import EVENTS
-from faregate.cli.server import listen
-from faregate.cli.traffic import RATE
+from faregate.cli.demo_size import EVENTS, RATE
 
 _ENDED_BY_SIGTERM: Final = 128 + 15
 
@@ -49,6 +45,11 @@ def demo(
     ] = True,
 ) -> None:
     """Build a month of a business in seconds, and watch it go on."""
+    # Only now: whoever asks for help waits for no web server.
+    from faregate.cli.demo_house import DemoHouse
+    from faregate.cli.logs import configure_logs
+    from faregate.cli.server import listen
+
     configure_logs()
     folder: Path | None = None
     if database is None:

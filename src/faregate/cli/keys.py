@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from faregate.cli.providers import external_secrets
 from faregate.cli.settings import Database, Mode, Role, fail, open_database
@@ -74,6 +72,9 @@ def list_keys(database: Database) -> None:
             for row in rows:
                 print("\t".join(row))
             return
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(*columns, box=None)
         for row in rows:
             table.add_row(*row)

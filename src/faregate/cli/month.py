@@ -18,6 +18,7 @@ import msgspec
 from faregate.cli import shop
 from faregate.cli.crowd import Buyer, Planned, Role, crowd
 from faregate.cli.demo_clock import DemoClock
+from faregate.cli.demo_size import EVENTS
 from faregate.cli.purse import Purse
 from faregate.cli.trace import load_trace
 from faregate.cli.using import Uses
@@ -30,7 +31,6 @@ from faregate.customers.types import CreateCustomer, CreateSubscription, Subscri
 from faregate.engine import Engine, system_clock
 
 DAYS: Final = 30
-EVENTS: Final = 23_000
 STEPS: Final = (
     (timedelta(days=DAYS), timedelta(hours=3)),
     (timedelta(hours=30), timedelta(hours=1)),

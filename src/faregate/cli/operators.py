@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from faregate.cli.settings import Database, OperatorRole, fail, open_database
 from faregate.core.problems import FaregateError
-from faregate.engine import Engine
 from faregate.platform.audit import COMMAND_LINE, Change
-from faregate.platform.links import Invitation
+
+if TYPE_CHECKING:
+    from faregate.engine import Engine
+    from faregate.platform.links import Invitation
 
 app = typer.Typer(help="Show and invite the people who may sign in.", no_args_is_help=True)
 Email = Annotated[str, typer.Argument(help="The e-mail address that they sign in with.")]
@@ -57,6 +57,9 @@ def list_operators(database: Database) -> None:
             for row in rows:
                 print("\t".join(row))
             return
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(*columns, box=None)
         for row in rows:
             table.add_row(*row)

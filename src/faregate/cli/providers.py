@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from faregate.cli.settings import refuse
-from faregate.engine import Engine, system_clock
 from faregate.payments.external import ExternalSecrets
-from faregate.payments.mollie import MollieProvider
 from faregate.payments.provider import Merchant, PaymentProvider
 from faregate.platform.environments import MODES
 
 if TYPE_CHECKING:
+    from faregate.engine import Engine
     from faregate.payments.stripe import StripeKeys
 
 EXTERNAL_SECRET: Final = "FAREGATE_EXTERNAL_SECRET"  # noqa: S105
@@ -75,6 +74,8 @@ def _stripe(given: Mapping[str, str]) -> list[PaymentProvider]:
     if test is None and live is None:
         setting = next(n for n in (STRIPE_BASE, STRIPE_ACCOUNTS) if given.get(n))
         refuse(setting, "says nothing without FAREGATE_STRIPE_TEST_SECRET_KEY, or …LIVE…")
+    from faregate.engine import system_clock
+
     return [StripeProvider(system_clock, test=test, live=live, accounts=accounts, api_base=base)]
 
 
@@ -136,6 +137,9 @@ def _mollie(given: Mapping[str, str]) -> list[PaymentProvider]:
         if keys[name] and not keys[name].startswith(prefix):
             refuse(name, f"is no key of this mode: Mollie's begin with {prefix}")
     base, public = _url(given, MOLLIE_API_BASE), _url(given, PUBLIC_URL)
+    # Only now: its library brings another HTTP client with it.
+    from faregate.payments.mollie import MollieProvider
+
     try:
         return [MollieProvider(*keys.values(), api_base=base, public_url=public)]
     except ValueError as error:

@@ -13,7 +13,8 @@ from typing import Final
 from faregate.catalog.types import UpdateVersion
 from faregate.cli import shop
 from faregate.cli.crowd import Buyer
-from faregate.cli.month import EVENTS, Month
+from faregate.cli.demo_size import EVENTS
+from faregate.cli.month import Month
 from faregate.cli.purse import DECLINED, DECLINED_LATER, DISPUTED, MASTERCARD, USD_ACCOUNT
 from faregate.core.amounts import Number
 from faregate.core.events import UsageEvent

@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import platformdirs
 import typer
 
 from faregate.core.problems import UNAVAILABLE, FaregateError
-from faregate.engine import Engine, system_clock
-from faregate.payments.external import ExternalSecrets
-from faregate.payments.provider import PaymentProvider
 from faregate.webhooks.addresses import Allowed
+
+if TYPE_CHECKING:
+    from faregate.engine import Engine
+    from faregate.payments.external import ExternalSecrets
+    from faregate.payments.provider import PaymentProvider
 
 EXIT_CONFIGURATION: Final = 2
 Clock = Callable[[], datetime]
@@ -81,14 +83,17 @@ async def open_database(
     external: ExternalSecrets | None = None,
     webhook_allow: str = "",
     exports: Path | None = None,
-    clock: Clock = system_clock,
+    clock: Clock | None = None,
     remedy: str = "",
 ) -> AsyncIterator[Engine]:
     """Open the database; refuses the setting if that fails, with a remedy besides the usual ones.
 
     Without `serves` it works beside a running server. `payments` and `external` are who collects
-    money (`providers`). `clock` tells the time.
+    money (`providers`). `clock` tells the time; None: the system's.
     """
+    # Only now: help, and a setting that is refused, wait for no engine.
+    from faregate.engine import Engine, system_clock
+
     check_allowed(webhook_allow)
     is_open = False
     try:
@@ -101,7 +106,7 @@ async def open_database(
             external=external,
             webhook_allow=webhook_allow,
             exports=exports_folder(url, exports),
-            clock=clock,
+            clock=clock or system_clock,
         )
         async with opened as engine:
             is_open = True

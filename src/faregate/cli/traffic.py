@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from faregate.cli.crowd import Buyer
+from faregate.cli.demo_size import RATE
 from faregate.cli.month import Month, tops_up
 from faregate.cli.purse import DECLINED, VISA, usual_amount
 from faregate.cli.shop import AGENTS
@@ -21,8 +22,6 @@ from faregate.core.hold_requests import CaptureRequest, HoldRequest
 from faregate.core.outcomes import OutcomeRequest
 from faregate.core.problems import FaregateError
 
-RATE: Final = 3.0
-"""Things that happen in a second."""
 _MOST_AT_ONCE: Final = 200
 _RUN_SECONDS: Final = (0.5, 6.0)
 _CASE_SECONDS: Final = (8.0, 60.0)

@@ -4,17 +4,16 @@ be used while a server runs."""
 from __future__ import annotations
 
 import sys
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from faregate.cli.settings import Database, open_database, refuse
-from faregate.ledger.heads import LedgerHead, read_head
-from faregate.ledger.verdict import verdict
-from faregate.ledger.verify import Report
+
+if TYPE_CHECKING:
+    from faregate.ledger.heads import LedgerHead
+    from faregate.ledger.verify import Report
 
 
 def verify(
@@ -33,6 +32,18 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute every balance and hash from the transfers; exit 1 if something differs."""
+    # Only now: whoever asks for help waits for no engine.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from faregate.ledger.verdict import verdict
+
     heads = [] if against is None else _read_heads(against)
 
     async def run() -> Report:
@@ -64,6 +75,8 @@ def verify(
 
 def _read_heads(file: TextIO) -> list[LedgerHead]:
     """Read the heads of a file, which may have empty lines between them."""
+    from faregate.ledger.heads import read_head
+
     heads = []
     try:
         lines = file.read().splitlines()

@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from faregate.cli.providers import external_secrets, payment_providers
 from faregate.cli.settings import Database, WebhookAllow, check_allowed, open_database
 from faregate.core.problems import FaregateError
-from faregate.engine import Engine
-from faregate.payments.provider import PaymentProvider
+
+if TYPE_CHECKING:
+    from faregate.payments.provider import PaymentProvider
 
 WATCH_SECONDS: Final = 5.0
 
@@ -45,6 +43,9 @@ def worker(
 
 
 async def _show(database: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("customer", "due", "tries", "problem", "set aside")
     async with open_database(database, serves=False) as engine:
         for context in engine.contexts:
@@ -89,6 +90,11 @@ async def _do(
     database: str, webhook_allow: str, providers: Sequence[PaymentProvider]
 ) -> tuple[int, int]:
     """Work while nobody else serves the database; a server that does has a worker of its own."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from faregate.engine import Engine
+
     console = Console(stderr=True)
     try:
         opened = Engine.open(

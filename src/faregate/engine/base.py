@@ -46,9 +46,9 @@ from faregate.platform import environments
 from faregate.platform.environments import AccountContext, Mode
 from faregate.platform.export_folder import ExportFolder
 from faregate.store.idempotency import first_answer, remember_answer
-from faregate.store.migrate import is_known, newest_version
 from faregate.store.open import open_store
 from faregate.store.protocol import DuplicateKey, Queries, Store, StoreUnavailable
+from faregate.store.versions import is_known, newest_version
 from faregate.webhooks.addresses import Allowed
 from faregate.webhooks.fanning import Place
 from faregate.webhooks.posting import Poster

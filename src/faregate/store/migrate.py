@@ -8,33 +8,18 @@ from typing import Any
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
 from faregate.store.protocol import StoreUnavailable
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> Config:
     config = Config()
     folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.attributes["connection"] = connection
     return config
-
-
-def newest_version() -> str:
-    """Return the schema revision that this version of Faregate needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise AssertionError("there are no migrations in the package")
-    return head
-
-
-def is_known(version: str) -> bool:
-    """Tell whether this version of Faregate knows a schema revision, i.e. it is not a newer one."""
-    script = ScriptDirectory.from_config(_config())
-    return version in {revision.revision for revision in script.walk_revisions()}
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

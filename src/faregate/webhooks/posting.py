@@ -1,37 +1,31 @@
 """One attempt to hand a webhook over: one POST, its time and its answer bounded, to an address that
-was looked at. The name is resolved here and the connection made to the very address that was
-checked, so that a name cannot change in between; redirects are answers like any other, which are
-not followed.
+was looked at (`connecting` looks at those of names). Redirects are answers like any other, which
+are not followed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
+from importlib import import_module
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import aiohttp
-import certifi
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from faregate.core.problems import FaregateError
 from faregate.webhooks.addresses import Allowed, ForbiddenAddress, check_address, check_url
 from faregate.webhooks.resolving import SystemResolver
 
+if TYPE_CHECKING:
+    from faregate.webhooks.connecting import Connections
+
 ATTEMPT_SECONDS: Final = 10.0
-CONNECT_SECONDS: Final = 5.0
-MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_KEPT: Final = 256
 """Connections that are kept open for a while after use."""
 KEEP_SECONDS: Final = 15.0
-MAX_ADDRESSES: Final = 2
-"""Of one name, that are tried."""
 _OK: Final = range(200, 300)
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -42,38 +36,6 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int | None
     problem: str
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names to addresses that were checked; the connection is made to one of these."""
-
-    def __init__(self, allowed: Allowed, resolve: Resolve) -> None:
-        self._allowed = allowed
-        self._resolve = resolve
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Resolve, and check every address. Raises `ForbiddenAddress`, `OSError`."""
-        addresses = await self._resolve(host, port)
-        for address in addresses:
-            check_address(host, address, self._allowed)
-        if not addresses:
-            raise OSError(f"{host} has no address")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
-            for address in addresses[:MAX_ADDRESSES]
-        ]
-
-    async def close(self) -> None:
-        """Nothing is to be let go of here."""
 
 
 @lru_cache(maxsize=4096)
@@ -143,18 +105,16 @@ class Poster:
     def __init__(self, allowed: Allowed, resolve: Resolve | None = None) -> None:
         self.allowed = allowed
         self._system = SystemResolver()
-        self._resolver = _CheckedResolver(allowed, resolve or self._system)
+        self._resolve = resolve or self._system
         # A connection may stay twice as long as it is told to.
         self._keeping = Keeping(MAX_KEPT, 2 * KEEP_SECONDS)
-        self._keeps: aiohttp.ClientSession | None = None
-        self._closes: aiohttp.ClientSession | None = None
+        self._connections: Connections | None = None
 
     async def close(self) -> None:
         """Close all connections."""
-        for session in (self._keeps, self._closes):
-            if session is not None:
-                await session.close()
-        self._keeps = self._closes = None
+        if self._connections is not None:
+            await self._connections.close()
+        self._connections = None
         self._keeping = Keeping(MAX_KEPT, 2 * KEEP_SECONDS)
         self._system.close()
 
@@ -169,9 +129,9 @@ class Poster:
             return Answer(None, error.problem.detail)
         except ForbiddenAddress as error:
             return Answer(None, str(error))
-        except (TimeoutError, aiohttp.ServerTimeoutError):
+        except TimeoutError:
             return Answer(None, f"did not answer within {ATTEMPT_SECONDS:.0f} seconds")
-        except (OSError, UnicodeError, aiohttp.ClientError) as error:
+        except (OSError, UnicodeError) as error:
             return Answer(None, f"could not be reached: {error or type(error).__name__}")
         if status in _OK:
             return Answer(status, "")
@@ -187,36 +147,16 @@ class Poster:
         origin = f"{url.scheme}://{url.raw_host}:{url.port}"
         is_kept = self._keeping.take(origin, loop.time())
         try:
-            session = self._session(is_kept=is_kept)
-            async with session.post(
-                url, headers=headers, data=body, allow_redirects=False
-            ) as response:
-                read = 0
-                async for chunk in response.content.iter_any():
-                    read += len(chunk)
-                    if read > MAX_ANSWER_BYTES:
-                        response.close()
-                        break
-                return response.status
+            connections = self._connections or await self._connect()
+            return await connections.post(url, headers, body, is_kept=is_kept)
         finally:
             if is_kept:
                 self._keeping.give_back(origin, loop.time())
 
-    def _session(self, *, is_kept: bool) -> aiohttp.ClientSession:
-        if self._keeps is None or self._closes is None:
-            tls = ssl.create_default_context()
-            tls.load_verify_locations(certifi.where())
-            self._keeps = self._open(tls, keepalive_timeout=KEEP_SECONDS)
-            self._closes = self._open(tls, force_close=True)
-        return self._keeps if is_kept else self._closes
-
-    def _open(self, tls: ssl.SSLContext, **keeping: Any) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=tls, resolver=self._resolver, use_dns_cache=False, limit=0, **keeping
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
-            auto_decompress=False,
-        )
+    async def _connect(self) -> Connections:
+        # In a thread: whoever sends no webhook never loads it, and while it loads, whatever else is
+        # served goes on.
+        loaded = await asyncio.to_thread(import_module, "faregate.webhooks.connecting")
+        if self._connections is None:
+            self._connections = loaded.Connections(self.allowed, self._resolve, KEEP_SECONDS)
+        return self._connections
