@@ -1,35 +1,17 @@
 """`faregate import`: bring files of uses into the ledger, each line once, however often the import
-is ended and begun again."""
+is ended and begun again. What its options are is said here; `import_work` does it."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
-import uvloop
 
-from faregate.cli.import_options import Columns, put_into
-from faregate.cli.import_preview import preview
-from faregate.cli.import_run import Asked, Importing, Refusal, Stopped, opened
-from faregate.cli.import_screen import Screen, Summary
-from faregate.cli.import_target import Target, database_target, server_target
-from faregate.cli.settings import EXIT_CONFIGURATION, Mode, refuse
-from faregate.client.address import KEY_VARIABLE, URL_VARIABLE, find_address
-from faregate.client.errors import FaregateClientError
-from faregate.core.problems import FaregateError
-from faregate.ingestion.lines import Epoch, Reading
-from faregate.ingestion.records import Format, format_of
+from faregate.cli.settings import Mode, refuse
+from faregate.ingestion.lines import Epoch
+from faregate.ingestion.records import Format
 
-EXIT_REFUSED: Final = 1
-EXIT_STOPPED: Final = 3
-EXIT_ENDED: Final = 130
 _WHERE: Final = "Where it goes"
 _WHAT: Final = "What the columns mean"
 _HOW: Final = "How the files are written"
@@ -42,14 +24,14 @@ def import_(
     ],
     url: Annotated[
         str | None,
-        typer.Option(help="A running server.", envvar=URL_VARIABLE, rich_help_panel=_WHERE),
+        typer.Option(help="A running server.", envvar="FAREGATE_URL", rich_help_panel=_WHERE),
     ] = None,
     key: Annotated[
         str | None,
         typer.Option(
             help="Its API key (role ingest or admin), which says the account and the mode. Better "
             "in the environment, where no list of processes shows it.",
-            envvar=KEY_VARIABLE,
+            envvar="FAREGATE_API_KEY",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -190,153 +172,22 @@ def import_(
     Exit codes: 0 all is in, 1 lines were refused, 2 it could not begin,
     3 it stopped on the way, 130 you ended it.
     """
-    if database is not None and url is not None:
-        # The environment may have the address for other programs.
-        url = None
-    columns = Columns(customer, event_type, subject, description, data)
-    now = datetime.now(UTC)
-    asked = [
-        Asked(
-            name,
-            _reading(name, kind, delimiter, id_, occurred_at, epoch, is_utc=utc),
-            put_into(columns),
-            state or (Path() if name == "-" else Path(name).parent),
-            again,
-            skip_too_old,
-            now,
-        )
-        for name in files
-    ]
+    # Only now: whoever asks for help waits for no engine.
+    from faregate.cli.import_options import Columns
+    from faregate.cli.import_work import Where, import_files, reading_of
+
     if files.count("-") > 1 or len(set(files)) < len(files):
         refuse("FILES", "a file is named twice")
-    reached: AbstractAsyncContextManager[Target]
-    screen = Screen()
-    if database is None:
-        try:
-            address = find_address(url, key)
-        except ValueError as error:
-            refuse(
-                "--url, --key",
-                f"{error}".replace("pass base_url", "say --url").replace(
-                    "pass api_key", "say --key"
-                )
-                + " (or --database, for one that no server has open)",
-            )
-        reached = server_target(address, account, patience, screen.say)
-    else:
-        reached = database_target(database, mode, account)
-    raise SystemExit(uvloop.run(_import(asked, reached, screen, show if dry_run else 0)))
-
-
-def _reading(
-    name: str,
-    kind: Format | None,
-    delimiter: str | None,
-    id_field: str | None,
-    occurred_at_field: str | None,
-    epoch: Epoch | None,
-    *,
-    is_utc: bool,
-) -> Reading:
-    found = kind or format_of(name)
-    if found is None:
-        refuse("--format", f"the name of {name} does not say it: say csv, tsv or jsonl")
-    if delimiter is not None:
-        delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
-        if found == "jsonl":
-            refuse("--delimiter", "JSON lines have none: leave it out")
-        if len(delimiter) != 1 or delimiter in '"\r\n\x00':
-            refuse("--delimiter", f"is {delimiter!r}: give one character")
-    return Reading(found, delimiter, id_field, occurred_at_field, epoch, is_utc)
-
-
-async def _import(
-    asked: Sequence[Asked],
-    reached: AbstractAsyncContextManager[Target],
-    screen: Screen,
-    shown: int,
-) -> int:
-    """Import the files, one after the other; returns the exit code."""
-    try:
-        async with reached as target, _stopping(screen) as stop:
-            code = 0
-            for one in asked:
-                if shown:
-                    code = max(code, await preview(one, target, shown))
-                    continue
-                importing = Importing(one, target, screen.told)
-                with opened(one) as file, screen.showing(one, file):
-                    stopped = await _run(importing, file, stop)
-                code = max(code, _sum_up(importing, one, stopped, stop, screen))
-                if code > EXIT_REFUSED:
-                    break
-            return code
-    except Refusal as refusal:
-        _say_no(str(refusal))
-    except (FaregateClientError, FaregateError) as error:
-        _say_no(str(error))
-
-
-async def _run(importing: Importing, file: BinaryIO, stop: asyncio.Event) -> Stopped | None:
-    """Import a file; returns why it ended early, if it did."""
-    try:
-        await importing.run(file, stop)
-    except Stopped as stopped:
-        return stopped
-    return None
-
-
-def _sum_up(
-    importing: Importing,
-    asked: Asked,
-    stopped: Stopped | None,
-    stop: asyncio.Event,
-    screen: Screen,
-) -> int:
-    """Say what became of a file; returns the exit code."""
-    counts = importing.counts
-    before = importing.before
-    done_before = before.lines if before is not None and not asked.is_again else 0
-    refused = importing.progress.counts.refused
-    screen.sum_up(
-        Summary(
-            asked.shown,
-            counts,
-            done_before,
-            refused,
-            str(importing.refused_path),
-            importing.warnings,
-        )
+    import_files(
+        [
+            (name, reading_of(name, kind, delimiter, id_, occurred_at, epoch, is_utc=utc))
+            for name in files
+        ],
+        Columns(customer, event_type, subject, description, data),
+        # The environment may have the address for other programs.
+        Where(None if database is not None else url, key, database, mode, account, patience),
+        state,
+        is_again=again,
+        skips_too_old=skip_too_old,
+        shown=show if dry_run else 0,
     )
-    if stopped is not None:
-        screen.say(f"stopped: {stopped}")
-        screen.say("what was answered is booked: the same command goes on from there")
-        return EXIT_ENDED if stop.is_set() else EXIT_STOPPED
-    return EXIT_REFUSED if refused else 0
-
-
-@asynccontextmanager
-async def _stopping(screen: Screen) -> AsyncIterator[asyncio.Event]:
-    """Set an event at the first Ctrl-C (or SIGTERM); the second one ends the program."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def on_signal() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-        screen.say("ending: waiting for the answer that is on its way")
-        stop.set()
-
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-def _say_no(text: str) -> NoReturn:
-    print(f"faregate: {text}", file=sys.stderr)
-    raise SystemExit(EXIT_CONFIGURATION)

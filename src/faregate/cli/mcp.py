@@ -67,8 +67,8 @@ def mcp(
 async def _serve(database: str, mode: Mode, role: Role) -> None:
     from faregate.cli.mcp_stdio import Proxy, standard_streams
     from faregate.cli.providers import external_secrets, payment_providers
-    from faregate.cli.serving import first_admin
     from faregate.cli.server import address_of, application, listen, serving_app
+    from faregate.cli.serving import first_admin
 
     source, target = standard_streams()
     listener = listen("127.0.0.1", 0)
