@@ -395,6 +395,28 @@ def read(body: bytes) -> list[Any]:
     return list(read_cloudevents(Sent({}, body, NOON)))
 
 
+def test_events_that_nothing_prices_are_not_free_in_silence(tmp_path: Any) -> None:
+    async def story() -> None:
+        async with Engine.open(f"sqlite:///{tmp_path}/f.db", clock=Clock()) as engine:
+            await make_called_simply(engine, "ada")
+            items = [told(str(n), "ada") for n in range(3)]
+            for _ in range(2):
+                await ingest(engine, *items)
+            rules = MappingRules(("who",), event_type=("kind",), data={})
+            for n in range(70):
+                fields = {"who": "ada", "kind": f"kind{n}"}
+                await ingest(engine, Observed(f"k{n}", NOON, "t", fields, ""), rules=rules)
+                if n == 5:
+                    said = engine.lately_ingested("cloudevents").warnings
+                    warned = said["no price for event_type=llm: no fee"]
+                    assert (warned.count, warned.at) == (3, NOON)
+            said = engine.lately_ingested("cloudevents").warnings
+            assert len(said) == 50
+            assert list(said)[-1] == "no price for event_type=kind69: no fee"
+
+    tell(story())
+
+
 def test_what_is_remembered_of_refusals_is_bounded(tmp_path: Any) -> None:
     async def story() -> None:
         async with Engine.open(f"sqlite:///{tmp_path}/f.db", clock=Clock()) as engine:

@@ -150,6 +150,16 @@ def test_a_sample_is_tried_by_what_is_typed_and_nothing_is_saved(
     assert server.run(lambda e: e.list_events(context=test)).total_count == 0
 
 
+def test_events_that_cost_nothing_are_pointed_at(client: httpx.Client, server: LiveServer) -> None:
+    server.run(lambda e: e.create_customer(CreateCustomer("Ada", external_id="ada")))
+    fields = {"subject": "ada", "type": "<i>unpriced</i>"}
+    told = Observed("1", server.engine.now(), "t", fields, "[0]")
+    assert "Booked with a warning" not in client.get(PAGE).text
+    server.run(lambda e: e.ingest("cloudevents", [told]))
+    shown = client.get(PAGE).text
+    assert "no price for event_type=&lt;i&gt;unpriced" in shown
+
+
 def test_what_was_refused_is_shown_as_text_whatever_it_holds(
     client: httpx.Client, server: LiveServer
 ) -> None:

@@ -1,6 +1,6 @@
-"""What became of what sources told lately: how many came to what since this process began, and the
-last things that were refused. It is in memory alone and bounded: to see what to mend, not to bill
-by.
+"""What became of what sources told lately: how many came to what since this process began, the last
+things that were refused, and what was said of those that were booked. It is in memory alone and
+bounded: to see what to mend, not to bill by.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from faregate.core.observed import Became, Ingested, Source
 
 MAX_REFUSALS: Final = 50
+MAX_WARNINGS: Final = 50
 MAX_SOURCES: Final = 1_000
 """Sources of accounts' modes that are remembered; who told nothing for longest is forgotten."""
 
@@ -28,11 +29,21 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Warned(msgspec.Struct):
+    """What was said of events that were booked all the same (that nothing prices them, say): how
+    often, and when last."""
+
+    count: int
+    at: datetime
+
+
 class Lately(msgspec.Struct):
-    """What a source has told since this process began; the newest refusals come first."""
+    """What a source has told since this process began; the newest refusals come first, and the
+    newest warnings last."""
 
     counts: Counter[Became] = msgspec.field(default_factory=Counter)
     refusals: deque[Refusal] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_REFUSALS))
+    warnings: dict[str, Warned] = msgspec.field(default_factory=dict)
 
 
 class Recently:
@@ -45,6 +56,17 @@ class Recently:
         """Remember what became of one call."""
         lately = self._touch(environment_id, source)
         lately.counts.update(ingested.counts)
+        said = Counter(
+            warning
+            for outcome in ingested.outcomes
+            if outcome.status == "booked"
+            for warning in outcome.warnings
+        )
+        for warning, count in said.items():
+            before = lately.warnings.pop(warning, None)
+            lately.warnings[warning] = Warned(count + (before.count if before else 0), at)
+        while len(lately.warnings) > MAX_WARNINGS:
+            del lately.warnings[next(iter(lately.warnings))]
         self._refused(
             lately,
             (
