@@ -256,6 +256,7 @@ def test_an_assistant_in_a_loop_fills_no_list(house: House, assistant: Assistant
     ]
     assert len(house.wait(house.engine.list_confirmations("live"))) == 10
     assert "wait for a person already" in answers[-1].json["detail"]
+    assert answers[-1].json["type"] == "urn:faregate:problem:confirmation-needed"
 
 
 def test_a_portal_link_is_a_secret_so_it_is_not_kept(

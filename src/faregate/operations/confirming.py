@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from faregate.core.problems import FaregateError, Kind, Problem
+from faregate.core.problems import OVERLOADED, FaregateError, Kind, Problem
+from faregate.engine import Engine
 from faregate.operations.acting import Acting
 from faregate.operations.operation import Call, Operation
 from faregate.operations.table import OPERATIONS
@@ -206,7 +207,7 @@ async def perform_confirmed(
         arguments,
     )
     engine = acting.engine
-    found = await engine.find_or_ask_confirmation(asked, assistant.actor, assistant.address)
+    found = await _find_or_ask(engine, asked, assistant)
     if found.outcome == "done":
         return found.answer.encode()
     if found.state not in ("confirmed", "used"):
@@ -228,6 +229,18 @@ async def perform_confirmed(
         )
         raise FaregateError(Problem(CONFIRMATION_NEEDED, detail, {}, 60))
     return answer
+
+
+async def _find_or_ask(engine: Engine, asked: Asked, assistant: Assistant) -> Confirmation:
+    try:
+        return await engine.find_or_ask_confirmation(asked, assistant.actor, assistant.address)
+    except FaregateError as error:
+        problem = error.problem
+        if problem.kind is not OVERLOADED:
+            raise
+        # It is people who have no time: to try again soon is no way out.
+        said = msgspec.structs.replace(problem, kind=CONFIRMATION_NEEDED)
+        raise FaregateError(said) from None
 
 
 def _not_yet(found: Confirmation, tool: str, base_url: str) -> Problem:
