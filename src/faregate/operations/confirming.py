@@ -190,8 +190,8 @@ async def perform_confirmed(
     """Do what a call asks with `work`; if a person has to confirm it, only once they did. Raises
     `FaregateError` (`CONFIRMATION_NEEDED`, with the address at which they do) until then.
 
-    `arguments` is the JSON object that the tool was called with. A repeat of a call that was done
-    within the last 15 minutes gets the answer that it had.
+    `arguments` is the JSON object that the tool was called with. A repeat of a call with an id that
+    was done within the last 15 minutes gets the answer that it had.
     """
     context = call.context
     if not needs_confirmation(operation, context.environment, call.body):
@@ -205,6 +205,7 @@ async def perform_confirmed(
         tool,
         name_of(operation),
         arguments,
+        _has_id(call, operation),
     )
     engine = acting.engine
     found = await _find_or_ask(engine, asked, assistant)
@@ -229,6 +230,15 @@ async def perform_confirmed(
         )
         raise FaregateError(Problem(CONFIRMATION_NEEDED, detail, {}, 60))
     return answer
+
+
+def _has_id(call: Call, operation: Operation) -> bool:
+    """Tell whether a call says by an id of its own that it is one and the same."""
+    return (
+        call.idempotency_key is not None
+        or getattr(call.body, "transaction_id", None) is not None
+        or name_of(operation) == "POST /events"
+    )
 
 
 async def _find_or_ask(engine: Engine, asked: Asked, assistant: Assistant) -> Confirmation:
