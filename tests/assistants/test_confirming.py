@@ -135,11 +135,25 @@ def test_of_many_calls_at_once_with_one_confirmation_one_is_done(house: House, a
         thread.start()
     for thread in threads:
         thread.join(60)
-    made = [text for text in texts if '"code"' in text]
-    assert made
-    assert len(set(made)) == 1
+    assert len([text for text in texts if '"code"' in text]) == 1
     listed = first.call("list_products").json
     assert [one["code"] for one in listed["items"]] == ["p"]
+
+
+def test_what_may_be_meant_a_second_time_is_asked_again_and_never_passed_over(
+    assistant: Assistant, ada: httpx.Client
+):
+    customer = customer_of(assistant)
+    block = {"customer_id": customer, "action": "block_customer"}
+    unblock = {"customer_id": customer, "action": "unblock_customer"}
+
+    for number, call in enumerate((block, unblock, block)):
+        address = assistant.asks("manage_limits", **call)
+        assert ("confirmed and done before" in ada.get(address).text) == (number == 2)
+        decide(ada, address)
+        assert not assistant.call("manage_limits", **call).is_error
+        found = assistant.call("get_customer", customer_id=customer).json
+        assert found.get("is_blocked", False) == (call is block)
 
 
 def test_what_a_person_refuses_is_not_done_and_not_asked_again(
@@ -256,6 +270,7 @@ def test_an_assistant_in_a_loop_fills_no_list(house: House, assistant: Assistant
     ]
     assert len(house.wait(house.engine.list_confirmations("live"))) == 10
     assert "wait for a person already" in answers[-1].json["detail"]
+    assert answers[-1].json["type"] == "urn:faregate:problem:confirmation-needed"
 
 
 def test_a_portal_link_is_a_secret_so_it_is_not_kept(

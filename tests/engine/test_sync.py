@@ -73,6 +73,7 @@ INSIDE = {
     "refresh_assistant",
     "register_oauth_client",
     "set_own_auto_top_up",
+    "same_confirmed_before",
     "settle_begun",
     "sign_in",
     "sign_out",

@@ -25,9 +25,9 @@ ASKED: Final = ("client_id", "redirect_uri", "code_challenge", "state")
 MAX_STATE: Final = 1_000
 MAX_ACCOUNTS: Final = 100
 ROLE_WORDS: Final = {
-    "admin": "Do everything; in live mode, what moves money only after you confirm it",
-    "ingest": "Report use and ask for holds; in live mode, charges only after you confirm them",
-    "read": "Look at everything, change nothing",
+    "admin": "everything; live money only after you confirm",
+    "ingest": "report use; live charges only after you confirm",
+    "read": "look at everything, change nothing",
 }
 MODES: Final = [
     ("test", "Test mode: nothing real is touched"),
