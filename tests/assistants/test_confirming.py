@@ -10,9 +10,21 @@ import httpx
 import pytest
 from tests.assistants.house import Assistant, House, decide, running_house
 
+from faregate.mcp.examples import example
+from faregate.mcp.tool import ACTION
+from faregate.mcp.tools import TOOLS
 from faregate.operations.confirming import CONFIRMED, FREE, IN_BOTH_MODES, name_of
 from faregate.operations.table import OPERATIONS
 
+MORE: dict[str, dict[str, Any]] = {
+    "POST /products": {"publish": True},
+    "POST /products/{product_id}": {"publish": True},
+    "POST /products/{product_id}/subscribers/migrate": {"dry_run": False},
+    "POST /customers": {"subscriptions": [{"products": [{"code": "renders"}]}]},
+    "PATCH /customers/{customer_id}": {"external_id": "user-2"},
+}
+"""What makes of a harmless call one that is not."""
+NAMED = {"customer_id": "cust_ada", "version": "1", "limit_id": "lim_ada"}
 GIFT = {"transaction_id": "gift-1", "asset": "USD", "amount": 25, "reason": "gift"}
 
 
@@ -47,6 +59,29 @@ def test_every_operation_that_changes_something_is_in_one_list_with_a_reason_if_
     assert not set(CONFIRMED) & set(FREE)
     assert set(IN_BOTH_MODES) <= set(CONFIRMED)
     assert all(FREE.values())
+
+
+def test_each_tool_that_moves_money_asks_a_person_in_live_mode_and_does_nothing(house: House):
+    asked: set[str] = set()
+    assistant = Assistant(house, house.key())
+    choices = [(tool, choice) for tool in TOOLS for choice in tool.choices]
+    for tool, choice in choices:
+        name = name_of(choice.operation)
+        if name not in CONFIRMED:
+            continue
+        if len(asked) % 8 == 0:
+            assistant = Assistant(house, house.key(name=f"assistant {len(asked)}"))
+        shown = example(tool, choice.action)
+        arguments = {name: shown[name] for name in shown if name in (*choice.names, ACTION)}
+        missing = {place: NAMED[place] for place in choice.places if place not in arguments}
+        assistant.asks(tool.name, **arguments | missing | MORE.get(name, {}))
+        asked.add(name)
+    assert asked == set(CONFIRMED)
+    entries = house.wait(house.engine.list_audit_entries(limit=200))
+    assert {one.action for one in entries} == {"ask for confirmation"}
+    assert (
+        house.wait(house.engine.list_products(context=house.engine.context_of("live"))).items == []
+    )
 
 
 def test_a_gift_in_live_mode_waits_for_a_person_and_is_then_given_once(
@@ -100,11 +135,25 @@ def test_of_many_calls_at_once_with_one_confirmation_one_is_done(house: House, a
         thread.start()
     for thread in threads:
         thread.join(60)
-    made = [text for text in texts if '"code"' in text]
-    assert made
-    assert len(set(made)) == 1
+    assert len([text for text in texts if '"code"' in text]) == 1
     listed = first.call("list_products").json
     assert [one["code"] for one in listed["items"]] == ["p"]
+
+
+def test_what_may_be_meant_a_second_time_is_asked_again_and_never_passed_over(
+    assistant: Assistant, ada: httpx.Client
+):
+    customer = customer_of(assistant)
+    block = {"customer_id": customer, "action": "block_customer"}
+    unblock = {"customer_id": customer, "action": "unblock_customer"}
+
+    for number, call in enumerate((block, unblock, block)):
+        address = assistant.asks("manage_limits", **call)
+        assert ("confirmed and done before" in ada.get(address).text) == (number == 2)
+        decide(ada, address)
+        assert not assistant.call("manage_limits", **call).is_error
+        found = assistant.call("get_customer", customer_id=customer).json
+        assert found.get("is_blocked", False) == (call is block)
 
 
 def test_what_a_person_refuses_is_not_done_and_not_asked_again(
@@ -221,6 +270,7 @@ def test_an_assistant_in_a_loop_fills_no_list(house: House, assistant: Assistant
     ]
     assert len(house.wait(house.engine.list_confirmations("live"))) == 10
     assert "wait for a person already" in answers[-1].json["detail"]
+    assert answers[-1].json["type"] == "urn:faregate:problem:confirmation-needed"
 
 
 def test_a_portal_link_is_a_secret_so_it_is_not_kept(

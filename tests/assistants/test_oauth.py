@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -247,6 +248,27 @@ def test_a_code_is_good_once_and_a_second_time_ends_what_it_brought(
     assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
     assert not is_in(house, got["access_token"])
     assert refresh(house, client, got["refresh_token"]).status_code == 400
+    assert "its code was brought a second time" in ada.get("/test/assistants").text
+
+
+def test_of_many_who_bring_a_code_or_a_token_at_once_one_gets_tokens_at_most(
+    house: House, ada: httpx.Client
+):
+    client = client_of(house)
+    code = allowed(ada, client)
+    got = tokens(house, ada, client)
+
+    def exchange(_number: int) -> int:
+        return token(house, client, code=code).status_code
+
+    def renew(_number: int) -> int:
+        return refresh(house, client, got["refresh_token"]).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        for bring in (exchange, renew):
+            answers = list(pool.map(bring, range(8)))
+            assert answers.count(200) == 1, answers
+            assert answers.count(400) == 7, answers
 
 
 def test_a_code_is_for_its_verifier_its_client_its_address_and_a_minute(
@@ -376,6 +398,9 @@ def test_nobody_is_led_to_an_address_that_was_not_registered(house: House, ada: 
             assert "location" not in sent.headers
     other_port = CALLBACK.replace("33418", "50999")
     fine = press(ada, page_of(ada, **asking(client, redirect_uri=other_port)).text)
+    crossing = {"origin": "https://inspector.example", "access-control-request-method": "POST"}
+    asked = httpx.options(f"{house.url}/oauth/token", headers=crossing)
+    assert asked.headers["access-control-allow-origin"] == "*"
     assert fine.headers["location"].startswith(other_port + "?code=")
 
 
@@ -415,6 +440,16 @@ def test_a_name_that_a_program_gives_itself_is_shown_as_text(house: House, ada: 
     assert "Nobody has checked this name" in page
     for bad in ("<script>alert", "\u202e", "x" * 100):
         assert bad not in page
+
+
+def test_an_operator_has_twenty_and_the_oldest_gives_way(house: House, ada: httpx.Client):
+    client = client_of(house)
+    got = [tokens(house, ada, client)["access_token"] for _ in range(21)]
+    assert not is_in(house, got[0])
+    assert is_in(house, got[1])
+    assert is_in(house, got[20])
+    house.clock.now += timedelta(days=30)
+    assert house.wait(house.engine.list_assistants()) == []
 
 
 def test_registering_is_bounded_by_network(house: House):

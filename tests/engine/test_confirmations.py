@@ -22,7 +22,7 @@ def asking(engine: Engine, arguments: str = '{"amount": 5}', **other: str) -> As
     said = {"asker_id": "key_1", "tool": "adjust_wallet", "account_id": context.account_id} | other
     return Asked(
         context.environment_id, said["account_id"], "live", said["asker_id"], KEY.name,
-        said["tool"], "POST /x", arguments,
+        said["tool"], "POST /x", arguments, True,
     )  # fmt: skip
 
 

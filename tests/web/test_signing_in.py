@@ -62,7 +62,7 @@ def test_signing_in_leads_on_and_leaves_a_cookie_that_scripts_and_other_sites_do
     "path",
     [
         "//evil.example", "https://evil.example", "/\\evil.example", "/test\\evil", "javascript:1",
-        "/test/\r\nSet-Cookie: a=b", "/testing", "/livestock", "/sign-out", "/test/" + "x" * 1000,
+        "/test/\r\nSet-Cookie: a=b", "/testing", "/livestock", "/sign-out", "/test/" + "x" * 4000,
         " /test", "/test/é", "", "@evil.example", "/test@evil.example",
     ],
 )  # fmt: skip

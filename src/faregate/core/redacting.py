@@ -24,7 +24,7 @@ _NAMES: Final = re.compile(
 )
 # Not a key's hint, which is its first four letters.
 _SECRETS: Final = re.compile(
-    r"\b(?:fg_(?:test|live)_|whsec_|[sr]k_(?:test|live)_)[A-Za-z0-9_+/=-]{8,}"
+    r"\b(?:fg_(?:test|live)_|fg[ar]_|whsec_|[sr]k_(?:test|live)_)[A-Za-z0-9_+/=-]{8,}"
     r"|\b(?:test|live)_[A-Za-z0-9]{30,}"
 )
 _USER_OF_URL: Final = re.compile(r"(?<=://)[^/\s?#@]*@")

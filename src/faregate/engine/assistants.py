@@ -96,7 +96,11 @@ class AssistantOperations(AccountOperations):
 
     async def list_assistants(self) -> list[Grant]:
         """List what operators have allowed and is in force, the newest first."""
-        return await oauth_grants.list_grants(self._store)
+        return await oauth_grants.list_grants(self._store, self._clock())
+
+    async def list_ended_assistants(self) -> list[Grant]:
+        """List those that were ended last, with why, the latest first, at most 20."""
+        return await oauth_grants.list_ended(self._store)
 
     async def end_assistant(self, grant_id: str, because: str) -> None:
         """End what was allowed, at once. Raises 404."""

@@ -96,6 +96,10 @@ class ConfirmationOperations(AuditOperations):
         """Find one, of any account, in a mode. Raises 404."""
         return await confirmations.find(self._store, confirmation_id, mode, self._clock())
 
+    async def same_confirmed_before(self, found: Confirmation) -> Confirmation | None:
+        """Find the last one of exactly the same call that was used before; None if none was."""
+        return await confirmations.find_same_before(self._store, found, self._clock())
+
     async def list_confirmations(self, mode: Mode) -> list[Confirmation]:
         """List the newest ones of all accounts in a mode, the newest first, at most 100."""
         return await confirmations.list_newest(self._store, mode, self._clock())

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from faregate.core.problems import (
-    CONFLICT,
     FORBIDDEN,
     INSUFFICIENT_FUNDS,
     INTERNAL,
+    INVALID,
     LIMIT_EXCEEDED,
     MALFORMED,
     NOT_FOUND,
@@ -52,6 +52,8 @@ _FINDERS: Final = {
     "topic": "the topics are in docs/topics.md; look_up with action webhooks shows those in use",
 }
 """Which tool shows what there is, by what is missing."""
+_QUOTED: Final = re.compile(r"'[^']*'")
+_UNKNOWN: Final = re.compile(r"is unknown|is no |there is no|is nobody's|not subscribed")
 _THINGS: Final = sorted(_FINDERS, key=len, reverse=True)
 _BY_PLACE: Final = {
     "customer_id": "customer",
@@ -131,17 +133,26 @@ def in_tools_words(said: str) -> str:
 def _advice(problem: Problem, tool: Tool) -> str:
     if problem.kind is NOT_FOUND:
         return f"{_finder(problem.detail, tool)}. {_MODE}."
-    if problem.kind is CONFLICT and "transaction_id" in problem.errors:
-        return "send what you sent first to get its answer, or another transaction_id."
+    if problem.kind is INVALID:
+        thing = _unknown(problem.detail)
+        return f"{_FINDERS[thing]}." if thing else ""
     said = _ALWAYS.get(problem.kind, "")
     return f"{said}." if said else ""
 
 
+def _unknown(detail: str) -> str:
+    """Return what is named by an argument and is not there."""
+    said = _QUOTED.sub("", detail)
+    if not _UNKNOWN.search(said):
+        return ""
+    return next((thing for thing in _THINGS if re.search(rf"\b{thing}\b", said)), "")
+
+
 def _finder(detail: str, tool: Tool) -> str:
-    # What comes after a quote is what the caller wrote.
-    said = detail.partition("'")[0]
+    # In quotes is what the caller wrote.
+    said = _QUOTED.sub("", detail)
     for thing in _THINGS:
-        if re.search(rf"\bno (?:such )?{thing}\b", said):
+        if re.search(rf"\b(?:no|not an?|no such) {thing}\b", said):
             return _FINDERS[thing]
     place = next((choice.places[-1] for choice in tool.choices if choice.places), "")
     return _FINDERS.get(_BY_PLACE.get(place, ""), "the lists show what there is")

@@ -6,6 +6,7 @@ the answer is text for the same reason.
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import msgspec
 from faregate.core.codec import decode_request, encode
 from faregate.core.explaining import explain
 from faregate.core.problems import MALFORMED, FaregateError, Problem, invalid
-from faregate.mcp.tool import ACTION, IDEMPOTENCY_KEY, Choice, Tool, fields_of
+from faregate.mcp.tool import ACTION, IDEMPOTENCY_KEY, MAX_SHOWN, Choice, Tool, fields_of
 from faregate.operations.acting import Acting, check_role
 from faregate.operations.confirming import Assistant, perform_confirmed
 from faregate.operations.operation import REPRESENTATION, Answer, Call
@@ -42,7 +43,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class _Params(msgspec.Struct):
-    arguments: dict[str, msgspec.Raw] = {}
+    arguments: dict[str, msgspec.Raw] | None = None
 
 
 class _Message(msgspec.Struct):
@@ -56,7 +57,7 @@ def sent_arguments(body: bytes) -> dict[str, msgspec.Raw]:
     """Return the arguments of a `tools/call` message, each as it was sent. Raises `FaregateError`
     (400) for what the SDK takes as JSON and we do not."""
     try:
-        return _message(body).params.arguments
+        return _message(body).params.arguments or {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FaregateError(Problem(MALFORMED, f"the arguments cannot be read: {error}")) from None
 
@@ -119,10 +120,19 @@ def _read_call(
 def _refuse_unknown(tool: Tool, choice: Choice, sent: Collection[str]) -> None:
     known = choice.names
     for name in sent:
-        if name not in known:
-            of = f"{tool.name}, action {choice.action}" if choice.action else tool.name
-            listed = ", ".join(known) or "none"
-            raise FaregateError(invalid(name[:100], f"is no argument of {of}; known: {listed}"))
+        if name in known:
+            continue
+        others = [other for other in tool.of_action(choice.action) if name in other.names]
+        if others:
+            place = next((one for one in choice.places if one not in others[0].places), "")
+            remedy = f"has no meaning with {place}: leave one of them out"
+            raise FaregateError(invalid(name, remedy))
+        of = f"{tool.name} with action {choice.action}" if choice.action else tool.name
+        near = difflib.get_close_matches(name[:MAX_SHOWN], known, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        listed = ", ".join(known) or "none"
+        said = f"is no argument of {of}: {meant}It takes {listed}"
+        raise FaregateError(invalid(name[:MAX_SHOWN], said))
 
 
 def _text(arguments: dict[str, msgspec.Raw], name: str) -> str:

@@ -26,7 +26,7 @@ from faregate.operations.acting import ACCOUNT, Acting, actor_of
 from faregate.operations.problems import problem_details
 from faregate.platform.audit import Actor
 from faregate.platform.keys import ApiKey
-from faregate.platform.oauth_grants import Grant
+from faregate.platform.oauth_grants import ACCESS_PREFIX, Grant
 
 MAX_FORM_BYTES: Final = 32 * 1024
 
@@ -66,6 +66,10 @@ class AssistantDoor:
         except FaregateError as error:
             await _refuse(error.problem, scope, request.headers)(scope, receive, send)
             return
+        if request.method != "POST":
+            # The SDK would keep a stream open, on which nothing would ever come.
+            await Response(status_code=405, headers={"allow": "POST"})(scope, receive, send)
+            return
         inside: dict[str, Any] = {**scope, CALLER: caller, BODY: body}
         await self._app(inside, _again(body, receive), send)
 
@@ -76,7 +80,7 @@ class AssistantDoor:
             secret = bearer.strip()
         acting = self._acting
         grant = None
-        if secret and "x-credyt-api-key" not in headers and not secret.startswith("fg_"):
+        if secret.startswith(ACCESS_PREFIX) and "x-credyt-api-key" not in headers:
             grant = await acting.engine.find_assistant(secret)
         if grant is None:
             sent = secret.encode("latin-1", "replace")

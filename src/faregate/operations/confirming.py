@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from faregate.core.problems import FaregateError, Kind, Problem
+from faregate.core.problems import OVERLOADED, FaregateError, Kind, Problem
+from faregate.engine import Engine
 from faregate.operations.acting import Acting
 from faregate.operations.operation import Call, Operation
 from faregate.operations.table import OPERATIONS
@@ -84,6 +85,9 @@ CONFIRMED: Final[Mapping[str, Condition]] = {
     f"DELETE {_SUBSCRIPTION}/discounts/{{coupon_code}}": _always,
     "POST /events": _always,
     "POST /events/{event_id:path}/outcome": _always,
+    # What is held does not count as there, so a hold may make a saved card pay (auto top-up).
+    f"POST {_WALLET}/holds": _always,
+    f"POST {_WALLET}/holds/batch": _always,
     f"POST {_HOLD}/capture": _always,
     f"POST {_HOLD}/update": _always,
     # What runs under a hold that is gone may find nothing to pay it.
@@ -122,9 +126,7 @@ FREE: Final[Mapping[str, str]] = {
     f"POST {_VERSION}/simulate-usage": "changes nothing",
     "POST /test-clocks": "exists in test mode only",
     "POST /test-clocks/{clock_id}/advance": "exists in test mode only",
-    f"POST {_WALLET}/holds": "sets aside, charges nothing, and comes back by itself",
-    f"POST {_WALLET}/holds/batch": "sets aside, charges nothing, and comes back by itself",
-    f"POST {_HOLD}/extend": "charges nothing, and comes back by itself a little later",
+    f"POST {_HOLD}/extend": "sets nothing more aside; comes back by itself a little later",
     "POST /vendors": "a name for whom you pay; no customer is charged by it",
     "POST /customers/{customer_id}/payment-methods": "only the customer can enter a card there",
     "DELETE /customers/{customer_id}/billing-portal-sessions": "they sign in again",
@@ -188,8 +190,8 @@ async def perform_confirmed(
     """Do what a call asks with `work`; if a person has to confirm it, only once they did. Raises
     `FaregateError` (`CONFIRMATION_NEEDED`, with the address at which they do) until then.
 
-    `arguments` is the JSON object that the tool was called with. A repeat of a call that was done
-    within the last 15 minutes gets the answer that it had.
+    `arguments` is the JSON object that the tool was called with. A repeat of a call with an id that
+    was done within the last 15 minutes gets the answer that it had.
     """
     context = call.context
     if not needs_confirmation(operation, context.environment, call.body):
@@ -203,9 +205,10 @@ async def perform_confirmed(
         tool,
         name_of(operation),
         arguments,
+        _has_id(call, operation),
     )
     engine = acting.engine
-    found = await engine.find_or_ask_confirmation(asked, assistant.actor, assistant.address)
+    found = await _find_or_ask(engine, asked, assistant)
     if found.outcome == "done":
         return found.answer.encode()
     if found.state not in ("confirmed", "used"):
@@ -227,6 +230,27 @@ async def perform_confirmed(
         )
         raise FaregateError(Problem(CONFIRMATION_NEEDED, detail, {}, 60))
     return answer
+
+
+def _has_id(call: Call, operation: Operation) -> bool:
+    """Tell whether a call says by an id of its own that it is one and the same."""
+    return (
+        call.idempotency_key is not None
+        or getattr(call.body, "transaction_id", None) is not None
+        or name_of(operation) == "POST /events"
+    )
+
+
+async def _find_or_ask(engine: Engine, asked: Asked, assistant: Assistant) -> Confirmation:
+    try:
+        return await engine.find_or_ask_confirmation(asked, assistant.actor, assistant.address)
+    except FaregateError as error:
+        problem = error.problem
+        if problem.kind is not OVERLOADED:
+            raise
+        # It is people who have no time: to try again soon is no way out.
+        said = msgspec.structs.replace(problem, kind=CONFIRMATION_NEEDED)
+        raise FaregateError(said) from None
 
 
 def _not_yet(found: Confirmation, tool: str, base_url: str) -> Problem:

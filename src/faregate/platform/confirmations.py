@@ -5,9 +5,11 @@ asked by this key for this account, and for one execution.
     open → confirmed → used        `used` is written before anything is done, with until when
          → refused                 whoever does it may take; how it ended is written after
 
-A repeat of the same call finds the newest confirmation with its fingerprint. Of one that was done
-it gets the answer again; of one that was begun and never ended (the process died) it is done again
-under the same idempotency key, so what had happened already does not happen twice.
+A repeat of the same call finds the newest confirmation with its fingerprint. If that was begun and
+never ended (the process died), it is done again under the same idempotency key, so what had
+happened already does not happen twice. If it was done, and the call has an id of its own, the
+repeat gets the answer again; a call without one may be meant a second time (pause, go on, pause),
+so a person is asked, and told.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ MAX_DEPTH: Final = 40
 
 class Asked(msgspec.Struct, frozen=True):
     """What is asked: `arguments` is JSON as it was sent, `asker` a key's id and what it is called,
-    `operation` the operation's method and path."""
+    `operation` the operation's method and path. `has_id`: two calls that are equal are one and the
+    same, because an id in them says so."""
 
     environment_id: int
     account_id: str
@@ -51,6 +54,7 @@ class Asked(msgspec.Struct, frozen=True):
     tool: str
     operation: str
     arguments: str
+    has_id: bool = False
 
     @property
     def canonical(self) -> str:
@@ -172,7 +176,7 @@ async def find_or_ask(
     )
     if rows:
         newest = _read(rows[0], now)
-        if _counts(newest, now):
+        if _counts(newest, asked, now):
             return newest, False
     await _check_bound(queries, asked.asker_id, now)
     await queries.fetch("DELETE FROM confirmations WHERE asked_at < $1", to_us(now - KEPT))
@@ -194,14 +198,14 @@ async def find_or_ask(
     return await find(queries, made, asked.mode, now), True
 
 
-def _counts(one: Confirmation, now: datetime) -> bool:
+def _counts(one: Confirmation, asked: Asked, now: datetime) -> bool:
     """Tell whether a repeat of the same call is about this one, and not about a new one."""
     if one.state in ("open", "confirmed"):
         return True
     if one.state == "expired" or one.decided_at is None:
         return False
-    if one.outcome == "refused" or (one.outcome == "done" and not one.answer):
-        # Nothing was changed, and what was in the way may be gone; or the answer is not kept.
+    if one.outcome == "refused" or (one.outcome == "done" and not (asked.has_id and one.answer)):
+        # Nothing was changed, and what was in the way may be gone; or it may be meant once more.
         return False
     since = one.ended_at or one.decided_at
     return now < since + TO_USE
@@ -230,6 +234,20 @@ async def find(queries: Queries, confirmation_id: str, mode: str, now: datetime)
         detail = f"there is no confirmation {confirmation_id[:100]!r}; 30 days are kept"
         raise FaregateError(Problem(NOT_FOUND, detail))
     return _read(rows[0], now)
+
+
+async def find_same_before(
+    queries: Queries, one: Confirmation, now: datetime
+) -> Confirmation | None:
+    """Find the last one before this of exactly the same call that was used; None if none was."""
+    rows = await queries.fetch(
+        f"{_SELECT} WHERE c.environment_id = $1 AND c.fingerprint = "
+        "(SELECT fingerprint FROM confirmations WHERE id = $2) "
+        "AND c.id < $2 AND c.state = 'used' ORDER BY c.id DESC LIMIT 1",
+        one.environment_id,
+        one.id,
+    )
+    return _read(rows[0], now) if rows else None
 
 
 async def list_newest(queries: Queries, mode: str, now: datetime) -> list[Confirmation]:

@@ -25,6 +25,11 @@ from faregate.store.protocol import Queries, Row
 CODE_LASTS: Final = timedelta(seconds=60)
 ACCESS_LASTS: Final = timedelta(hours=1)
 REFRESH_LASTS: Final = timedelta(days=30)
+ACCESS_PREFIX: Final = "fga_"
+REFRESH_PREFIX: Final = "fgr_"
+"""How tokens begin: nobody takes one for an API key, and who finds one knows what it is."""
+ENDED_KEPT: Final = timedelta(days=90)
+MAX_ENDED: Final = 20
 MAX_OF_ONE: Final = 20
 """So many grants an operator may have in force: the oldest gives way."""
 ROLES_OF: Final[dict[OperatorRole, tuple[Role, ...]]] = {
@@ -61,6 +66,8 @@ class Grant(msgspec.Struct, frozen=True):
     context: AccountContext
     role: Role
     created_at: datetime
+    ended_at: datetime | None
+    ended_because: str
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -84,13 +91,13 @@ class TokenPair(msgspec.Struct, frozen=True):
 
 _GRANT: Final = (
     "g.id, g.client_id, g.client_name, g.operator_id, o.name, e.id, e.account_id, e.mode, "
-    "e.account_name, g.role, g.created_at FROM oauth_grants g "
+    "e.account_name, g.role, g.created_at, g.ended_at, g.ended_because FROM oauth_grants g "
     "JOIN operators o ON o.id = g.operator_id JOIN environments e ON e.id = g.environment_id"
 )
 
 
 def _read(row: Row) -> Grant:
-    identifier, client, client_name, operator, name, *context, role, created = row
+    identifier, client, client_name, operator, name, *context, role, created, ended, why = row
     return Grant(
         identifier,
         client,
@@ -100,6 +107,8 @@ def _read(row: Row) -> Grant:
         AccountContext(*context),
         role,
         from_us(created),
+        None if ended is None else from_us(ended),
+        why or "",
     )
 
 
@@ -162,6 +171,7 @@ async def exchange_code(
         role,
         to_us(now),
     )
+    await queries.fetch("DELETE FROM oauth_grants WHERE ended_at < $1", to_us(now - ENDED_KEPT))
     await _end_oldest(queries, operator_id, now)
     if not await _is_in_force(queries, grant_id):
         return None
@@ -190,7 +200,7 @@ async def _new_pair(queries: Queries, grant_id: str, role: Role, now: datetime) 
         to_us(now),
         grant_id,
     )
-    pair = TokenPair(new_secret(), new_secret(), role)
+    pair = TokenPair(ACCESS_PREFIX + new_secret(), REFRESH_PREFIX + new_secret(), role)
     lifetimes: tuple[tuple[str, str, timedelta], ...] = (
         ("access", pair.access, ACCESS_LASTS),
         ("refresh", pair.refresh, REFRESH_LASTS),
@@ -244,9 +254,21 @@ async def next_pair(queries: Queries, refresh: str, now: datetime) -> TokenPair 
     return await _new_pair(queries, rows[0][0], role[0][0], now)
 
 
-async def list_grants(queries: Queries) -> list[Grant]:
-    """Return all grants in force, the newest first."""
-    rows = await queries.fetch(f"SELECT {_GRANT} WHERE {_IN_FORCE} ORDER BY g.id DESC")
+async def list_grants(queries: Queries, now: datetime) -> list[Grant]:
+    """Return all grants in force that have a token, the newest first."""
+    rows = await queries.fetch(
+        f"SELECT {_GRANT} WHERE {_IN_FORCE} AND EXISTS (SELECT 1 FROM oauth_tokens t "
+        "WHERE t.grant_id = g.id AND t.expires_at > $1 AND t.used_at IS NULL) ORDER BY g.id DESC",
+        to_us(now),
+    )
+    return [_read(row) for row in rows]
+
+
+async def list_ended(queries: Queries) -> list[Grant]:
+    """Return the grants that were ended last, with why, the latest first."""
+    rows = await queries.fetch(
+        f"SELECT {_GRANT} WHERE g.ended_at IS NOT NULL ORDER BY g.ended_at DESC LIMIT {MAX_ENDED}"
+    )
     return [_read(row) for row in rows]
 
 

@@ -25,9 +25,9 @@ ASKED: Final = ("client_id", "redirect_uri", "code_challenge", "state")
 MAX_STATE: Final = 1_000
 MAX_ACCOUNTS: Final = 100
 ROLE_WORDS: Final = {
-    "admin": "Do everything; in live mode, what moves money only after you confirm it",
-    "ingest": "Report use and ask for holds; in live mode, charges only after you confirm them",
-    "read": "Look at everything, change nothing",
+    "admin": "everything; live money only after you confirm",
+    "ingest": "report use; live charges only after you confirm",
+    "read": "look at everything, change nothing",
 }
 MODES: Final = [
     ("test", "Test mode: nothing real is touched"),
@@ -39,13 +39,16 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 async def show(visit: Visit) -> Response:
     """List the assistants: an admin sees everybody's, others their own."""
     found = await visit.engine.list_assistants()
+    ended = await visit.engine.list_ended_assistants()
     if not visit.may("admin"):
         found = [one for one in found if one.operator_id == visit.operator.id]
+        ended = [one for one in ended if one.operator_id == visit.operator.id]
     return visit.render(
         "assistants.html",
         section="assistants",
         title="Assistants",
         grants=found,
+        ended=ended,
         address=f"{visit.base_url}/mcp",
         ways=ways_to(f"{visit.base_url}/mcp"),
         command=f"faregate mcp install claude-code --url {visit.base_url} --write",
@@ -149,7 +152,9 @@ async def _form(visit: Visit, client: OauthClient, asked: dict[str, str]) -> Res
         accounts=accounts,
     )
     # Browsers hold a form's redirects to the policy, too; this one's may lead to the program.
-    origin = f"{uri.scheme}://{uri.netloc}"
+    # It cannot name an address of IPv6.
+    is_named = not uri.netloc.startswith("[")
+    origin = f"{uri.scheme}://{uri.netloc}" if is_named else f"{uri.scheme}:"
     page.headers["content-security-policy"] = POLICY.replace(
         "form-action 'self'", f"form-action 'self' {origin}"
     )

@@ -95,6 +95,7 @@ async def _page(visit: Visit, wanted: str, problem: Problem | None = None) -> Re
         section="confirmations",
         title="Confirmations",
         one=one,
+        before=None if one is None else await visit.engine.same_confirmed_before(one),
         facts=[] if one is None else await _facts(visit, one),
         summary="" if one is None else summary_of(one.operation),
         whole="" if one is None else _pretty(one.arguments),

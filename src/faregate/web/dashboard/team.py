@@ -22,6 +22,7 @@ MAY: Final = (
     ("Give credit, block a customer, make a portal link", True, False, True),
     ("Change products, prices, coupons, limits, webhooks, settings", True, False, False),
     ("Make and revoke API keys", True, False, False),
+    ("Confirm what assistants ask", True, False, False),
     ("Invite, change and disable operators", True, False, False),
 )
 """What each role may do: admin, finance, support."""
