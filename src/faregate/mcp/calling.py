@@ -25,6 +25,7 @@ from faregate.platform.keys import ApiKey
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+MAX_IDEMPOTENCY_KEY: Final = 200
 CALLER: Final = "faregate.caller"
 BODY: Final = "faregate.body"
 """Where the scope of a request has its caller, and the message's bytes."""
@@ -93,6 +94,9 @@ def _read_call(
     _refuse_unknown(tool, choice, rest)
     path = {name: _text(rest, name) for name in choice.places}
     repeat = _text(rest, IDEMPOTENCY_KEY) if IDEMPOTENCY_KEY in rest else None
+    if repeat is not None and not 1 <= len(repeat) <= MAX_IDEMPOTENCY_KEY:
+        said = f"has {len(repeat)} characters: send 1 to {MAX_IDEMPOTENCY_KEY}"
+        raise FaregateError(invalid(IDEMPOTENCY_KEY, said))
     query = None
     if operation.query is not None:
         names = fields_of(operation.query)
