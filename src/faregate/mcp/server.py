@@ -97,10 +97,10 @@ def _assistant_server(acting: Acting, version: str) -> Server[Any]:
         instructions=INSTRUCTIONS,
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,
-        # No argument travels in a header; not to be asked saves writing the list with each call.
-        get_tool_input_schema=lambda _name: None,
         on_list_prompts=on_list_prompts,
         on_get_prompt=on_get_prompt,
+        # No argument travels in a header; not to be asked saves writing the list with each call.
+        get_tool_input_schema=lambda _name: None,
     )
 
 
