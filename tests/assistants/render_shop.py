@@ -76,6 +76,9 @@ def _rules(me: Assistant, customer: str) -> Ids:
         examples.OWN_LIMIT: own["id"],
         examples.CLOCK: clock["id"],
         examples.HOOK: hook["id"],
+        examples.MODEL_PRICE: me.made(
+            "manage_model_prices", action="create", model="our-mistral", per_request=0.001
+        )["id"],
     }
 
 

@@ -17,8 +17,10 @@ from faregate.mcp.tools import TOOLS
 from faregate.operations.operation import READ
 from faregate.operations.table import OPERATIONS
 
-MOST_TOOLS, MOST_BYTES = 46, 86_000
-UNREACHED: dict[str, str] = {}
+MOST_TOOLS, MOST_BYTES = 49, 95_000
+UNREACHED: dict[str, str] = {
+    "POST /ingestion/import": "lines of files are sent by `faregate import`, which reads them",
+}
 """Operations that no tool reaches, each with the reason."""
 KNOWN_IN_THE_FIELD = {
     "list_assets", "create_asset", "quote_asset", "add_asset_rate", "list_products", "get_product",

@@ -20,8 +20,10 @@ CLOCK: Final = "clk_trial"
 VENDOR: Final = "ven_gpus"
 HOOK: Final = "whd_shop"
 SELLER: Final = "acc_partner"
+MODEL_PRICE: Final = "mpr_llama"
 IDS: Final = (
     CUSTOMER, PLAN, HOLD, TOP_UP, CARD, LIMIT, OWN_LIMIT, CLOCK, VENDOR, HOOK, SELLER,
+    MODEL_PRICE,
 )  # fmt: skip
 """Ids that the server makes: an assistant has them from earlier answers."""
 CREDITS: Final = "CREDITS"
@@ -129,6 +131,19 @@ _PLAIN: Final[dict[str, dict[str, Any]]] = {
         "external_id": "user-2",
         "email": "grace@example.com",
         "subscriptions": [{"products": [{"code": PRODUCT}]}],
+    },
+    "preview_ingestion": {
+        "source": "cloudevents",
+        "sample": {
+            "specversion": "1.0",
+            "id": "render-9",
+            "source": "/renderer",
+            "type": "render",
+            "subject": "user-1",
+            "time": "2026-03-02T12:00:00Z",
+            "data": {"seconds": 40, "quality": "hd"},
+        },
+        "headers": {"content-type": "application/cloudevents+json"},
     },
     "list_customers": {"external_id": "user-1"},
     "get_customer": _ADA,
@@ -265,6 +280,19 @@ _OF_ACTIONS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "redeliver": {"webhook_id": HOOK, "time_gte": "2026-03-02T00:00:00Z"},
         "test": {"webhook_id": HOOK, "topic": "wallet.balance_low"},
     },
+    "manage_model_prices": {
+        "create": {"model": "our-llama*", "input_per_million": 0.2, "output_per_million": 0.6},
+        "delete": {"model_price_id": MODEL_PRICE},
+    },
+    "manage_ingestion": {
+        "set_rules": {
+            "source": "cloudevents",
+            "customer": ["subject"],
+            "event_type": ["type"],
+            "data_below": "data.",
+        },
+        "reset_rules": {"source": "litellm"},
+    },
     "manage_test_clocks": {
         "create": {"now": "2026-03-02T12:00:00Z", "name": "a month of Ada"},
         "advance": {"clock_id": CLOCK, "to": "2026-04-02T12:00:00Z"},
@@ -293,6 +321,9 @@ _OF_ACTIONS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "due_work": {},
         "refunds": {"top_up_id": TOP_UP},
         "receipt": {"top_up_id": TOP_UP},
+        "model_prices": {},
+        "model_cost": {"data": {"model": "gpt-4o", "input_tokens": 1200, "output_tokens": 300}},
+        "ingestion_rules": {"source": "otlp"},
     },
 }
 

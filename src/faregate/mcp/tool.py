@@ -34,7 +34,7 @@ class Choice(msgspec.Struct, frozen=True):
     def is_read_only(self) -> bool:
         """Tell whether it changes nothing."""
         return self.operation.method == "GET" or self.operation.path.endswith(
-            ("/quote", "/simulate-usage")
+            ("/quote", "/simulate-usage", "/preview")
         )
 
     @property

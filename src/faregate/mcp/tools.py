@@ -245,6 +245,27 @@ _HOUSE: Final = (
         is_open_world=True,
     ),
     Tool(
+        "manage_model_prices",
+        (
+            _new("POST /model-prices", "create"),
+            _drop("DELETE /model-prices/{model_price_id}", "delete"),
+        ),
+        "What models cost the seller, where that is not what the providers' table says.",
+    ),
+    Tool(
+        "preview_ingestion",
+        (_do("POST /ingestion/{source}/preview"),),
+        "Sources: otlp, cloudevents, litellm, import.",
+    ),
+    Tool(
+        "manage_ingestion",
+        (
+            _do("PUT /ingestion/{source}/rules", "set_rules"),
+            _drop("DELETE /ingestion/{source}/rules", "reset_rules"),
+        ),
+        "How events are made of what telemetry and files tell.",
+    ),
+    Tool(
         "manage_test_clocks",
         (
             _new("POST /test-clocks", "create"),
@@ -285,6 +306,10 @@ _HOUSE: Final = (
             _do("GET /due-work", "due_work"),
             _do(f"GET {_TOP_UP}/refunds", "refunds"),
             _do(f"GET {_TOP_UP}/receipt", "receipt"),
+            _do("GET /model-prices", "model_prices"),
+            _do("GET /model-prices/{model_price_id}", "model_prices"),
+            _do("POST /model-prices/quote", "model_cost"),
+            _do("GET /ingestion/{source}/rules", "ingestion_rules"),
         ),
         "What else there is: an action names what to look up, its id shows only that one.",
     ),

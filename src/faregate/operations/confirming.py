@@ -100,6 +100,13 @@ CONFIRMED: Final[Mapping[str, Condition]] = {
     "DELETE /customers/{customer_id}/limits/{limit_id}": _always,
     "POST /coupons": _always,
     "DELETE /coupons/{coupon_code}": _always,
+    # What models cost the seller is the base of prices that are a markup on it.
+    "POST /model-prices": _always,
+    "DELETE /model-prices/{model_price_id}": _always,
+    # They say who is charged for what others tell.
+    "PUT /ingestion/{source}/rules": _always,
+    "DELETE /ingestion/{source}/rules": _always,
+    "POST /ingestion/import": _always,
     f"POST {_WALLET}/adjustments": _always,
     f"POST {_WALLET}/charges": _always,
     f"PATCH {_WALLET}/{{account_id}}": _always,
@@ -124,6 +131,8 @@ FREE: Final[Mapping[str, str]] = {
     "POST /assets": "a new asset: nobody has any of it, and nothing is charged in it",
     "POST /assets/{asset_code}/quote": "changes nothing",
     f"POST {_VERSION}/simulate-usage": "changes nothing",
+    "POST /model-prices/quote": "changes nothing",
+    "POST /ingestion/{source}/preview": "changes nothing",
     "POST /test-clocks": "exists in test mode only",
     "POST /test-clocks/{clock_id}/advance": "exists in test mode only",
     f"POST {_HOLD}/extend": "sets nothing more aside; comes back by itself a little later",
