@@ -18,7 +18,7 @@ from hypothesis import settings
 from tests.databases import drop_postgres, execute, new_postgres, new_sqlite
 
 DATABASES = ("sqlite", "postgresql")
-LONG_FILES = ("test_tour.py", "test_new_user.py", "test_money_in.py")
+LONG_FILES = ("test_tour.py", "test_new_user.py", "test_money_in.py", "test_schema.py")
 
 # On a busy machine an example takes as long as it takes: no test is about that.
 settings.register_profile("untimed", deadline=None)

@@ -40,7 +40,7 @@ from faregate.operations.table import OPERATIONS
 from faregate.rest.app import VERSION
 from faregate.rest.openapi import openapi_document
 
-EXAMPLES = {"sqlite": 24, "postgresql": 8}
+EXAMPLES = {"sqlite": 16, "postgresql": 4}
 DEEP = ("POST /v1/products", "POST /v1/products/{product_id}")
 """Their bodies are trees that take a while to make up: they get a fourth of the examples."""
 CHECKS = [
