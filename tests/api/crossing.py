@@ -42,6 +42,13 @@ def every_operation() -> list[Key]:
     return [(o.method, re.sub(r":\w+}", "}", o.path)) for o in OPERATIONS]
 
 
+SOURCE = "cloudevents"
+TOLD = {
+    "specversion": "1.0", "id": "t-1", "source": "/eve", "type": "call", "subject": "nobody",
+    "time": "2026-04-01T00:00:00Z",
+}  # fmt: skip
+
+
 class Try(NamedTuple):
     """One request, and what becomes of it in another account: `refused` as for what is not there,
     `empty` or something of their `own`, or `forbidden` because only a platform may ask."""
@@ -132,6 +139,7 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
         "clock_id": clock["id"],
         "vendor_id": vendor["id"],
         "model_price_id": me.made("model-prices", {"model": "ours", "per_image": 7})["id"],
+        "source": SOURCE,
         "coupon_code": me.made("coupons", {"code": f"HALF{mark}", "percent": 50})["code"],
     }
     wanted = {
@@ -154,7 +162,10 @@ def fill(server: RunningServer, me: Caller, mark: str) -> Things:
     me.made(f"top-ups/{names['top_up_id']}/refunds", {"amount": 1})
     assert me.send("PUT", "billing-portal/settings", {"name": mark}).status == 200
     account_id = me.get("accounts/self").body["account_id"]
-    ours = [name for name in names.values() if name not in ("1", USD, "limit.reached")]
+    rules = {"customer": [f"customer-of-{mark}"], "default_event_type": "call"}
+    assert me.send("PUT", f"ingestion/{SOURCE}/rules", rules).status == 200
+    everybodys = ("1", USD, "limit.reached", SOURCE)
+    ours = [name for name in names.values() if name not in everybodys]
     marks = [*ours, hook["secret"], own_limit, account_id, mark, *(s["id"] for s in shown)]
     return Things(account_id, mark, names, own_limit, marks)
 
@@ -301,6 +312,13 @@ def attempts(a: Things) -> dict[Key, list[Try]]:
         ("POST", "/model-prices/quote"): [Try("own", {"data": {"model": "ours", "images": 1}})],
         ("GET", "/model-prices/{model_price_id}"): refused,
         ("DELETE", "/model-prices/{model_price_id}"): refused,
+        ("GET", "/ingestion/{source}/rules"): [Try("own")],
+        ("PUT", "/ingestion/{source}/rules"): [
+            Try("own", {"customer": ["mine"], "default_event_type": "call"})
+        ],
+        ("DELETE", "/ingestion/{source}/rules"): [Try("own")],
+        ("POST", "/ingestion/{source}/preview"): [Try("own", {"sample": TOLD})],
+        ("POST", "/ingestion/import"): [Try("own", {"lines": []})],
         ("POST", "/coupons"): [
             Try("refused", {"code": "OFF", "percent": 10, "products": [of["product_id"]]}),
             Try("refused", {"code": "OFF", "amount": 1, "asset": gems}),

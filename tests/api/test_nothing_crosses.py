@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import pytest
 from tests.api.caller import Caller, calling, event, is_problem, usage
 from tests.api.conftest import TEST_KEY, RunningServer, running_server
-from tests.api.crossing import PERIOD, Key, Things, attempts, every_operation, fill
+from tests.api.crossing import (
+    PERIOD,
+    SOURCE,
+    TOLD,
+    Key,
+    Things,
+    attempts,
+    every_operation,
+    fill,
+)
 from tests.ledger.shop import Clock
 
 from faregate.platform.accounts import CreateAccount
@@ -147,6 +156,28 @@ def test_the_same_requests_are_not_refused_to_whom_the_things_belong(
                 if one.ends == "refused":
                     answer = me.send(key[0], things.path(key) + one.query, one.body)
                     assert answer.status in (200, 201, 202, 204, 409), (key, one, answer.body)
+
+
+@pytest.mark.parametrize("whose", ["the seller's things", "the platform's things"])
+def test_what_is_told_of_another_accounts_customer_charges_nobody(place: Place, whose: str) -> None:
+    things = place.things[whose]
+    rules = {"customer": ["who"], "default_event_type": "call"}
+    called = [things.names["customer_id"], f"ada-{things.mark}"]
+    lines = [
+        {"id": f"told-{number}", "occurred_at": "2026-04-01T00:00:00Z", "fields": {"who": name}}
+        for number, name in enumerate(called)
+    ]
+    with place.other("acting for another account") as other:
+        before = everything(place, whose)
+        answer = other.post("ingestion/import", {"lines": lines, "rules": rules})
+        assert [one["status"] for one in answer.body["results"]] == ["refused", "refused"]
+        shown = {
+            "sample": {**TOLD, "subject": called[0]},
+            "rules": {**rules, "customer": ["subject"]},
+        }
+        seen = other.post(f"ingestion/{SOURCE}/preview", shown).body["items"]
+        assert [one["status"] for one in seen] == ["refused"]
+    assert everything(place, whose) == before
 
 
 def test_a_cost_that_names_another_accounts_vendor_is_no_cost_of_theirs(place: Place) -> None:

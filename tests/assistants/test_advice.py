@@ -24,7 +24,7 @@ BY_NAME = {tool.name: tool for tool in TOOLS}
 TOLD = re.compile(r"\b((?:list|get|look)_\w+)(?: with action (\w+))?")
 CHOICES = [(tool, choice) for tool in TOOLS for choice in tool.choices]
 PLACES = [(tool, choice, place) for tool, choice in CHOICES for place in choice.places]
-UNLISTED = {"transaction_id", "topic"}
+UNLISTED = {"transaction_id", "topic", "source"}
 """What only the caller knows, or the documentation."""
 
 
@@ -65,6 +65,8 @@ def right(ids: Ids, choice: Choice) -> dict[str, Any]:
         "connected_account_id": ids[examples.SELLER],
         "transaction_id": "gift-1",
         "topic": "wallet.balance_low",
+        "model_price_id": ids[examples.MODEL_PRICE],
+        "source": "cloudevents",
     }
     return {place: known[place] for place in choice.places}
 

@@ -40,6 +40,7 @@ def test_hints_tell_what_looks_what_takes_away_what_repeats_and_what_reaches_out
     assert takes == {
         "delete_product", "change_subscription", "refund_top_up", "manage_payments",
         "manage_limits", "manage_coupons", "manage_webhooks", "manage_settings",
+        "manage_model_prices", "manage_ingestion",
     }  # fmt: skip
     repeats = {name for name, hint in hints.items() if hint["idempotentHint"]}
     assert {"send_events", "adjust_wallet", "authorize", "capture", "void"} <= repeats

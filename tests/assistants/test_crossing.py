@@ -11,6 +11,7 @@ from tests.api.conftest import TEST_KEY
 from tests.api.crossing import Key, Things, attempts
 from tests.api.test_nothing_crosses import SELLER_KEY, Place, everything, place
 from tests.assistants.assistant import Told, assisting, confirm_all
+from tests.assistants.test_tools import UNREACHED
 
 from faregate.mcp.tool import ACTION, Choice, Tool
 from faregate.mcp.tools import TOOLS
@@ -58,6 +59,8 @@ def test_another_account_gets_nothing_by_any_tool_and_changes_nothing(
         key, acting = place.server.wait(made)[1], None
     with assisting(place.server, key, acting) as other:
         for operation, tries in attempts(things).items():
+            if " ".join(operation) in UNREACHED:
+                continue
             tool, _ = tool_of(operation)
             for one in tries:
                 text = arguments(things, operation, one.query, one.body)

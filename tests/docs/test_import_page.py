@@ -15,7 +15,7 @@ from tests.api.caller import Caller, calling
 from tests.api.conftest import TEST_KEY, RunningServer, running_server
 from tests.databases import new_sqlite
 
-from faregate.cli.importing import EXIT_ENDED, EXIT_REFUSED, EXIT_STOPPED
+from faregate.cli.import_work import EXIT_ENDED, EXIT_REFUSED, EXIT_STOPPED
 from faregate.cli.settings import EXIT_CONFIGURATION
 from faregate.core.events import GRACE_PERIOD
 from faregate.core.mapping_defaults import IMPORT

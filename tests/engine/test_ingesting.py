@@ -22,6 +22,8 @@ from tests.ledger.shop import (
 )
 
 from faregate import Engine
+from faregate.core.amounts import Number
+from faregate.core.limits import LimitRequest
 from faregate.core.mapping import CostRule, MappingRules
 from faregate.core.mapping_defaults import CLOUDEVENTS
 from faregate.core.observed import Ingested, Observed, Unreadable
@@ -387,6 +389,26 @@ def test_a_preview_says_what_would_be_charged_and_changes_nothing(database_url: 
             again = await engine.preview_ingestion("cloudevents", SAMPLE)
             assert [one.status for one in again][::3] == ["repeat", "repeat"]
             await assert_clean(engine)
+
+    tell(story())
+
+
+def test_a_preview_counts_with_what_limits_have_counted(database_url: str) -> None:
+    async def story() -> None:
+        async with Engine.open(database_url, clock=Clock()) as engine:
+            await sell_tokens(engine)
+            ada = await make_called(engine, "ada")
+            most = LimitRequest(Number(10), "day", asset="USD", rejects_events=True)
+            await engine.create_customer_limit(ada, most)
+            assert [one.status for one in await engine.preview_ingestion("cloudevents", SAMPLE)][
+                ::3
+            ] == ["event", "event"]
+            await engine.ingest("cloudevents", read(SAMPLE.replace(b'"n": 4', b'"n": 6')))
+            told = SAMPLE.replace(b'"id": "4"', b'"id": "later"')
+            later = (await engine.preview_ingestion("cloudevents", told))[3]
+            assert later.status == "refused"
+            assert later.problem is not None
+            assert "limit" in later.problem.detail
 
     tell(story())
 

@@ -14,6 +14,7 @@ from faregate.core.customers import CustomerState
 from faregate.core.decide import decide
 from faregate.core.decision import Known
 from faregate.core.events import EventResult, EventsBooked, Fee, RecordEvents, UsageEvent
+from faregate.core.limits import NOTHING_COUNTED, limits_for
 from faregate.core.mapping import (
     MappedEvent,
     MappingRules,
@@ -126,7 +127,7 @@ class IngestionRuleOperations(IngestingOperations):
         by others that are not saved; changes nothing.
 
         Fees are those of each customer's prices as things stand now, one customer's events one
-        after the other, before what their limits and tiers have counted. Raises 400, 413, 422.
+        after the other, before what their tiers have counted. Raises 400, 413, 422.
         """
         reader = READERS.get(source)
         if reader is None:
@@ -190,8 +191,15 @@ class IngestionRuleOperations(IngestingOperations):
                 found = await reading.read_event(self._store, lane.number, (event.id, customer_id))
                 if found is not None:
                     booked[event.id] = found
+        subjects = {event.subject for event in events}
+        limits = limits_for(state.rules.limits, view.limits, state.rules.metadata)
+        keys = list({limit.counter_key(subject) for limit in limits for subject in subjects})
+        counters = dict.fromkeys(keys, NOTHING_COUNTED)
+        if customer_id is not None and keys:
+            counters = await reading.read_counters(self._store, lane.number, customer_id, keys)
+        known = Known(events=booked, counters=counters)
         command = RecordEvents(customer_id or "", events, is_lenient=True, received_at=now)
-        decision = decide(state, Known(events=booked), command, view, now, self._ticked())
+        decision = decide(state, known, command, view, now, self._ticked())
         if isinstance(decision.answer, Problem):
             raise FaregateError(decision.answer)
         results = cast(EventsBooked, decision.answer).results

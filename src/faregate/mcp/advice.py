@@ -38,6 +38,8 @@ _FINDERS: Final = {
     "account": "get_wallet shows a customer's accounts such as default:USD; look_up with action "
     "connected_accounts shows connected ones",
     "connected account": "look_up with action connected_accounts shows them",
+    "model price": "look_up with action model_prices shows yours; manage_model_prices makes one",
+    "source": "a source is one of otlp, cloudevents, litellm, import",
     "test clock": "look_up with action test_clocks shows them; manage_test_clocks makes one",
     "event": "list_events shows events; `event_id` is the id that was sent with it",
     "transaction": "`transaction_id` is what you sent, or the id in the answer to it",
@@ -66,6 +68,8 @@ _BY_PLACE: Final = {
     "account_id": "account",
     "connected_account_id": "connected account",
     "clock_id": "test clock",
+    "model_price_id": "model price",
+    "source": "source",
     "event_id": "event",
     "transaction_id": "transaction",
     "subscription_id": "subscription",
