@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 MAX_SPANS: Final = 10_000
+MAX_GROUPS: Final = 2 * MAX_SPANS
+"""How many resources and scopes may be around them: one with no span in it takes time, too."""
 _MAX_DEPTH: Final = 5
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _RESOURCE, _SCOPE, _INSIDE = 1, 1, 2
@@ -26,9 +28,13 @@ _RESOURCE, _SCOPE, _INSIDE = 1, 1, 2
 def read_bytes(body: bytes) -> Sequence[Told]:
     """Read an ExportTraceServiceRequest. Raises `FaregateError`: 400 if it is none, 413."""
     told: list[Told] = []
+    groups = 0
     for i, resource_spans in enumerate(_messages(body, 1)):
+        refuse_many_groups(i + groups)
         outer = _resource(b"".join(_messages(resource_spans, _RESOURCE)))
         for j, scope_spans in enumerate(_messages(resource_spans, _INSIDE)):
+            groups += 1
+            refuse_many_groups(i + groups)
             inner = _scope(outer, b"".join(_messages(scope_spans, _SCOPE)))
             for k, span in enumerate(_messages(scope_spans, _INSIDE)):
                 if len(told) == MAX_SPANS:
@@ -39,10 +45,19 @@ def read_bytes(body: bytes) -> Sequence[Told]:
     return told
 
 
+def refuse_many_groups(count: int) -> None:
+    """Refuse to look at so many parts of a request. Raises `FaregateError` (413)."""
+    if count > MAX_GROUPS:
+        detail = f"more than {MAX_GROUPS} resources, scopes or spans in one request: send fewer"
+        raise FaregateError(Problem(TOO_LARGE, detail))
+
+
 def _messages(data: bytes, wanted: int) -> Iterator[bytes]:
     """Return what stands under this number in a message; a message in two parts is their sum."""
-    at, end = 0, len(data)
+    at, end, fields = 0, len(data), 0
     while at < end:
+        fields += 1
+        refuse_many_groups(fields)
         key, at = _varint(data, at)
         number, kind = key >> 3, key & 7
         if kind == _DELIMITED:
