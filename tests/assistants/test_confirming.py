@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -225,6 +226,15 @@ def test_the_page_says_in_words_what_would_happen_and_hides_nothing(
     assert "1 to confirm" in ada.get("/live").text
     assert "to confirm" not in ada.get("/test").text
     assert ada.get(address.replace("/live/", "/test/")).status_code == 404
+
+
+def test_the_page_writes_an_amount_out_however_it_was_sent(
+    house: House, assistant: Assistant, ada: httpx.Client
+):
+    customer = customer_of(assistant)
+    sent = json.dumps({"customer_id": customer, **GIFT}).replace(": 25", ": 0.025e7")
+    address = assistant.asks("adjust_wallet", sent)
+    assert "<dt>amount</dt><dd>250000</dd>" in ada.get(address).text
 
 
 def test_only_a_signed_in_admin_confirms_and_only_by_our_form(
