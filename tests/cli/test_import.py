@@ -355,6 +355,24 @@ def test_a_file_is_called_by_its_whole_name_on_a_terminal(shop: Shop):
     assert "%" in shown.partition("u[final].csv")[2]
 
 
+def test_links_that_somebody_has_put_there_lead_to_nothing_that_is_written_over(shop: Shop):
+    path = shop.write("u.csv", HEADER, f"{now()},c0,llm,1", f"{now()},nobody,llm,1")
+    assert counts(shop.run(path)) == {"booked": 1, "refused": 1}
+    (journal,), (refused,) = shop.state("u.csv", "import"), shop.state("u.csv", "refused")
+    assert refused.stat().st_mode & 0o077 == 0
+    precious = shop.folder / "precious"
+    precious.write_text("mine")
+    journal.with_name(f"{journal.name}.new").symlink_to(precious)
+    assert counts(shop.run(path, "--again")) == {"repeats": 1, "refused": 1}
+    assert not journal.is_symlink()
+    refused.unlink()
+    refused.symlink_to(precious)
+    done = shop.run(path, "--again")
+    assert done.exit_code == 2
+    assert "say with --state where it may write" in done.stderr
+    assert precious.read_text() == "mine"
+
+
 def test_what_stands_in_a_file_does_nothing_to_the_terminal(shop: Shop):
     hostile = "c9\x1b]0;mine\x07\x1b[2J"
     where = shop.folder / hostile
