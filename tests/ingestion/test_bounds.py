@@ -11,7 +11,7 @@ from faregate.core.observed import Told
 from faregate.core.problems import FaregateError
 from faregate.ingestion import cloudevents, litellm, otlp
 from faregate.ingestion.flattening import MAX_COMMAS, MAX_ITEMS
-from faregate.ingestion.span_bytes import MAX_GROUPS
+from faregate.ingestion.span_bytes import MAX_GROUPS, MAX_PAIRS
 from faregate.ingestion.way import Sent
 
 JSON = "application/json"
@@ -82,3 +82,12 @@ def test_resources_and_scopes_without_a_span_are_bounded_as_spans_are(
     form: str, body: bytes
 ) -> None:
     assert refused(otlp.read, form, body) == 413
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_attributes_that_say_nothing_are_bounded_in_a_whole_request(is_nested: bool) -> None:
+    pairs = b"\x0a\x00" * (MAX_PAIRS // 2 + 1)
+    if is_nested:
+        pairs = within(1, within(2, within(6, pairs)))
+    body = within(1, within(1, pairs)) * 2
+    assert refused(otlp.read, PROTOBUF, body) == 413
