@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -23,9 +24,10 @@ MORE: dict[str, dict[str, Any]] = {
     "POST /products/{product_id}/subscribers/migrate": {"dry_run": False},
     "POST /customers": {"subscriptions": [{"products": [{"code": "renders"}]}]},
     "PATCH /customers/{customer_id}": {"external_id": "user-2"},
+    "PATCH /webhooks/{webhook_id}": {"url": "https://elsewhere.example/hook"},
 }
 """What makes of a harmless call one that is not."""
-NAMED = {"customer_id": "cust_ada", "version": "1", "limit_id": "lim_ada"}
+NAMED = {"customer_id": "cust_ada", "version": "1", "limit_id": "lim_ada", "webhook_id": "whd_1"}
 GIFT = {"transaction_id": "gift-1", "asset": "USD", "amount": 25, "reason": "gift"}
 
 
@@ -227,6 +229,15 @@ def test_the_page_says_in_words_what_would_happen_and_hides_nothing(
     assert ada.get(address.replace("/live/", "/test/")).status_code == 404
 
 
+def test_the_page_writes_an_amount_out_however_it_was_sent(
+    house: House, assistant: Assistant, ada: httpx.Client
+):
+    customer = customer_of(assistant)
+    sent = json.dumps({"customer_id": customer, **GIFT}).replace(": 25", ": 0.025e7")
+    address = assistant.asks("adjust_wallet", sent)
+    assert "<dt>amount</dt><dd>250000</dd>" in ada.get(address).text
+
+
 def test_only_a_signed_in_admin_confirms_and_only_by_our_form(
     house: House, assistant: Assistant, ada: httpx.Client
 ):
@@ -272,6 +283,22 @@ def test_an_assistant_in_a_loop_fills_no_list(house: House, assistant: Assistant
     assert len(house.wait(house.engine.list_confirmations("live"))) == 10
     assert "wait for a person already" in answers[-1].json["detail"]
     assert answers[-1].json["type"] == "urn:faregate:problem:confirmation-needed"
+
+
+def test_nobody_hears_of_customers_and_payments_unless_a_person_says_so(
+    house: House, assistant: Assistant, ada: httpx.Client
+):
+    hook = {"action": "create", "url": "https://8.8.8.8/hook"}
+    address = assistant.asks("manage_webhooks", **hook)
+    assert assistant.call("look_up", action="webhooks").json["items"] == []
+    decide(ada, address)
+    made = assistant.call("manage_webhooks", **hook)
+    assert not made.is_error, made.text
+    (kept,) = house.wait(house.engine.list_confirmations("live"))
+    assert (kept.outcome, kept.answer) == ("done", "")
+    change = {"action": "change", "webhook_id": made.json["id"]}
+    assistant.asks("manage_webhooks", **change, url="https://8.8.4.4/hook")
+    assert not assistant.call("manage_webhooks", **change, enabled=False).is_error
 
 
 def test_a_portal_link_is_a_secret_so_it_is_not_kept(

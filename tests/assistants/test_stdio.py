@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,30 @@ def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(server: Runn
     found = answers(ended.stdout)
     assert found[None]["error"]["code"] == -32700
     assert found[2]["result"]["tools"]
+
+
+def test_a_line_that_no_header_can_hold_or_that_is_no_unicode_ends_nothing(
+    server: RunningServer,
+) -> None:
+    settings = {"FAREGATE_URL": server.url, "FAREGATE_API_KEY": TEST_KEY}
+    version = {"io.modelcontextprotocol/protocolVersion": "\u00e9\n"}
+    odd = {"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {"_meta": version}}
+    broken = (
+        b'{"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "\xff", "_meta": '
+        b'{"io.modelcontextprotocol/protocolVersion": "2026-06-30"}}}\n'
+    )
+    ended = subprocess.run(
+        [*COMMAND, "mcp"],
+        input=broken + (lines(odd) + lines(LIST)).encode(),
+        capture_output=True,
+        env=environment(**settings),
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False), ended.stderr
+    found = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert any(one.get("id") == 2 and one["result"]["tools"] for one in found)
+    assert len([one for one in found if "error" in one]) == 2
 
 
 def test_without_a_key_it_says_where_to_put_one(server: RunningServer) -> None:

@@ -25,6 +25,8 @@ from typer.testing import CliRunner
 
 from faregate import Engine
 from faregate.cli.app import app
+from faregate.cli.import_journal import Counts
+from faregate.cli.import_screen import Screen, Summary
 from faregate.core.events import GRACE_PERIOD
 from faregate.customers.types import CreateCustomer
 
@@ -330,6 +332,64 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(shop: Shop):
     assert "u.csv" in shown
     assert "1,500 lines" in shown
     assert b"booked: 1500" in done.stdout
+
+
+def test_a_file_is_called_by_its_whole_name_on_a_terminal(shop: Shop):
+    path = shop.write("u[final].csv", HEADER, f"{now()},c0,llm,1")
+    terminal, its_end = pty.openpty()
+    try:
+        subprocess.run(
+            [*COMMAND, "import", path, "--database", shop.url],
+            stdout=its_end,
+            stderr=its_end,
+            env=environment(TERM="xterm", COLUMNS="100"),
+            timeout=60,
+            check=True,
+        )
+        shown = os.read(terminal, 65536).decode()
+    finally:
+        os.close(its_end)
+        os.close(terminal)
+    _, _, table = shown.rpartition("lines/s")
+    assert "u[final].csv" in table
+    assert "%" in shown.partition("u[final].csv")[2]
+
+
+def test_links_that_somebody_has_put_there_lead_to_nothing_that_is_written_over(shop: Shop):
+    path = shop.write("u.csv", HEADER, f"{now()},c0,llm,1", f"{now()},nobody,llm,1")
+    assert counts(shop.run(path)) == {"booked": 1, "refused": 1}
+    (journal,), (refused,) = shop.state("u.csv", "import"), shop.state("u.csv", "refused")
+    assert refused.stat().st_mode & 0o077 == 0
+    precious = shop.folder / "precious"
+    precious.write_text("mine")
+    journal.with_name(f"{journal.name}.new").symlink_to(precious)
+    assert counts(shop.run(path, "--again")) == {"repeats": 1, "refused": 1}
+    assert not journal.is_symlink()
+    refused.unlink()
+    refused.symlink_to(precious)
+    done = shop.run(path, "--again")
+    assert done.exit_code == 2
+    assert "say with --state where it may write" in done.stderr
+    assert precious.read_text() == "mine"
+
+
+def test_what_stands_in_a_file_does_nothing_to_the_terminal(shop: Shop):
+    hostile = "c9\x1b]0;mine\x07\x1b[2J"
+    where = shop.folder / hostile
+    where.mkdir()
+    path = shop.write(f"{hostile}/u\x1b[2J.csv", HEADER, f"{now()},{hostile},llm,1")
+    trial, done = shop.run(path, "--dry-run"), shop.run(path)
+    assert counts(done) == {"refused": 1}
+    assert trial.stdout.startswith("u\\x1b[2J.csv:2: refused: ")
+    for said in (trial.stdout, trial.stderr, done.stdout, done.stderr):
+        assert "\x1b" not in said
+        assert "\x07" not in said
+
+
+def test_a_warning_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]):
+    warnings = {"no cost: model gpt\x1b[2J": 1}
+    Screen().sum_up(Summary("u.csv", Counts(booked=1, warned=1), 0, 0, "", warnings))
+    assert "1 times: no cost: model gpt\\x1b[2J\n" in capsys.readouterr().err
 
 
 def test_its_help_fits_a_terminal_and_groups_what_belongs_together(tmp_path: Path):

@@ -89,7 +89,9 @@ def write_progress(path: Path, progress: Progress) -> None:
     """Keep how far an import came, so that the file is the former or the new one whoever dies when.
     Raises `OSError`."""
     new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
+    # Whatever is there under its name, a link of somebody else's too, is not written to.
+    new.unlink(missing_ok=True)
+    with new.open("xb") as file:
         file.write(encode(progress) + b"\n")
         file.flush()
         os.fsync(file.fileno())

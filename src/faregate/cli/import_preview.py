@@ -9,6 +9,7 @@ from collections import deque
 from typing import BinaryIO, Final
 
 from faregate.cli.import_run import Asked, opened
+from faregate.cli.import_screen import shown as visible
 from faregate.cli.import_target import Target
 from faregate.client.errors import FaregateClientError
 from faregate.core.amounts import plain
@@ -46,7 +47,7 @@ async def preview(asked: Asked, target: Target, shown: int) -> int:
     for line in first:
         said = _said(asked, line, found.popleft() if _is_sent(asked, line) else None)
         is_refused = is_refused or said.startswith(REFUSED)
-        print(f"{asked.shown}:{line.number}: {said}")
+        print(visible(f"{asked.shown}:{line.number}: {said}"))
     print(f"The first {len(first)} lines, for {target.name}. Nothing was changed.")
     return 1 if is_refused else 0
 

@@ -333,7 +333,9 @@ class Importing:
         is taken away at the end. Raises `Refusal` if somebody else imports the same."""
         path = self.refused_path
         try:
-            file = path.open("r+b" if path.exists() else "w+b")
+            # Nobody else reads what was refused, and no link leads to what is written over.
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.fdopen(os.open(path, flags, 0o600), "r+b")
         except OSError as error:
             raise Refusal(f"{error}: say with --state where it may write") from None
         with file:

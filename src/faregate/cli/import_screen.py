@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -34,6 +35,18 @@ class Summary(NamedTuple):
     warnings: Mapping[str, int]
 
 
+def shown(text: str) -> str:
+    """Return a text from a file or a server so that a terminal shows it and does nothing else:
+    what is not printed is written out.
+
+    >>> shown("gpt\x1b[2J")
+    'gpt\\x1b[2J'
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 class Screen:
     """Where an import shows how far it is."""
 
@@ -47,7 +60,7 @@ class Screen:
     def say(self, text: str) -> None:
         """Say one thing."""
         console = self._console if self._bar is None else self._bar.console
-        console.print(f"faregate: {text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"faregate: {shown(text)}", highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def showing(self, asked: Asked, file: BinaryIO) -> Iterator[None]:
@@ -68,7 +81,7 @@ class Screen:
             console=self._console,
             transient=True,
         ) as bar:
-            bar.add_task(asked.shown, total=total, lines="")
+            bar.add_task(escape(shown(asked.shown)), total=total, lines="")
             self._bar = bar
             try:
                 yield
@@ -95,12 +108,12 @@ class Screen:
         counts = summary.counts
         numbers = (counts.booked, counts.repeats, counts.skipped, counts.too_old, counts.refused)
         rate = self._rate(counts, time.monotonic())
-        cells = [summary.name, *(f"{number:,}" for number in numbers), f"{rate:,.0f}"]
+        cells = [shown(summary.name), *(f"{number:,}" for number in numbers), f"{rate:,.0f}"]
         if sys.stdout.isatty():
             table = Table(box=None)
             for column in COLUMNS:
                 table.add_column(column, justify="left" if column == "file" else "right")
-            table.add_row(*cells)
+            table.add_row(*map(escape, cells))
             Console().print(table)
         else:
             for column, cell in zip(COLUMNS, cells, strict=True):

@@ -18,6 +18,7 @@ from faregate.cli.import_options import Columns, put_into
 from faregate.cli.import_preview import preview
 from faregate.cli.import_run import Asked, Importing, Refusal, Stopped, opened
 from faregate.cli.import_screen import Screen, Summary
+from faregate.cli.import_screen import shown as visible
 from faregate.cli.import_target import Target, database_target, server_target
 from faregate.cli.settings import EXIT_CONFIGURATION, Mode, refuse
 from faregate.client.address import find_address
@@ -193,5 +194,5 @@ async def _stopping(screen: Screen) -> AsyncIterator[asyncio.Event]:
 
 
 def _say_no(text: str) -> NoReturn:
-    print(f"faregate: {text}", file=sys.stderr)
+    print(f"faregate: {visible(text)}", file=sys.stderr)
     raise SystemExit(EXIT_CONFIGURATION)

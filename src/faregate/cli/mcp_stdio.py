@@ -28,6 +28,8 @@ _FAILED: Final = -32000
 _VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 _NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """Of which requests the name is a header, too."""
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON may raise. Nothing of it ends the process: others wait for their answers."""
 _PLAIN: Final = re.compile(r"(?!\s)(?!=\?base64\?.*\?=$)[\x20-\x7E]*(?<!\s)")
 
 
@@ -96,7 +98,7 @@ class Proxy:
         """Send one message; returns the line to answer with, nothing for a notification."""
         try:
             message = msgspec.json.decode(line, type=_Message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             return _error(b"null", _PARSE_ERROR, f"the line is no message: {error}")
         try:
             response = await self._http.post("/mcp", content=line, headers=self._headers(message))
@@ -108,7 +110,7 @@ class Proxy:
                 return b""
             return self._failed(message, self._refused(response))
         if message.method == "initialize":
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(*_UNREADABLE):
                 found = msgspec.json.decode(body, type=_Answer).result
                 self._version = found.protocol_version if found else ""
         # Line ends are between the parts of JSON only: in texts they are escaped.
@@ -119,8 +121,12 @@ class Proxy:
         params = message.params or _Params()
         version = _text(params.meta.get(_VERSION, msgspec.Raw()))
         if not version:
-            return {"mcp-protocol-version": self._version} if self._version else {}
-        headers = {"mcp-protocol-version": version, "mcp-method": _as_header(message.method)}
+            known = _as_header(self._version)
+            return {"mcp-protocol-version": known} if known else {}
+        headers = {
+            "mcp-protocol-version": _as_header(version),
+            "mcp-method": _as_header(message.method),
+        }
         if message.method in _NAMED:
             headers["mcp-name"] = _as_header(_text(getattr(params, _NAMED[message.method])))
         return headers
@@ -158,7 +164,7 @@ def _error(identifier: bytes | msgspec.Raw, code: int, said: str) -> bytes:
 
 
 def _text(raw: msgspec.Raw) -> str:
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(*_UNREADABLE):
         return msgspec.json.decode(raw, type=str)
     return ""
 

@@ -23,7 +23,7 @@ from faregate.core.problems import (
     invalid,
 )
 from faregate.ingestion.answering import answer_json
-from faregate.ingestion.flattening import flatten, read_json
+from faregate.ingestion.flattening import flatten, read_items, read_json
 from faregate.ingestion.way import Sent, Way
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -63,8 +63,8 @@ def _is_json(media_type: str) -> bool:
 
 
 def _read_batch(sent: Sent) -> list[Told]:
-    items: list[msgspec.Raw] = read_json(sent.body, list[msgspec.Raw])
-    return [_read_structured(bytes(item), f"[{n}]", sent) for n, item in enumerate(items)]
+    items = read_items(sent.body)
+    return [_read_structured(item, f"[{n}]", sent) for n, item in enumerate(items)]
 
 
 def _read_structured(body: bytes, place: str, sent: Sent) -> Told:

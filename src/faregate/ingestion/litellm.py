@@ -17,7 +17,7 @@ from faregate.core.instants import EPOCH, is_in_range
 from faregate.core.observed import Observed, Scalar, Told, Unreadable, told_id
 from faregate.core.problems import OVERLOADED, UNAVAILABLE, FaregateError, Problem, invalid
 from faregate.ingestion.answering import answer_json
-from faregate.ingestion.flattening import flatten, read_json
+from faregate.ingestion.flattening import flatten, read_items, read_json, refuse_many
 from faregate.ingestion.way import Sent, Way
 
 PATH: Final = "/v1/litellm"
@@ -41,17 +41,17 @@ _MAX_SECONDS: Final = 10**11
 
 
 def read_litellm(sent: Sent) -> list[Told]:
-    """Read calls of models. Raises `FaregateError` (400) if nothing of it can be read."""
+    """Read calls of models. Raises `FaregateError` (400, 413) if nothing of it can be read."""
     body = sent.body.strip()
     if body[:1] == b"[":
-        items = [bytes(item) for item in read_json(body, list[msgspec.Raw])]
-        return [_read(item, f"[{n}]") for n, item in enumerate(items)]
-    lines = [(n, line) for n, line in enumerate(body.splitlines(), 1) if line.strip()]
+        return [_read(item, f"[{n}]") for n, item in enumerate(read_items(body))]
     try:
         return [_read_call(read_json(body, dict[str, msgspec.Raw]), "call")]
     except FaregateError:
-        if len(lines) < 2:
+        if b"\n" not in body:
             raise
+    refuse_many(body.count(b"\n") + 1)
+    lines = [(n, line) for n, line in enumerate(body.split(b"\n"), 1) if line.strip()]
     return [_read(line, f"line {n}") for n, line in lines]
 
 

@@ -5,7 +5,7 @@ nothing but empty spans needs no more memory than it has bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Final
@@ -18,31 +18,63 @@ if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 MAX_SPANS: Final = 10_000
+MAX_GROUPS: Final = 2 * MAX_SPANS
+"""How many resources and scopes may be around them: one with no span in it takes time, too."""
+MAX_PAIRS: Final = 1_000_000
+"""How many attributes one request may have in all: more of them say nothing in its bytes."""
 _MAX_DEPTH: Final = 5
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _RESOURCE, _SCOPE, _INSIDE = 1, 1, 2
 
 
+class _Left:
+    """How many attributes of a request may still be looked at."""
+
+    def __init__(self) -> None:
+        self._pairs = MAX_PAIRS
+
+    def take(self, pairs: int) -> None:
+        """Look at so many. Raises `FaregateError` (413) if they are too many."""
+        self._pairs -= pairs
+        if self._pairs < 0:
+            detail = f"more than {MAX_PAIRS} attributes in one request: send fewer at once"
+            raise FaregateError(Problem(TOO_LARGE, detail))
+
+
 def read_bytes(body: bytes) -> Sequence[Told]:
     """Read an ExportTraceServiceRequest. Raises `FaregateError`: 400 if it is none, 413."""
     told: list[Told] = []
+    left = _Left()
+    groups = 0
     for i, resource_spans in enumerate(_messages(body, 1)):
-        outer = _resource(b"".join(_messages(resource_spans, _RESOURCE)))
+        refuse_many_groups(i + groups)
+        outer = _resource(b"".join(_messages(resource_spans, _RESOURCE)), left)
         for j, scope_spans in enumerate(_messages(resource_spans, _INSIDE)):
-            inner = _scope(outer, b"".join(_messages(scope_spans, _SCOPE)))
+            groups += 1
+            refuse_many_groups(i + groups)
+            inner = _scope(outer, b"".join(_messages(scope_spans, _SCOPE)), left)
             for k, span in enumerate(_messages(scope_spans, _INSIDE)):
                 if len(told) == MAX_SPANS:
                     detail = f"more than {MAX_SPANS} spans in one request: send fewer at once"
                     raise FaregateError(Problem(TOO_LARGE, detail))
                 place = f"resourceSpans[{i}].scopeSpans[{j}].spans[{k}]"
-                told.append(_span(span, inner, place))
+                told.append(_span(span, inner, place, left))
     return told
+
+
+def refuse_many_groups(count: int) -> None:
+    """Refuse to look at so many parts of a request. Raises `FaregateError` (413)."""
+    if count > MAX_GROUPS:
+        detail = f"more than {MAX_GROUPS} resources, scopes or spans in one request: send fewer"
+        raise FaregateError(Problem(TOO_LARGE, detail))
 
 
 def _messages(data: bytes, wanted: int) -> Iterator[bytes]:
     """Return what stands under this number in a message; a message in two parts is their sum."""
-    at, end = 0, len(data)
+    at, end, fields = 0, len(data), 0
     while at < end:
+        fields += 1
+        refuse_many_groups(fields)
         key, at = _varint(data, at)
         number, kind = key >> 3, key & 7
         if kind == _DELIMITED:
@@ -77,17 +109,17 @@ def _malformed(what: str) -> FaregateError:
     return FaregateError(Problem(MALFORMED, detail))
 
 
-def _resource(data: bytes) -> Around:
+def _resource(data: bytes, left: _Left) -> Around:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
     try:
-        return around(_attributes(Resource.FromString(data).attributes))
+        return around(_attributes(Resource.FromString(data).attributes, left))
     except DecodeError:
         return Around(problem=_unreadable("resource"))
 
 
-def _scope(outer: Around, data: bytes) -> Around:
+def _scope(outer: Around, data: bytes, left: _Left) -> Around:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
@@ -95,10 +127,10 @@ def _scope(outer: Around, data: bytes) -> Around:
         scope = InstrumentationScope.FromString(data)
     except DecodeError:
         return Around(problem=_unreadable("scope"))
-    return within(outer, scope.name, scope.version, _attributes(scope.attributes))
+    return within(outer, scope.name, scope.version, _attributes(scope.attributes, left))
 
 
-def _span(data: bytes, outer: Around, place: str) -> Told:
+def _span(data: bytes, outer: Around, place: str, left: _Left) -> Told:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.trace.v1 import trace_pb2
 
@@ -114,7 +146,7 @@ def _span(data: bytes, outer: Around, place: str) -> Told:
         sent.start_time_unix_nano,
         sent.end_time_unix_nano,
         sent.status.code,
-        _attributes(sent.attributes),
+        _attributes(sent.attributes, left),
     )
     return observe(span, outer, place)
 
@@ -123,12 +155,15 @@ def _unreadable(what: str) -> Problem:
     return Problem(MALFORMED, f"the {what} cannot be read: send it as OTLP's protobuf has it")
 
 
-def _attributes(pairs: Iterable[KeyValue], depth: int = _MAX_DEPTH) -> Iterator[tuple[str, Branch]]:
+def _attributes(
+    pairs: Sequence[KeyValue], left: _Left, depth: int = _MAX_DEPTH
+) -> Iterator[tuple[str, Branch]]:
+    left.take(len(pairs))
     for pair in pairs:
-        yield pair.key, _value(pair.value, depth)
+        yield pair.key, _value(pair.value, left, depth)
 
 
-def _value(value: AnyValue, depth: int) -> Branch:
+def _value(value: AnyValue, left: _Left, depth: int) -> Branch:
     kind = value.WhichOneof("value")
     if kind == "string_value":
         return value.string_value
@@ -140,5 +175,5 @@ def _value(value: AnyValue, depth: int) -> Branch:
         double = value.double_value
         return Decimal(repr(double)) if isfinite(double) else None
     if kind == "kvlist_value" and depth > 1:
-        return dict(_attributes(value.kvlist_value.values, depth - 1))
+        return dict(_attributes(value.kvlist_value.values, left, depth - 1))
     return None

@@ -14,16 +14,15 @@ import msgspec
 
 from faregate.core.observed import Told, Unreadable
 from faregate.core.problems import MALFORMED, TOO_LARGE, FaregateError, Problem
-from faregate.ingestion.span_bytes import MAX_SPANS
+from faregate.ingestion.flattening import refuse_many_commas
+from faregate.ingestion.span_bytes import MAX_SPANS, refuse_many_groups
 from faregate.ingestion.spans import Around, Branch, Span, around, observe, within
 
-MAX_COMMAS: Final = 2_000_000
-"""What stands between commas takes memory, of which a body of nothing else would need much."""
 _MAX_DIGITS: Final = 20
 _MAX_EXPONENT: Final = 308
 
 
-class _Json(msgspec.Struct, rename="camel"):
+class _Json(msgspec.Struct, rename="camel", gc=False):
     """Messages whose fields are written in camel case."""
 
 
@@ -97,16 +96,16 @@ _FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Value
 
 def read_json(body: bytes) -> Sequence[Told]:
     """Read an ExportTraceServiceRequest. Raises `FaregateError`: 400 if it is none, 413."""
-    if body.count(b",") > MAX_COMMAS:
-        detail = f"the body has more than {MAX_COMMAS} commas: send fewer spans at once"
-        raise FaregateError(Problem(TOO_LARGE, detail))
+    refuse_many_commas(body)
     try:
         request = _requests.decode(body)
     except _FAULTS as error:
         detail = f"the body is no ExportTraceServiceRequest in JSON: {error}"
         raise FaregateError(Problem(MALFORMED, detail)) from None
     told: list[Told] = []
-    for i, of_resource in enumerate(request.resource_spans or ()):
+    resources = request.resource_spans or []
+    refuse_many_groups(len(resources) + sum(len(one.scope_spans or ()) for one in resources))
+    for i, of_resource in enumerate(resources):
         resource = of_resource.resource or _Resource()
         outer = around(_attributes(resource.attributes))
         for j, of_scope in enumerate(of_resource.scope_spans or ()):

@@ -1,6 +1,7 @@
-"""What a person has to confirm before an assistant's call does it: whatever moves money or changes
-what is charged, in live mode. Every operation that is not a mere read is named here, in one of two
-lists, so that a new one cannot be forgotten; those that need nobody say why.
+"""What a person has to confirm before an assistant's call does it: whatever moves money, changes
+what is charged or tells somebody else of it, in live mode. Every operation that is not a mere read
+is named here, in one of two lists, so that a new one cannot be forgotten; those that need nobody
+say why.
 
 An assistant reads texts that others have written, and may follow what stands in them. What it can
 do on its own is therefore only what does no harm when it is done wrongly.
@@ -54,6 +55,11 @@ def _subscribes(body: Any) -> bool:
 def _renames(body: Any) -> bool:
     # Use is reported by the external id, and limits choose customers by their metadata.
     return body.external_id is not None or body.metadata is not None
+
+
+def _leads_elsewhere(body: Any) -> bool:
+    # What is not told for a while can be told again for 30 days.
+    return body.url is not None
 
 
 def _is_for_real(body: Any) -> bool:
@@ -118,6 +124,9 @@ CONFIRMED: Final[Mapping[str, Condition]] = {
     # Whoever has the link spends the customer's money as the customer does.
     "POST /billing-portal/sessions": _always,
     "PUT /billing-portal/settings": _always,
+    # From then on that address hears of every customer, and of what each pays.
+    "POST /webhooks": _always,
+    "PATCH /webhooks/{webhook_id}": _leads_elsewhere,
 }
 """Operations that a person confirms in live mode, each with what of it is meant."""
 
@@ -142,19 +151,17 @@ FREE: Final[Mapping[str, str]] = {
     "PUT /billing-portal/logo": "a picture",
     "DELETE /billing-portal/logo": "a picture",
     "POST /accounts": "a new account: nothing is in it",
-    "POST /webhooks": "tells others what happened; moves nothing",
     "POST /webhooks/test/{topic}": "sends a sample",
     "POST /webhooks/test/{topic}/{connected_account_id}": "sends a sample",
     "POST /webhooks/{webhook_id}/test/{topic}": "sends a sample",
     "POST /webhooks/{webhook_id}/test/{topic}/{connected_account_id}": "sends a sample",
     "POST /webhooks/{webhook_id}/rotate-secret": "what others check messages by; moves nothing",
     "POST /webhooks/{webhook_id}/redeliver": "tells again what happened",
-    "PATCH /webhooks/{webhook_id}": "what is not told can be told again for 30 days",
     "DELETE /webhooks/{webhook_id}": "tells no longer what happened; moves nothing",
 }
 """Operations that need nobody, each with the reason."""
 
-_SECRET_ANSWERS: Final = frozenset(("POST /billing-portal/sessions",))
+_SECRET_ANSWERS: Final = frozenset(("POST /billing-portal/sessions", "POST /webhooks"))
 
 
 def name_of(operation: Operation) -> str:

@@ -5,11 +5,13 @@ characters that are not seen, or turn the order of others, are written out.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 
+from faregate.core.amounts import shown
 from faregate.core.codec import decode, encode
 from faregate.core.problems import FaregateError, Problem
 from faregate.operations.confirming import summary_of
@@ -135,6 +137,9 @@ def _short(value: Any) -> str:
         return f"{len(value):,} of them, see below"
     if isinstance(value, dict):
         return "see below"
+    if isinstance(value, Decimal):
+        # Nobody shall take 1e5 for little.
+        return shown(value)
     text = value if isinstance(value, str) else encode(value).decode()
     return seen(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… (see below)")
 
