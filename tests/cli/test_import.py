@@ -283,7 +283,7 @@ def test_a_packed_file_that_breaks_off_is_imported_as_far_as_it_goes(shop: Shop)
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("missing.csv", [], "No such file"),
+        ("missing.csv", [], "missing.csv cannot be read: No such file or directory\n"),
         ("u.txt", [], "--format: the name of"),
         ("u.csv", ["--delimiter", ";;"], "--delimiter: is ';;': give one character"),
         ("u.csv", ["--customer", ""], "what the columns mean: customer"),

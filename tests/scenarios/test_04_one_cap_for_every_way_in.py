@@ -7,7 +7,7 @@ Seen at BerriAI/litellm#38176.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -98,7 +98,7 @@ WAYS: tuple[Way, ...] = (
 
 
 @pytest.fixture
-def server(database_url: str) -> Any:
+def server(database_url: str) -> Iterator[RunningServer]:
     with running_server(database_url) as running:
         yield running
 

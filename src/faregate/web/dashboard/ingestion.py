@@ -76,7 +76,8 @@ GUIDES: Final[dict[Source, Guide]] = {
     "import": Guide(
         "Files",
         "CSV or JSON lines, with a command that can be stopped and goes on.",
-        "faregate import --help",
+        "export FAREGATE_URL={url} FAREGATE_API_KEY=$FAREGATE_KEY\n"
+        "faregate import uses.csv --dry-run",
     ),
 }
 
@@ -192,6 +193,8 @@ def _row(found: Previewed, visit: Visit) -> Row:
         "skipped": ("skipped", ""),
         "refused": ("refused", "bad"),
     }[found.status]
+    if found.status == "event" and not found.fees:
+        words, kind = "would be booked, with no fee", ""
     remarks = list(found.warnings)
     if found.why is not None:
         remarks.append(found.why)
