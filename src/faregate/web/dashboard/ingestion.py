@@ -40,7 +40,7 @@ GUIDES: Final[dict[Source, Guide]] = {
         "OpenTelemetry",
         "Traces with GenAI attributes, over OTLP/HTTP.",
         "export OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={url}/v1/traces\n"
-        'export OTEL_EXPORTER_OTLP_TRACES_HEADERS="Authorization=Bearer%20$FAREGATE_KEY"',
+        "export OTEL_EXPORTER_OTLP_TRACES_HEADERS=x-credyt-api-key=$FAREGATE_KEY",
         '{"resourceSpans": [{"scopeSpans": [{"spans": [{\n'
         '  "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",\n'
         '  "name": "chat gpt-4o-mini", "endTimeUnixNano": "$SECONDS000000000",\n'
