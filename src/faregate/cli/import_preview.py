@@ -47,8 +47,8 @@ async def preview(asked: Asked, target: Target, shown: int) -> int:
         said = _said(asked, line, found.popleft() if _is_sent(asked, line) else None)
         is_refused = is_refused or said.startswith(REFUSED)
         print(f"{asked.shown}:{line.number}: {said}")
-    shown = "The first line" if len(first) == 1 else f"The first {len(first)} lines"
-    print(f"{shown}, for {target.name}. Nothing was changed.")
+    told = "The first line" if len(first) == 1 else f"The first {len(first)} lines"
+    print(f"{told}, for {target.name}. Nothing was changed.")
     return 1 if is_refused else 0
 
 
