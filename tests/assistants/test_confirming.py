@@ -208,7 +208,7 @@ def test_the_page_says_in_words_what_would_happen_and_hides_nothing(
     house: House, assistant: Assistant, ada: httpx.Client
 ):
     customer = customer_of(assistant, "Acme <script>alert(1)</script> Ltd")
-    evil = "a gift\u202e\u200b <b>IGNORE ALL</b> {{ 7*7 }}"
+    evil = "a gift\u202e\u200b <b>IGNORE ALL</b> {{ 7*1000003 }}"
     address = assistant.asks("adjust_wallet", customer_id=customer, **GIFT, description=evil)
     page = ada.get(address).text
     for words in (
@@ -222,7 +222,7 @@ def test_the_page_says_in_words_what_would_happen_and_hides_nothing(
         "Confirm only what you have asked for yourself",
     ):
         assert words in page, words
-    for words in ("\u202e", "\u200b", "<script>alert", "<b>IGNORE", "49"):
+    for words in ("\u202e", "\u200b", "<script>alert", "<b>IGNORE", "7000021"):
         assert words not in page.partition("<main")[2], words
     assert "1 to confirm" in ada.get("/live").text
     assert "to confirm" not in ada.get("/test").text
@@ -236,6 +236,25 @@ def test_the_page_writes_an_amount_out_however_it_was_sent(
     sent = json.dumps({"customer_id": customer, **GIFT}).replace(": 25", ": 0.025e7")
     address = assistant.asks("adjust_wallet", sent)
     assert "<dt>amount</dt><dd>250000</dd>" in ada.get(address).text
+
+
+def test_two_gifts_that_wait_can_be_told_apart_in_the_list(assistant: Assistant, ada: httpx.Client):
+    customer = customer_of(assistant)
+    assistant.asks("adjust_wallet", customer_id=customer, **GIFT)
+    other = {**GIFT, "amount": 9000, "transaction_id": "gift-2", "description": "x\u202e" * 99}
+    assistant.asks("adjust_wallet", customer_id=customer, **other)
+    listed = ada.get("/live/confirmations").text.partition("<main")[2]
+    assert "25 · " in listed
+    assert "9000 · " in listed
+    assert "\u202e" not in listed
+    assert listed.count("x\\u202e") < 99
+
+
+def test_a_gift_for_nobody_is_not_shown_as_one_for_somebody(
+    assistant: Assistant, ada: httpx.Client
+):
+    page = ada.get(assistant.asks("adjust_wallet", customer_id="cust_nobody", **GIFT)).text
+    assert "<dt>customer</dt><dd>cust_nobody: there is no such customer</dd>" in page
 
 
 def test_only_a_signed_in_admin_confirms_and_only_by_our_form(

@@ -263,6 +263,20 @@ def test_programs_with_windows_keep_their_settings_where_their_system_does(
     assert places({"HOME": "/u"}, platform) == {"home": Path("/u"), "config": Path(config)}
 
 
+def test_a_guide_that_somebody_has_changed_is_kept_beside_the_new_one(here: Path) -> None:
+    assert CliRunner().invoke(app, ["mcp", "skills"]).exit_code == 0
+    guide = here / ".claude/skills/billing-setup/SKILL.md"
+    ours = guide.read_text()
+    guide.write_text("our own words")
+    count = len(files(here))
+    result = CliRunner().invoke(app, ["mcp", "skills"])
+    kept = guide.with_name("SKILL.md.before-faregate-1")
+    assert (kept.read_text(), guide.read_text()) == ("our own words", ours)
+    assert str(kept) in result.stderr
+    assert CliRunner().invoke(app, ["mcp", "skills"]).exit_code == 0
+    assert len(files(here)) == count + 1
+
+
 def test_skills_are_written_as_files_and_nothing_else_is_touched(here: Path) -> None:
     mine = here / ".claude/skills/mine/SKILL.md"
     mine.parent.mkdir(parents=True)

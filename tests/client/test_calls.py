@@ -126,6 +126,16 @@ def test_what_the_api_would_refuse_is_refused_here(client: Client, customer: str
         assert field in str(refused.value)
 
 
+def test_a_remedy_is_said_once(shared_server: RunningServer) -> None:
+    with (
+        Client(shared_server.url, "fg_test_nobody") as nobody,
+        pytest.raises(FaregateClientError) as no,
+    ):
+        nobody.get_wallet("cust_x")
+    assert str(no.value).count("Send X-CREDYT-API-KEY") == 1
+    assert ".. " not in str(no.value)
+
+
 def test_an_id_is_one_part_of_a_path_whatever_is_in_it(client: Client) -> None:
     with pytest.raises(FaregateClientError) as missing:
         client.get_wallet("../products?x=1#")

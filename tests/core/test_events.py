@@ -338,8 +338,8 @@ def test_a_product_with_two_subscriptions_counts_once() -> None:
 @pytest.mark.parametrize(
     ("sent", "warning"),
     [
-        (event("e1", event_type="search"), "no price for event_type=search"),
-        (event("e1", at=T0 - 5 * DAY), "no price for event_type=call"),
+        (event("e1", event_type="search"), "no price for event_type=search: no fee"),
+        (event("e1", at=T0 - 5 * DAY), "no price for event_type=call when it occurred: no fee"),
         (event("e1"), "data.volume is missing"),
     ],
 )

@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 import pytest
 from tests.web.forms import errors_of, send
-from tests.web.live import LiveServer
+from tests.web.live import PRODUCT, LiveServer
 
+from faregate.catalog.types import CreateProduct
+from faregate.core.codec import decode
 from faregate.core.mapping import Condition, CostRule, MappingRules
 from faregate.core.mapping_defaults import DEFAULT_RULES
 from faregate.core.observed import SOURCES, Observed, Source
-from faregate.customers.types import CreateCustomer
+from faregate.customers.types import CreateCustomer, CreateSubscription, SubscribedProduct
 from faregate.web.dashboard.ingestion_form import fits_form, rules_of, shown_rules
 from faregate.web.forms import Form
 
@@ -76,7 +78,7 @@ def test_every_source_has_a_page_with_what_to_type_and_no_secret(
 
 
 @pytest.mark.parametrize("source", ["otlp", "litellm", "cloudevents"])
-def test_the_sample_of_a_source_would_be_charged_as_it_stands(
+def test_the_sample_of_a_source_would_be_booked_as_it_stands(
     source: Source, client: httpx.Client, server: LiveServer
 ) -> None:
     ada = CreateCustomer("Ada", external_id="ada")
@@ -89,7 +91,23 @@ def test_the_sample_of_a_source_would_be_charged_as_it_stands(
         **shown_rules(DEFAULT_RULES[source]),
         "sample": html.unescape(sample),
     }
-    assert "would be charged" in send(client, page, f"{page}/try", **fields).text
+    assert "would be booked, with no fee" in send(client, page, f"{page}/try", **fields).text
+
+
+def test_a_sample_with_a_fee_would_be_charged(client: httpx.Client, server: LiveServer) -> None:
+    server.run(lambda e: e.create_product(decode(CreateProduct, PRODUCT)))
+    sold = [CreateSubscription([SubscribedProduct(code="calls")])]
+    ada = CreateCustomer("Ada", external_id="ada", subscriptions=sold)
+    server.run(lambda e: e.create_customer(ada))
+    fields: dict[str, Any] = {**shown_rules(DEFAULT_RULES["cloudevents"]), "sample": SAMPLE}
+    shown = send(client, PAGE, f"{PAGE}/try", **fields).text
+    assert "would be charged" in shown
+    assert "with no fee" not in shown
+
+
+def test_files_are_told_by_the_variables_that_the_command_reads(client: httpx.Client) -> None:
+    shown = html.unescape(client.get("/test/ingestion/import").text)
+    assert "FAREGATE_API_KEY=$FAREGATE_KEY\nfaregate import uses.csv --dry-run" in shown
 
 
 def test_rules_are_saved_from_the_form_and_taken_away(
@@ -138,7 +156,8 @@ def test_a_sample_is_tried_by_what_is_typed_and_nothing_is_saved(
     fields: dict[str, Any] = {**shown_rules(DEFAULT_RULES["cloudevents"]), "sample": SAMPLE}
     shown = send(client, PAGE, f"{PAGE}/try", **fields)
     assert shown.status_code == 200
-    assert "would be charged" in shown.text
+    assert "would be booked, with no fee" in shown.text
+    assert "would be charged" not in shown.text
     shown = send(client, PAGE, f"{PAGE}/try", **{**fields, "customer": "source"})
     assert "refused" in shown.text
     assert "&#39;s&#39; is unknown" in shown.text

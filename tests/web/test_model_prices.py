@@ -69,6 +69,7 @@ def test_what_was_typed_wrong_is_said_beside_its_field(client: httpx.Client):
         answer = send(client, PAGE, PAGE, **form)
         assert answer.status_code == 422
         assert f'id="e-{field}"' in answer.text
+    assert "is missing, and so is every other price" in send(client, PAGE, PAGE, model="m").text
     assert 'id="e-call.model"' in client.get(PAGE, params={"call.model": ""}).text
     wrong = client.get(PAGE, params={"call.model": "m", "call.images": "1.5"})
     assert (wrong.status_code, 'id="e-call.images"' in wrong.text) == (422, True)

@@ -48,7 +48,8 @@ async def preview(asked: Asked, target: Target, shown: int) -> int:
         said = _said(asked, line, found.popleft() if _is_sent(asked, line) else None)
         is_refused = is_refused or said.startswith(REFUSED)
         print(visible(f"{asked.shown}:{line.number}: {said}"))
-    print(f"The first {len(first)} lines, for {target.name}. Nothing was changed.")
+    told = "The first line" if len(first) == 1 else f"The first {len(first)} lines"
+    print(f"{told}, for {target.name}. Nothing was changed.")
     return 1 if is_refused else 0
 
 

@@ -85,7 +85,7 @@ def opened(asked: Asked) -> BinaryIO:
     try:
         return Path(asked.name).open("rb", buffering=0)
     except OSError as error:
-        raise Refusal(str(error)) from None
+        raise Refusal(f"{asked.name} cannot be read: {error.strerror}") from None
 
 
 class Batch(NamedTuple):

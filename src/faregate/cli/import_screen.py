@@ -120,11 +120,15 @@ class Screen:
                 print(f"{column}: {cell.replace(',', '') if column != 'file' else cell}")
             sys.stdout.flush()
         if summary.done_before:
-            self.say(f"{summary.done_before} lines before these were imported earlier")
+            self.say(f"imported before: {_lines(summary.done_before)}")
         if counts.warned:
-            self.say(f"{counts.warned} booked lines have a warning:")
+            self.say(f"{_lines(counts.warned, 'booked ')} with a warning:")
             for warning, times in summary.warnings.items():
                 self.say(f"  {times} times: {warning}")
         if summary.refused:
-            self.say(f"{summary.refused} refused lines, with reasons: {summary.refused_path}")
+            self.say(f"{_lines(summary.refused, 'refused ')}, with reasons: {summary.refused_path}")
             self.say("when what is wrong with them is mended, --again tries them again")
+
+
+def _lines(count: int, kind: str = "") -> str:
+    return f"{count} {kind}line" if count == 1 else f"{count} {kind}lines"

@@ -95,14 +95,20 @@ def skills(
 ) -> None:
     """Write the guides for assistants (pricing, setup, verification, integration) as skills."""
     # Nobody else needs their texts, and every command would wait for them.
-    from faregate.mcp.skills import SKILLS, write_skills
+    from faregate.mcp.skills import SKILLS, skill_files
 
+    kept = []
     try:
-        written = write_skills(to)
+        for place, text in skill_files().items():
+            path = to / place
+            # People are invited to change the guides: what they have written is not lost.
+            if not path.exists() or path.read_bytes() != text.encode():
+                kept.append(replace_file(path, text, is_secret=False))
+            print(path)
     except OSError as error:
         _fail(f"--to is {to}: {error.strerror}: choose a folder that you may write to")
-    for path in written:
-        print(path)
+    for copy in filter(None, kept):
+        _say(f"As it was, it is kept in {copy}.")
     names = ", ".join(skill.name for skill in SKILLS)
     _say(f"Your assistant knows now: {names}. Ask it for one by its name.")
 

@@ -103,6 +103,6 @@ def _message(problem: ProblemDetails) -> str:
     if problem.status >= 400:
         text = f"{problem.status} {text}"
     remedy = _REMEDIES.get(problem.type)
-    if remedy:
-        text = f"{text}. {remedy}"
+    if remedy and remedy not in text:
+        text = f"{text.rstrip('.')}. {remedy}"
     return f"{text} (request {problem.request_id})" if problem.request_id else text

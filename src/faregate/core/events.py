@@ -306,7 +306,10 @@ def charge_event(
     costs = event.costs or ()
     prices = catalog.prices_for(changes.state.subscriptions, event.event_type, at)
     if not prices:
-        warnings.append(f"no price for event_type={event.event_type}: no fee")
+        # Uses from before a subscription began look like a price that is missing, and are not.
+        has_now = catalog.prices_for(changes.state.subscriptions, event.event_type, now)
+        when = " when it occurred" if has_now else ""
+        warnings.append(f"no price for event_type={event.event_type}{when}: no fee")
     limits = changes.limits
     free = NOTHING_FREE
     if limits is not None:

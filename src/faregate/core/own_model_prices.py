@@ -135,7 +135,7 @@ def check_model_price(request: CreateModelPrice) -> dict[str, list[str]]:
     given = [field for field in FIELDS.values() if getattr(request, field) is not None]
     if not given:
         errors["input_per_million"] = [
-            f"or another price is missing: send one of {', '.join(FIELDS.values())}"
+            f"is missing, and so is every other price: send one of {', '.join(FIELDS.values())}"
         ]
     for field in given:
         number = getattr(request, field)

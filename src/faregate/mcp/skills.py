@@ -50,12 +50,7 @@ def _read(name: str) -> Skill:
 SKILLS: Final = tuple(_read(name) for name in NAMES)
 
 
-def write_skills(folder: Path) -> list[Path]:
-    """Write all guides as files into a folder; return which. Other files there are left alone."""
-    written = []
-    for source in sorted(path for name in NAMES for path in (_FOLDER / name).rglob("*.md")):
-        path = folder / source.relative_to(_FOLDER)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-        written.append(path)
-    return written
+def skill_files() -> dict[Path, str]:
+    """Return the files of all guides: their texts, by their places in a folder of skills."""
+    found = sorted(path for name in NAMES for path in (_FOLDER / name).rglob("*.md"))
+    return {path.relative_to(_FOLDER): path.read_text(encoding="utf-8") for path in found}

@@ -20,6 +20,7 @@ from faregate.web.dashboard.visit import Page, Visit
 
 MAX_SHOWN: Final = 300
 MAX_FACTS: Final = 30
+MAX_TOLD: Final = 120
 STATES: Final = {
     "open": ("Waits for you", "warn"),
     "confirmed": ("Confirmed, not used yet", "info"),
@@ -101,8 +102,8 @@ async def _page(visit: Visit, wanted: str, problem: Problem | None = None) -> Re
         facts=[] if one is None else await _facts(visit, one),
         summary="" if one is None else summary_of(one.operation),
         whole="" if one is None else _pretty(one.arguments),
-        waiting=[(each, *state_of(each)) for each in found if each.state == "open"],
-        past=[(each, *state_of(each)) for each in found if each.state != "open"],
+        waiting=[_listed(each) for each in found if each.state == "open"],
+        past=[_listed(each) for each in found if each.state != "open"],
         state=None if one is None else state_of(one),
         seen=seen,
         summary_of=summary_of,
@@ -110,12 +111,24 @@ async def _page(visit: Visit, wanted: str, problem: Problem | None = None) -> Re
     )
 
 
-async def _facts(visit: Visit, one: Confirmation) -> list[Fact]:
-    """Return the arguments that are a line each, the customer by name."""
+def _listed(one: Confirmation) -> tuple[Confirmation, str, str, str]:
+    """Return a row of a list: with its state, and what tells it from others of its kind."""
+    plain = [_short(v) for v in _arguments(one).values() if not isinstance(v, list | dict)]
+    told = " · ".join(plain[:MAX_FACTS])
+    return one, *state_of(one), told if len(told) <= MAX_TOLD else f"{told[:MAX_TOLD]}…"
+
+
+def _arguments(one: Confirmation) -> dict[str, Any]:
     arguments = decode(dict[str, Any], one.arguments)
     inner = arguments.get("input")
     if isinstance(inner, dict):
         arguments = {name: arguments[name] for name in arguments if name != "input"} | inner
+    return arguments
+
+
+async def _facts(visit: Visit, one: Confirmation) -> list[Fact]:
+    """Return the arguments that are a line each, the customer by name."""
+    arguments = _arguments(one)
     context = await visit.engine.acting_for(one.account_id, visit.context.environment)
     customer = arguments.get("customer_id")
     names: dict[str, str] = {}
@@ -127,6 +140,8 @@ async def _facts(visit: Visit, one: Confirmation) -> list[Fact]:
             shown = f"{seen(names[value])} ({seen(value)})"
             is_ours = context.environment_id == visit.context.environment_id
             facts.append(Fact("customer", shown, f"customers/{value}" if is_ours else ""))
+        elif value is customer and isinstance(value, str):
+            facts.append(Fact("customer", f"{_short(value)}: there is no such customer"))
         else:
             facts.append(Fact(seen(name[:MAX_SHOWN]), _short(value)))
     return facts

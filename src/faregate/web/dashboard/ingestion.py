@@ -40,7 +40,7 @@ GUIDES: Final[dict[Source, Guide]] = {
         "OpenTelemetry",
         "Traces with GenAI attributes, over OTLP/HTTP.",
         "export OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={url}/v1/traces\n"
-        'export OTEL_EXPORTER_OTLP_TRACES_HEADERS="Authorization=Bearer%20$FAREGATE_KEY"',
+        "export OTEL_EXPORTER_OTLP_TRACES_HEADERS=x-credyt-api-key=$FAREGATE_KEY",
         '{"resourceSpans": [{"scopeSpans": [{"spans": [{\n'
         '  "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",\n'
         '  "name": "chat gpt-4o-mini", "endTimeUnixNano": "$SECONDS000000000",\n'
@@ -76,7 +76,8 @@ GUIDES: Final[dict[Source, Guide]] = {
     "import": Guide(
         "Files",
         "CSV or JSON lines, with a command that can be stopped and goes on.",
-        "faregate import --help",
+        "export FAREGATE_URL={url} FAREGATE_API_KEY=$FAREGATE_KEY\n"
+        "faregate import uses.csv --dry-run",
     ),
 }
 
@@ -192,6 +193,8 @@ def _row(found: Previewed, visit: Visit) -> Row:
         "skipped": ("skipped", ""),
         "refused": ("refused", "bad"),
     }[found.status]
+    if found.status == "event" and not found.fees:
+        words, kind = "would be booked, with no fee", ""
     remarks = list(found.warnings)
     if found.why is not None:
         remarks.append(found.why)
