@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 import msgspec
 
 from faregate.core.instants import EPOCH, is_in_range, out_of_range
-from faregate.core.observed import Observed, Scalar
+from faregate.core.observed import MAX_ID, Observed, Scalar
 from faregate.ingestion.records import Format, Record, read_records
 
 Epoch = Literal["s", "ms", "us", "ns"]
@@ -106,7 +106,10 @@ class Lines:
         for field in ID_FIELDS if named is None else (named,):
             value = fields.get(field)
             if value is not None and value != "":
-                return as_text(value)
+                text = as_text(value)
+                if len(text) > MAX_ID:
+                    raise ValueError(f"{field} has {len(text)} characters: at most {MAX_ID} fit")
+                return text
         if named is not None:
             raise ValueError(f"{named} is empty: give every line an id, or name no --id column")
         # Numbers first: ids that rise are put beside each other in the index of events.
