@@ -322,6 +322,22 @@ def test_a_packed_file_that_breaks_off_is_imported_as_far_as_it_goes(shop: Shop)
     assert shop.left()[0] == CREDIT - 5000 * RATE
 
 
+@pytest.mark.parametrize("options", [[], ["--again"], ["--dry-run"]])
+def test_a_packed_file_that_breaks_off_where_it_was_imported_before_says_so(
+    shop: Shop, options: list[str]
+):
+    body = gzip.compress("\n".join([HEADER, *[f"{now()},c0,llm,{n}" for n in range(99)]]).encode())
+    path = shop.folder / "u.csv.gz"
+    path.write_bytes(body)
+    assert counts(shop.run(str(path))) == {"booked": 99}
+    # Cut off, and with bytes that are others.
+    for harmed in (body[:40], body[:100] + b"\xff" * 9 + body[109:]):
+        path.write_bytes(harmed)
+        done = shop.run(str(path), *options)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "u.csv.gz: cannot be read from record 1 on" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [

@@ -88,6 +88,14 @@ def opened(asked: Asked) -> BinaryIO:
         raise Refusal(str(error)) from None
 
 
+def lines_of(lines: Lines, file: BinaryIO) -> Iterator[Line]:
+    """Read the lines of an unpacked file. Raises `Unreadable`."""
+    try:
+        yield from lines.read(file)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Unreadable(f"cannot be read from record {lines.count + 1} on ({error})") from None
+
+
 class Batch(NamedTuple):
     """So many lines of a file, in order, and what stands for the file up to them."""
 
@@ -162,7 +170,7 @@ class Importing:
         anything was sent, and `Stopped`."""
         # Held until the end: whoever lets go of it closes the file, of which a bar asks how far.
         body = unpacked(file)
-        lines = self._lines.read(body)
+        lines = lines_of(self._lines, body)
         with self._refused_file() as refused:
             try:
                 await asyncio.to_thread(self._pass_over, lines)
@@ -204,7 +212,7 @@ class Importing:
         """Where lines have no ids of their own, what is sent again must be what was sent."""
         lines = Lines(self._asked.shown, self._asked.reading)
         with Path(self._asked.name).open("rb") as file:
-            for _ in itertools.islice(lines.read(unpacked(file)), before.sent):
+            for _ in itertools.islice(lines_of(lines, unpacked(file)), before.sent):
                 pass
         self._check_mark(lines, before.sent, before.sent_mark, before)
 
@@ -222,15 +230,11 @@ class Importing:
     def _next(self, lines: Iterator[Line]) -> Batch:
         taken: list[Line] = []
         size = 0
-        try:
-            for line in lines:
-                taken.append(line)
-                size += len(line.raw)
-                if len(taken) == MAX_LINES or size >= MAX_BATCH_BYTES:
-                    break
-        except (OSError, EOFError, zlib.error) as error:
-            number = self._lines.count + 1
-            raise Unreadable(f"cannot be read from record {number} on ({error})") from None
+        for line in lines:
+            taken.append(line)
+            size += len(line.raw)
+            if len(taken) == MAX_LINES or size >= MAX_BATCH_BYTES:
+                break
         return Batch(taken, self._lines.count, self._lines.mark)
 
     def _is_too_old(self, line: Line) -> bool:
