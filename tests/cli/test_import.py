@@ -322,6 +322,23 @@ def test_a_packed_file_that_breaks_off_is_imported_as_far_as_it_goes(shop: Shop)
     assert shop.left()[0] == CREDIT - 5000 * RATE
 
 
+@pytest.mark.parametrize("own_id", ["id", "number"])
+def test_columns_that_were_given_other_names_do_not_book_lines_for_others(shop: Shop, own_id: str):
+    head = f"{own_id},occurred_at,customer,payer,event_type,data.n"
+    lines = f"1,{now()},c0,c1,llm,1\n2,{now()},c0,c1,llm,1\n"
+    path = shop.folder / "u.csv"
+    path.write_text(f"{head}\n{lines}")
+    assert counts(shop.run(str(path))) == {"booked": 2}
+    path.write_text(f"{head.replace('customer,payer', 'payer,customer')}\n{lines}")
+    for options in ([], ["--again"]):
+        done = shop.run(str(path), *options)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "has changed: its " in done.stderr
+    assert shop.left() == [CREDIT - 2 * RATE, CREDIT]
+    path.write_text(f"{head}\n{lines}")
+    assert counts(shop.run(str(path), "--again")) == {"repeats": 2}
+
+
 @pytest.mark.parametrize("options", [[], ["--again"], ["--dry-run"]])
 def test_a_packed_file_that_breaks_off_where_it_was_imported_before_says_so(
     shop: Shop, options: list[str]

@@ -44,7 +44,8 @@ class Counts(msgspec.Struct):
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
     """How far an import came: `lines` of the file, which `mark` stands for, with the rules that it
-    began with. `refused_bytes` is how long the file of refused lines was then.
+    began with. `columns` stands for the names of a table's columns, `refused_bytes` is how long the
+    file of refused lines was then.
 
     `sent` lines, which `sent_mark` stands for, may be in the ledger, whoever died when, and whether
     this import sent them or one before it: as many as were ever sent. `own_ids` tells whether every
@@ -57,6 +58,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     rules: MappingRules
     lines: int = 0
     mark: str = ""
+    columns: str = ""
     counts: Counts = msgspec.field(default_factory=Counts)
     refused_bytes: int = 0
     sent: int = 0

@@ -256,8 +256,16 @@ class Importing:
             )
 
     def _announce(self, batch: Batch) -> None:
-        """Write down what is about to be sent: from now on it may be booked."""
-        progress = self.progress
+        """Write down what is about to be sent: from now on it may be booked. Raises `Refusal` if it
+        may be booked already, and said something else then."""
+        progress, before, columns = self.progress, self.before, self._lines.columns
+        if before is not None and before.may_have_booked and before.columns != columns:
+            raise Refusal(
+                f"{self._asked.name} has changed: its columns have not the names by which lines "
+                f"were booked, which could be booked a second time, for others. Restore them, or "
+                f"take {self.journal} away if you know that they cannot"
+            )
+        progress.columns = columns
         if any(line.observed.id.startswith(GIVEN_ID) for line in self._sent(batch)):
             progress.own_ids = False
         is_further = batch.read > progress.sent

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import BinaryIO, Final, Literal, NamedTuple
@@ -75,6 +75,8 @@ class Lines:
         self._reading = reading
         self._so_far = hashlib.blake2b(digest_size=20)
         self.count = 0
+        self.columns = ""
+        """What stands for the names of a table's columns, once the first line is read."""
 
     @property
     def mark(self) -> str:
@@ -84,10 +86,15 @@ class Lines:
     def read(self, file: BinaryIO) -> Iterator[Line]:
         """Read an unpacked file. Raises `FaregateError` (422) as `read_records` does."""
         reading = self._reading
-        for record in read_records(file, reading.format, reading.delimiter):
+        for record in read_records(file, reading.format, reading.delimiter, self._named):
             self.count += 1
             self._so_far.update(record.raw.encode("utf-8", "surrogatepass") + b"\n")
             yield self._line(record)
+
+    def _named(self, header: Sequence[str]) -> None:
+        # Under other names the same lines say something else.
+        self._so_far.update(msgspec.json.encode(header) + b"\n")
+        self.columns = self.mark
 
     def _line(self, record: Record) -> Line:
         if record.problem:
