@@ -217,10 +217,11 @@ def test_the_page_says_in_words_what_would_happen_and_hides_nothing(
         "<dt>asset</dt><dd>USD</dd>",
         "the assistant (fg_live_",
         "\\u202e\\u200b",
+        "{{ 7*7 }}",
         "Confirm only what you have asked for yourself",
     ):
         assert words in page, words
-    for words in ("\u202e", "\u200b", "<script>alert", "<b>IGNORE", "49"):
+    for words in ("\u202e", "\u200b", "<script>alert", "<b>IGNORE"):
         assert words not in page.partition("<main")[2], words
     assert "1 to confirm" in ada.get("/live").text
     assert "to confirm" not in ada.get("/test").text
