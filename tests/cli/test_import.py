@@ -228,6 +228,48 @@ def test_an_import_does_not_go_on_by_other_options_than_it_began_with(shop: Shop
     assert shop.left() == [CREDIT - RATE, CREDIT]
 
 
+def test_options_that_were_tried_when_all_was_in_do_not_book_a_line_for_others(shop: Shop):
+    head = "occurred_at,customer,payer,event_type,data.n"
+    path = shop.write("u.csv", head, f"{now()},c0,c1,llm,1")
+    assert counts(shop.run(path)) == {"booked": 1}
+    # By other rules there is nothing to send, which makes them not those of what was sent.
+    assert counts(shop.run(path, "--customer", "payer")) == {}
+    for _ in range(2):
+        other = shop.run(path, "--customer", "payer", "--again")
+        assert other.exit_code == 2
+        assert "could be booked a second time, for others" in other.stderr
+        with Path(path).open("a") as file:
+            file.write(f"{now()},c0,c1,llm,1\n")
+        assert shop.run(path, "--customer", "payer").exit_code == 0
+    assert shop.run(path, "--again").exit_code == 2
+    assert shop.left() == [CREDIT - RATE, CREDIT - 2 * RATE]
+
+
+def test_an_import_again_that_was_ended_does_not_forget_what_was_sent_before(shop: Shop):
+    lines = [f"{now()},c0,llm,{n % 10}" for n in range(1_001)]
+    path = shop.write("u.csv", HEADER, *lines)
+    assert counts(shop.run(path)) == {"booked": 1_001}
+    (journal,) = shop.state("u.csv", "import")
+    whole = json.loads(journal.read_text())
+    assert counts(shop.run(path, "--again")) == {"repeats": 1_001}
+    again = json.loads(journal.read_text())
+    assert [again[name] for name in ("sent", "sent_mark", "own_ids")] == [
+        1_001,
+        whole["mark"],
+        False,
+    ]
+    # As it is written down when the first 1,000 lines are answered, and it is ended then.
+    part = {**again, "lines": 0, "mark": "", "counts": {}, "is_finished": False}
+    journal.write_text(json.dumps(part))
+    shop.write("u.csv", HEADER, *lines[1:])
+    for options in ([], ["--again"]):
+        done = shop.run(path, *options)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "has changed: its first 1001 lines are not those" in done.stderr
+    shop.write("u.csv", HEADER, *lines)
+    assert counts(shop.run(path)) == {"repeats": 1_001}
+
+
 def test_what_is_too_old_is_said_before_anything_is_sent(shop: Shop):
     days = GRACE_PERIOD.days + 1
     path = shop.write("u.csv", HEADER, f"{now()},c0,llm,1", f"{now(days=days)},c0,llm,1")
@@ -281,6 +323,39 @@ def test_a_packed_file_that_breaks_off_is_imported_as_far_as_it_goes(shop: Shop)
     path.write_bytes(body)
     assert counts(shop.run(str(path))) == {"booked": 5000 - imported}
     assert shop.left()[0] == CREDIT - 5000 * RATE
+
+
+@pytest.mark.parametrize("own_id", ["id", "number"])
+def test_columns_that_were_given_other_names_do_not_book_lines_for_others(shop: Shop, own_id: str):
+    head = f"{own_id},occurred_at,customer,payer,event_type,data.n"
+    lines = f"1,{now()},c0,c1,llm,1\n2,{now()},c0,c1,llm,1\n"
+    path = shop.folder / "u.csv"
+    path.write_text(f"{head}\n{lines}")
+    assert counts(shop.run(str(path))) == {"booked": 2}
+    path.write_text(f"{head.replace('customer,payer', 'payer,customer')}\n{lines}")
+    for options in ([], ["--again"]):
+        done = shop.run(str(path), *options)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "has changed: its " in done.stderr
+    assert shop.left() == [CREDIT - 2 * RATE, CREDIT]
+    path.write_text(f"{head}\n{lines}")
+    assert counts(shop.run(str(path), "--again")) == {"repeats": 2}
+
+
+@pytest.mark.parametrize("options", [[], ["--again"], ["--dry-run"]])
+def test_a_packed_file_that_breaks_off_where_it_was_imported_before_says_so(
+    shop: Shop, options: list[str]
+):
+    body = gzip.compress("\n".join([HEADER, *[f"{now()},c0,llm,{n}" for n in range(99)]]).encode())
+    path = shop.folder / "u.csv.gz"
+    path.write_bytes(body)
+    assert counts(shop.run(str(path))) == {"booked": 99}
+    # Cut off, and with bytes that are others.
+    for harmed in (body[:40], body[:100] + b"\xff" * 9 + body[109:]):
+        path.write_bytes(harmed)
+        done = shop.run(str(path), *options)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "u.csv.gz: cannot be read from record 1 on" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,20 @@ def uses(draw: st.DrawFn) -> dict[str, int]:
     }
 
 
+def test_an_answer_of_the_seller_s_own_cache_costs_nothing_and_says_so():
+    call = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 100}
+    for own_prices in (
+        [],
+        [own("mpr_1", "gpt-4o", per_request="0.5", input_per_million="1", output_per_million="1")],
+    ):
+        found = attached({**call, "answered_from_cache": True}, *own_prices)
+        assert found.costs is None
+        said = "no cost attached: it was answered_from_cache, so no provider was paid"
+        assert found.warning == said
+        called = attached({**call, "answered_from_cache": False}, *own_prices)
+        assert dollars(called) == dollars(attached(call, *own_prices)) > 0
+
+
 @given(st.data(), uses())
 def test_what_is_attached_is_what_the_package_says(data: st.DataObject, counts: dict[str, int]):
     provider, model = data.draw(st.sampled_from(models()))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
 from genai_prices.types import ModelPrice as TablePrice
 from msgspec import structs
+from tests.databases import new_sqlite
 from tests.ledger.shop import (
     NOON,
     Clock,
@@ -277,6 +279,33 @@ def test_captures_get_costs_and_holds_are_as_large_as_they_will_be(database_url:
             unknown = HoldRequest("x", "llm", {**CALL, "model": "mine"})
             error = await refusal(engine.authorize(ada, unknown))
             assert "model mine: no price is known" in error.problem.detail
+            await assert_clean(engine)
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("said", "held"), [({}, "0.003"), ({"max_cache_write_tokens": 1000}, "0.0035")]
+)
+def test_a_hold_is_large_enough_for_the_dearer_kinds_that_it_is_told_of(
+    tmp_path: Path, said: dict[str, int], held: str
+) -> None:
+    call_data = {"model": "claude-haiku-4-5", "input_tokens": 1000}
+
+    async def story() -> None:
+        async with Engine.open(new_sqlite(tmp_path / "a.db"), clock=Clock()) as engine:
+            await sell(engine, markup("2"))
+            await attach(engine)
+            ada = await make_customer(engine)
+            bound = {**call_data, "max_output_tokens": 100, **said}
+            asked = HoldRequest("h", "llm", bound, estimate="upper_bound")
+            hold = await engine.authorize(ada, asked)
+            assert await available(engine, ada) == 100 - Decimal(held)
+            # Written to the cache: 1000 x 1.25/M, and 100 x 5/M, twice. It is charged either way.
+            used = {**call_data, "output_tokens": 100, "cache_write_tokens": 1000}
+            event = UsageEvent("e", "llm", NOON, data=used)
+            await engine.capture(ada, hold.id, CaptureRequest("c", events=[event]))
+            assert await available(engine, ada) == 100 - Decimal("0.0035")
             await assert_clean(engine)
 
     tell(story())

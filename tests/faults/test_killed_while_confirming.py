@@ -65,3 +65,27 @@ async def test_what_was_confirmed_is_done_once_whenever_the_process_dies(
             page = await engine.list_products(context=context)
             assert [one.code for one in page.items] == ["calls"]
         assert (await engine.verify()).is_clean
+
+
+@in_a_loop
+async def test_what_is_confirmed_after_the_clock_went_back_is_done(database_url: str) -> None:
+    clock = Clock(NOON)
+    arguments = json.dumps(PRODUCT)
+    async with Engine.open(database_url, clock=clock) as engine:
+        _, secret = await engine.create_key("live", "admin", "assistant")
+        with pytest.raises(FaregateError, match="a person has to confirm it"):
+            await call(engine, secret, "create_product", arguments)
+        await confirm(engine)
+        await call(engine, secret, "create_product", arguments)
+    clock.now -= timedelta(hours=2)
+    async with Engine.open(database_url, clock=clock) as engine:
+        with pytest.raises(FaregateError, match="a person has to confirm it"):
+            await call(engine, secret, "create_product", arguments)
+        (asked,) = [one for one in await engine.list_confirmations("live") if one.state == "open"]
+        who = (await engine.list_operators())[0]
+        await engine.decide_confirmation(asked.id, "live", who, is_confirmed=True)
+        # It is not asked for once more: it is done, and finds that there is such a product.
+        with pytest.raises(FaregateError, match="calls"):
+            await call(engine, secret, "create_product", arguments)
+        found = await engine.get_confirmation(asked.id, "live")
+        assert (found.state, found.outcome) == ("used", "refused")

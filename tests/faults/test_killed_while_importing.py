@@ -114,6 +114,73 @@ def test_whoever_ends_an_import_is_told_how_to_go_on_and_nothing_is_lost(
     assert_charged_once(database_url, customers, LINES)
 
 
+class Swallowing:
+    """A way to a server on which the answer to the first lines that are sent is lost."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._sent = False
+        self.has_answered = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, before = await asyncio.open_connection("127.0.0.1", self._port)
+        asking = asyncio.ensure_future(self._ask(reader, before))
+        while answer := await behind.read(65_536):
+            if self._sent:
+                self.has_answered.set()
+            else:
+                writer.write(answer)
+        await asking
+        writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, before: asyncio.StreamWriter) -> None:
+        try:
+            while asked := await reader.read(65_536):
+                self._sent = self._sent or b'"line_' in asked
+                before.write(asked)
+        except ConnectionResetError:
+            pass  # it was killed
+        before.close()
+
+
+@pytest.mark.slow
+def test_a_file_that_changes_after_lines_were_booked_unheard_is_refused(
+    database_url: str, tmp_path: Path
+) -> None:
+    customers = prepare(database_url)
+    path, said = tmp_path / "uses.csv", tmp_path / "said"
+    write_lines(path, 100)
+    lines = path.read_bytes().splitlines(keepends=True)
+
+    async def kill_it() -> None:
+        server = Server(database_url, is_forked=True)
+        async with httpx.AsyncClient(timeout=30) as http:
+            await server.start(http)
+            way = Swallowing(int(server.url.rpartition(":")[2]))
+            between = await asyncio.start_server(way.serve, "127.0.0.1", 0)
+            port = between.sockets[0].getsockname()[1]
+            first = importing(path, "--url", f"http://127.0.0.1:{port}")
+            await asyncio.to_thread(first.launch)
+            await asyncio.wait_for(way.has_answered.wait(), 60)
+            first.kill()
+            between.close()
+            # The first line is taken out: those below it would be others, and booked again.
+            path.write_bytes(b"".join([lines[0], *lines[2:]]))
+            settings = {"FAREGATE_API_KEY": KEY}
+            for options in ([], ["--again"]):
+                again = Command(
+                    "import", str(path), "--url", server.url, *options, said=said, settings=settings
+                )
+                assert await asyncio.to_thread(ends, again) == 2
+            assert said.read_text().count("has changed: its first 100 lines are not those") == 2
+            path.write_bytes(b"".join(lines))
+            assert await asyncio.to_thread(ends, importing(path, "--url", server.url)) == 0
+            await server.stop()
+
+    asyncio.run(kill_it())
+    assert_charged_once(database_url, customers, 100)
+
+
 @pytest.mark.slow
 def test_a_server_that_stays_away_stops_an_import_that_says_so(tmp_path: Path) -> None:
     url = new_sqlite(tmp_path / "faregate.db")

@@ -51,6 +51,17 @@ def test_a_line_without_an_id_in_the_column_that_was_named_is_refused():
     assert line.problem.startswith("request is empty: give every line an id")
 
 
+@pytest.mark.parametrize(("long", "length"), [("1e300", 301), (f'"{"x" * 201}"', 201)])
+def test_an_id_that_no_event_may_have_is_refused_on_its_line_and_does_not_stop_the_others(
+    long: str, length: int
+):
+    at = '"timestamp":"2026-11-01T10:00:00Z"'
+    refused, other = read(f'{{"id":{long},{at}}}\n{{"id":"b",{at}}}\n', Reading("jsonl"))
+    assert refused.observed is None
+    assert refused.problem == f"id has {length} characters: at most 200 fit"
+    assert other.observed is not None
+
+
 def test_a_file_that_was_renamed_packed_or_appended_to_keeps_the_ids_of_its_lines():
     first = ids(HEADER + ONE + TWO)
     assert ids(HEADER + ONE + TWO, name="other.csv") == first

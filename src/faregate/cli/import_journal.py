@@ -1,6 +1,7 @@
-"""How far an import came, in a file beside the one that is imported: written whenever a batch was
-answered, read when the same file is imported again. It saves sending again what was booked, and
-notices a file that has changed; that a line is charged once does not depend on it.
+"""How far an import came, in a file beside the one that is imported: written before a batch is sent
+and when it was answered, read when the same file is imported again. It saves sending again what was
+booked, and notices a file that has changed. That the same line of the same file is charged once
+does not depend on it.
 """
 
 from __future__ import annotations
@@ -43,18 +44,28 @@ class Counts(msgspec.Struct):
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
     """How far an import came: `lines` of the file, which `mark` stands for, with the rules that it
-    began with. `refused_bytes` is how long the file of refused lines was then. `own_ids` tells
-    whether every line so far had an id of its own, `is_open` that lines may have been booked of
-    which nothing is written here: it did not end by itself."""
+    began with. `columns` stands for the names of a table's columns, `refused_bytes` is how long the
+    file of refused lines was then.
+
+    `sent` lines, which `sent_mark` stands for, may be in the ledger, whoever died when, and whether
+    this import sent them or one before it: as many as were ever sent. `own_ids` tells whether every
+    one of them had an id of its own, `has_booked` that an import before this one may have booked,
+    `is_mixed` that they were sent by other rules than these, `is_open` that it did not end by
+    itself."""
 
     target: str
     reading: Reading
     rules: MappingRules
     lines: int = 0
     mark: str = ""
+    columns: str = ""
     counts: Counts = msgspec.field(default_factory=Counts)
     refused_bytes: int = 0
+    sent: int = 0
+    sent_mark: str = ""
     own_ids: bool = True
+    has_booked: bool = False
+    is_mixed: bool = False
     is_open: bool = False
     is_finished: bool = False
     version: Literal[1] = VERSION
@@ -62,7 +73,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def may_have_booked(self) -> bool:
         """Tell whether lines may be in the ledger already."""
-        return self.is_open or self.counts.booked + self.counts.repeats > 0
+        return self.is_open or self.has_booked or self.counts.booked + self.counts.repeats > 0
 
 
 def journal_path(file: Path, target: str) -> Path:

@@ -8,7 +8,7 @@ import itertools
 from collections import deque
 from typing import BinaryIO, Final
 
-from faregate.cli.import_run import Asked, opened
+from faregate.cli.import_run import Asked, Refusal, Unreadable, lines_of, opened
 from faregate.cli.import_screen import shown as visible
 from faregate.cli.import_target import Target
 from faregate.client.errors import FaregateClientError
@@ -28,12 +28,16 @@ _FORBIDDEN: Final = 403
 async def preview(asked: Asked, target: Target, shown: int) -> int:
     """Print what the first lines would be; returns 1 if any would be refused, else 0.
 
-    A key that may only send events sees the events and not what they would cost.
+    A key that may only send events sees the events and not what they would cost. Raises `Refusal`
+    for a file that breaks off among them.
     """
     rules = asked.apply(target.rules)
     lines = Lines(asked.shown, asked.reading)
     with opened(asked) as file:
-        first = await asyncio.to_thread(_first, lines, file, shown)
+        try:
+            first = await asyncio.to_thread(_first, lines, file, shown)
+        except Unreadable as error:
+            raise Refusal(f"{asked.name}: {error}") from None
     sent = [line.observed for line in first if _is_sent(asked, line)]
     observed = [one for one in sent if one is not None]
     try:
@@ -54,7 +58,7 @@ async def preview(asked: Asked, target: Target, shown: int) -> int:
 
 
 def _first(lines: Lines, file: BinaryIO, shown: int) -> list[Line]:
-    return list(itertools.islice(lines.read(unpacked(file)), shown))
+    return list(itertools.islice(lines_of(lines, unpacked(file)), shown))
 
 
 def _is_sent(asked: Asked, line: Line) -> bool:

@@ -88,6 +88,14 @@ def opened(asked: Asked) -> BinaryIO:
         raise Refusal(f"{asked.name} cannot be read: {error.strerror}") from None
 
 
+def lines_of(lines: Lines, file: BinaryIO) -> Iterator[Line]:
+    """Read the lines of an unpacked file. Raises `Unreadable`."""
+    try:
+        yield from lines.read(file)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Unreadable(f"cannot be read from record {lines.count + 1} on ({error})") from None
+
+
 class Batch(NamedTuple):
     """So many lines of a file, in order, and what stands for the file up to them."""
 
@@ -130,22 +138,31 @@ class Importing:
             return anew
         has_booked = before.may_have_booked
         is_same = before.reading == anew.reading
+        is_mixed = before.is_mixed or (has_booked and anew.rules != before.rules)
         if not asked.is_again:
+            going_on = msgspec.structs.replace(before, is_finished=False)
+            if before.own_ids:
+                # What was on its way may have changed since: its ids tell whether it was booked.
+                going_on.sent, going_on.sent_mark = before.lines, before.mark
             if is_same and before.is_finished:
                 # What was appended since is new, whichever rules held before.
-                return msgspec.structs.replace(before, rules=anew.rules, is_finished=False)
+                going_on.rules, going_on.is_mixed = anew.rules, is_mixed
+                return going_on
             if is_same and asked.apply(before.rules) == before.rules:
-                return msgspec.structs.replace(before)
+                return going_on
             said = "was begun with other options: give the same ones to go on"
             if not has_booked:
                 said = f"{said}, or --again to begin anew"
             raise Refusal(f"the import of {asked.name} {said} ({self.journal} has them)")
-        if has_booked and not (is_same and anew.rules == before.rules):
+        if has_booked and (is_mixed or not is_same):
             raise Refusal(
                 f"the import of {asked.name} was begun with other options or rules, and lines were "
                 f"booked by them: with these they could be booked a second time, for others. Give "
                 f"the same, or take {self.journal} away if you know that they cannot"
             )
+        anew.has_booked = has_booked
+        if not before.own_ids:
+            anew.sent, anew.sent_mark, anew.own_ids = before.sent, before.sent_mark, False
         return anew
 
     async def run(self, file: BinaryIO, stop: asyncio.Event) -> None:
@@ -153,16 +170,14 @@ class Importing:
         anything was sent, and `Stopped`."""
         # Held until the end: whoever lets go of it closes the file, of which a bar asks how far.
         body = unpacked(file)
-        lines = self._lines.read(body)
+        lines = lines_of(self._lines, body)
         with self._refused_file() as refused:
             try:
                 await asyncio.to_thread(self._pass_over, lines)
                 batch = await asyncio.to_thread(self._next, lines)
                 while batch.lines:
                     self._refuse_too_old(batch)
-                    if not self._has_sent:
-                        self._write(is_open=True)
-                    self._has_sent = True
+                    self._announce(batch)
                     sending = asyncio.ensure_future(self._send(batch))
                     reading = asyncio.ensure_future(asyncio.to_thread(self._next, lines))
                     try:
@@ -183,30 +198,29 @@ class Importing:
     def _pass_over(self, lines: Iterator[Line]) -> None:
         """Read past what was imported before, or past nothing. Raises `Refusal` if it is other."""
         before = self.before
-        if before is None or before.lines == 0:
+        if before is None:
             return
-        if self._asked.is_again:
-            self._check_again(before)
+        if not before.own_ids and (self._asked.is_again or before.sent > before.lines):
+            self._check_sent(before)
+        if self._asked.is_again or before.lines == 0:
             return
         for _ in itertools.islice(lines, before.lines):
             pass
-        self._check_mark(self._lines, before)
+        self._check_mark(self._lines, before.lines, before.mark, before)
 
-    def _check_again(self, before: Progress) -> None:
-        """Where lines have no ids of their own, what is read again must be what was read."""
-        if before.own_ids:
-            return
+    def _check_sent(self, before: Progress) -> None:
+        """Where lines have no ids of their own, what is sent again must be what was sent."""
         lines = Lines(self._asked.shown, self._asked.reading)
         with Path(self._asked.name).open("rb") as file:
-            for _ in itertools.islice(lines.read(unpacked(file)), before.lines):
+            for _ in itertools.islice(lines_of(lines, unpacked(file)), before.sent):
                 pass
-        self._check_mark(lines, before)
+        self._check_mark(lines, before.sent, before.sent_mark, before)
 
-    def _check_mark(self, lines: Lines, before: Progress) -> None:
-        if (lines.count, lines.mark) == (before.lines, before.mark):
+    def _check_mark(self, lines: Lines, count: int, mark: str, before: Progress) -> None:
+        if (lines.count, lines.mark) == (count, mark):
             return
         asked = self._asked
-        said = f"{asked.name} has changed: its first {before.lines} lines are not those that were "
+        said = f"{asked.name} has changed: its first {count} lines are not those that were "
         if before.own_ids:
             remedy = "every line has an id of its own, so --again books what is new, once"
         else:
@@ -216,15 +230,11 @@ class Importing:
     def _next(self, lines: Iterator[Line]) -> Batch:
         taken: list[Line] = []
         size = 0
-        try:
-            for line in lines:
-                taken.append(line)
-                size += len(line.raw)
-                if len(taken) == MAX_LINES or size >= MAX_BATCH_BYTES:
-                    break
-        except (OSError, EOFError, zlib.error) as error:
-            number = self._lines.count + 1
-            raise Unreadable(f"cannot be read from record {number} on ({error})") from None
+        for line in lines:
+            taken.append(line)
+            size += len(line.raw)
+            if len(taken) == MAX_LINES or size >= MAX_BATCH_BYTES:
+                break
         return Batch(taken, self._lines.count, self._lines.mark)
 
     def _is_too_old(self, line: Line) -> bool:
@@ -244,6 +254,26 @@ class Importing:
                 "others with --skip-too-old; what is owed for these may be charged as one sum "
                 "(POST /v1/customers/{customer_id}/wallet/charges)"
             )
+
+    def _announce(self, batch: Batch) -> None:
+        """Write down what is about to be sent: from now on it may be booked. Raises `Refusal` if it
+        may be booked already, and said something else then."""
+        progress, before, columns = self.progress, self.before, self._lines.columns
+        if before is not None and before.may_have_booked and before.columns != columns:
+            raise Refusal(
+                f"{self._asked.name} has changed: its columns have not the names by which lines "
+                f"were booked, which could be booked a second time, for others. Restore them, or "
+                f"take {self.journal} away if you know that they cannot"
+            )
+        progress.columns = columns
+        if any(line.observed.id.startswith(GIVEN_ID) for line in self._sent(batch)):
+            progress.own_ids = False
+        is_further = batch.read > progress.sent
+        if is_further:
+            progress.sent, progress.sent_mark = batch.read, batch.mark
+        if is_further or not self._has_sent:
+            self._write(is_open=True)
+        self._has_sent = True
 
     async def _send(self, batch: Batch) -> list[LineResult]:
         lines = [self._meant(line.observed) for line in self._sent(batch)]
@@ -292,8 +322,6 @@ class Importing:
                     counts.repeats += 1
                 else:
                     counts.skipped += 1
-                if line.observed.id.startswith(GIVEN_ID):
-                    self.progress.own_ids = False
         refused.flush()
         self.counts.add(counts)
         progress = self.progress
@@ -314,6 +342,10 @@ class Importing:
         refused.write(as_json(line.raw, f"{self._asked.shown}:{line.number}", reason))
 
     def _finish(self) -> None:
+        before = self.before
+        if before is not None and before.is_finished and not self._has_sent:
+            # Nothing was sent by the rules that were said now.
+            return
         self.progress.is_finished = True
         self.progress.mark = self._lines.mark
         self._write(is_open=False)

@@ -35,6 +35,8 @@ COUNTS: Final = (
 """The keys of an event's data that count what a model has used."""
 MAX_COUNT: Final = 10**12
 MAX_NAME: Final = 200
+FROM_CACHE: Final = "answered_from_cache"
+"""Says of a call that the seller's own cache knew the answer: its counts are those of the first."""
 NO_COST: Final = "no cost attached"
 
 
@@ -64,10 +66,13 @@ class ModelUse(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_use(data: Mapping[str, Any]) -> ModelUse | str | None:
-    """Read the call that an event's data tells of; None: of none. In words, what contradicts."""
+    """Read the call that an event's data tells of; None: of none. In words, why it has no cost:
+    what contradicts, or that no model was called."""
     model = data.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= MAX_NAME:
         return None
+    if data.get(FROM_CACHE) is True:
+        return f"{NO_COST}: it was {FROM_CACHE}, so no provider was paid"
     found: dict[str, int] = {}
     for word in COUNTS:
         value = data.get(word)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import BinaryIO, Final, Literal, NamedTuple
@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 import msgspec
 
 from faregate.core.instants import EPOCH, is_in_range, out_of_range
-from faregate.core.observed import Observed, Scalar
+from faregate.core.observed import MAX_ID, Observed, Scalar
 from faregate.ingestion.records import Format, Record, read_records
 
 Epoch = Literal["s", "ms", "us", "ns"]
@@ -75,6 +75,8 @@ class Lines:
         self._reading = reading
         self._so_far = hashlib.blake2b(digest_size=20)
         self.count = 0
+        self.columns = ""
+        """What stands for the names of a table's columns, once the first line is read."""
 
     @property
     def mark(self) -> str:
@@ -84,10 +86,15 @@ class Lines:
     def read(self, file: BinaryIO) -> Iterator[Line]:
         """Read an unpacked file. Raises `FaregateError` (422) as `read_records` does."""
         reading = self._reading
-        for record in read_records(file, reading.format, reading.delimiter):
+        for record in read_records(file, reading.format, reading.delimiter, self._named):
             self.count += 1
             self._so_far.update(record.raw.encode("utf-8", "surrogatepass") + b"\n")
             yield self._line(record)
+
+    def _named(self, header: Sequence[str]) -> None:
+        # Under other names the same lines say something else.
+        self._so_far.update(msgspec.json.encode(header) + b"\n")
+        self.columns = self.mark
 
     def _line(self, record: Record) -> Line:
         if record.problem:
@@ -106,7 +113,10 @@ class Lines:
         for field in ID_FIELDS if named is None else (named,):
             value = fields.get(field)
             if value is not None and value != "":
-                return as_text(value)
+                text = as_text(value)
+                if len(text) > MAX_ID:
+                    raise ValueError(f"{field} has {len(text)} characters: at most {MAX_ID} fit")
+                return text
         if named is not None:
             raise ValueError(f"{named} is empty: give every line an id, or name no --id column")
         # Numbers first: ids that rise are put beside each other in the index of events.

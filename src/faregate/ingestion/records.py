@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
 import msgspec
@@ -63,13 +63,18 @@ def unpacked(file: BinaryIO) -> BinaryIO:
     return peekable
 
 
-def read_records(file: BinaryIO, kind: Format, delimiter: str | None = None) -> Iterator[Record]:
-    """Read the records of an unpacked file. Raises `FaregateError` (422) where the file as a whole
-    is not what it is said to be."""
+def read_records(
+    file: BinaryIO,
+    kind: Format,
+    delimiter: str | None = None,
+    named: Callable[[Sequence[str]], None] | None = None,
+) -> Iterator[Record]:
+    """Read the records of an unpacked file; `named` is called with the names of a table's columns.
+    Raises `FaregateError` (422) where the file as a whole is not what it is said to be."""
     lines = _Lines(file)
     if kind == "jsonl":
         return _read_json(lines)
-    return _read_table(lines, delimiter or ("\t" if kind == "tsv" else ","))
+    return _read_table(lines, delimiter or ("\t" if kind == "tsv" else ","), named)
 
 
 class _Lines:
@@ -146,10 +151,14 @@ def _read_json(lines: _Lines) -> Iterator[Record]:
             yield Record(number, lines.raw, fields)
 
 
-def _read_table(lines: _Lines, delimiter: str) -> Iterator[Record]:
+def _read_table(
+    lines: _Lines, delimiter: str, named: Callable[[Sequence[str]], None] | None
+) -> Iterator[Record]:
     csv.field_size_limit(MAX_LINE_BYTES)
     rows = csv.reader(cast(Any, lines), delimiter=delimiter, strict=True)
     header = _read_header(rows, lines, delimiter)
+    if named is not None:
+        named(header)
     width = len(header)
     while True:
         number = lines.begin()
