@@ -219,7 +219,7 @@ def test_the_page_says_in_words_what_would_happen_and_hides_nothing(
         "<dt>asset</dt><dd>USD</dd>",
         "the assistant (fg_live_",
         "\\u202e\\u200b",
-        "{{ 7*7 }}",
+        "{{ 7*1000003 }}",
         "Confirm only what you have asked for yourself",
     ):
         assert words in page, words
