@@ -68,15 +68,20 @@ def test_what_is_booked_waits_for_no_entry(api: httpx.Client, running: RunningSe
 def test_every_operation_of_admins_is_told_by_the_log_or_by_the_ledger() -> None:
     untold = {op.tag for op in OPERATIONS if op.method != "GET" and not op.is_audited}
     # Quotes and simulations, which are open to all keys, change nothing.
-    assert untold == {"Events", "Holds", "Wallets", "Top-ups", "Assets", "Products", "Model prices"}
+    assert untold == {
+        "Events", "Holds", "Wallets", "Top-ups", "Assets", "Products", "Model prices", "Ingestion",
+    }  # fmt: skip
     open_to_all = {
         op.path
         for op in OPERATIONS
         if op.method != "GET"
         and not op.is_audited
-        and op.tag in ("Assets", "Products", "Model prices")
+        and op.tag in ("Assets", "Products", "Model prices", "Ingestion")
     }
     assert open_to_all == {
+        # What files tell of is told by the ledger, like all use.
+        "/ingestion/import",
+        "/ingestion/{source}/preview",
         "/assets/{asset_code}/quote",
         "/model-prices/quote",
         "/products/{product_id}/{version}/simulate-usage",

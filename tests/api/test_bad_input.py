@@ -839,6 +839,7 @@ OTHERS = [
             ("color=red", "color", "period_from"),
         )
     ],
+    Bad("GET webhooks?enabled=null", None, "enabled", "leave it out"),
     *[
         Bad(f"GET {path}?{query}", None, field, says)
         for path in ("stats", "customers/stats")

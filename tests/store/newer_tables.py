@@ -10,10 +10,15 @@ _TABLES: Final = (
     "payment_key external_payments external_refunds webhook_deletions webhook_deliveries "
     "webhook_events webhook_cursors webhook_destinations operators operator_links "
     "operator_sessions audit_head audit_entries audit_outcomes portal_links portal_sessions "
-    "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts "
-    "ingestion_rules confirmations oauth_clients oauth_grants oauth_codes oauth_tokens"
+    "portal_settings jobs hour_sums customer_sums summary_cursors summed_outcomes overdrafts"
 )
 WITHOUT_SEARCH: Final = (
+    "DROP TABLE ingestion_rules",
+    "DROP TABLE confirmations",
+    "DROP TABLE oauth_tokens",
+    "DROP TABLE oauth_codes",
+    "DROP TABLE oauth_grants",
+    "DROP TABLE oauth_clients",
     "DROP TABLE model_prices",
     "ALTER TABLE environments DROP COLUMN attaches_costs",
     "DROP INDEX transactions_by_customer",

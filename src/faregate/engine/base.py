@@ -72,6 +72,11 @@ def _beside(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")).parent / "exports"
 
 
+class AnsweredMeanwhile(FaregateError):
+    """The same request, under the same Idempotency-Key, was answered while this one was under way:
+    nothing of this one is kept, and the first answer is there from now on."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """A page of a list, and how many there are in all."""
 
@@ -407,5 +412,5 @@ class EngineBase:
                 )
             except DuplicateKey:
                 detail = "the same request is being answered at this moment: send it again"
-                raise FaregateError(Problem(UNAVAILABLE, detail, {}, 1)) from None
+                raise AnsweredMeanwhile(Problem(UNAVAILABLE, detail, {}, 1)) from None
         return answer

@@ -28,7 +28,7 @@ from faregate.core.transactions import (
     ConvertTo,
     convert_payment,
 )
-from faregate.engine.base import Key, Page, merchant_of
+from faregate.engine.base import AnsweredMeanwhile, Key, Page, merchant_of
 from faregate.engine.payment_base import PaymentBase, payable_units, purpose_of
 from faregate.payments import records
 from faregate.payments.provider import (
@@ -89,8 +89,12 @@ class TopUpOperations(PaymentBase):
             await records.insert_payment(transaction, record)
             return record
 
-        async with self._store.transaction() as transaction:
-            record = await self._once(key, transaction, request, PaymentRecord, make)
+        try:
+            async with self._store.transaction() as transaction:
+                record = await self._once(key, transaction, request, PaymentRecord, make)
+        except AnsweredMeanwhile:
+            async with self._store.transaction() as transaction:
+                record = await self._once(key, transaction, request, PaymentRecord, make)
         record = await records.find_payment(self._store, record.id, environment)
         if record.checkout_ref is None and not record.is_final:
             record = await self._begin_checkout(record, provider, acts, base_url)

@@ -266,9 +266,14 @@ def _query(kind: Any, raw: bytes) -> Any:
     if kind is None:
         return None
     try:
-        return msgspec.convert(values, kind, strict=False, str_keys=True)
+        query = msgspec.convert(values, kind, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         raise FaregateError(explain(str(error), kind, values)) from None
+    for name, value in values.items():
+        # The word is read as no value where there need be none.
+        if getattr(query, name) is None:
+            raise FaregateError(invalid(name, f"is {value!r}: send a value, or leave it out"))
+    return query
 
 
 def _base_url(scope: Scope) -> str:
