@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -22,14 +21,17 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import msgspec
 
+from benchmarks.assistants import tools_call
 from benchmarks.embedded import Say
 from benchmarks.http import KEY, _running
 from benchmarks.shop import EVENT_TYPE
+from benchmarks.spans import span_export
 
 USES: Final = 12_000
 """Of each way in batches, in each round; a quarter of them one by one."""
 MANY_CALLERS: Final = 32
 FEW_CALLERS: Final = 8
+_REFUSALS: Final = (b'"refused"', b'"isError":true')
 JSON: Final = {"content-type": "application/json"}
 
 
@@ -137,27 +139,29 @@ def _lines(customers: Sequence[str], run: str, first: int, size: int) -> Sending
 
 
 def _spans(customers: Sequence[str], run: str, first: int, size: int) -> Sending:
-    from benchmarks.spans import span_export  # type: ignore[import-not-found,unused-ignore]
-
     # A run's spans are numbered from a place of their own: the number is the span's id.
     place = int.from_bytes(run.encode()[-4:]) * 1_000_000
     export = span_export("protobuf", customers, place + first, size)
     return Sending(export.path, export.headers, export.body)
 
 
+def _tool(customers: Sequence[str], run: str, first: int, size: int) -> Sending:
+    return Sending(*tools_call(customers, run, first // size, size))
+
+
 def ways() -> list[Way]:
     """Return the ways in that there are."""
-    found = [
+    return [
         Way("POST /v1/events", 1, MANY_CALLERS, _rest),
         Way("POST /v1/events", 100, FEW_CALLERS, _rest),
         Way("CloudEvents", 1, MANY_CALLERS, _cloudevents),
         Way("CloudEvents, batch", 100, FEW_CALLERS, _cloudevents),
+        Way("OTLP, protobuf", 512, FEW_CALLERS, _spans),
         Way("LiteLLM's callback", 100, FEW_CALLERS, _litellm),
         Way("lines of files", 1000, 1, _lines),
+        Way("an assistant's tool", 1, MANY_CALLERS, _tool),
+        Way("an assistant's tool", 100, FEW_CALLERS, _tool),
     ]
-    if find_spec("benchmarks.spans") is not None:
-        found.insert(4, Way("OTLP, protobuf", 512, FEW_CALLERS, _spans))
-    return found
 
 
 def measure_ways(
@@ -176,7 +180,8 @@ def measure_ways(
                     for first in range(0, wanted, way.size)
                 ]
                 seconds = asyncio.run(_send(address, sent, way.callers))
-                rates.setdefault(f"{number}", []).append(len(sent) * way.size / seconds)
+                timed = (len(sent) - 1) * way.size
+                rates.setdefault(f"{number}", []).append(timed / seconds)
             say("faregate import")
             rates.setdefault("import", []).append(_import(address, customers, 5 * uses))
     medians = [
@@ -187,20 +192,24 @@ def measure_ways(
 
 
 async def _send(address: str, sent: Sequence[Sending], callers: int) -> float:
-    """Send requests from so many callers; returns the seconds that it took. Ends the program if
-    anything was refused."""
+    """Send requests from so many callers; returns the seconds that all but the first took, which
+    may wake what sleeps until it is needed. Ends the program if anything was refused."""
     left: Iterator[Sending] = iter(sent)
     connector = aiohttp.TCPConnector(limit=callers)
     headers = {"x-credyt-api-key": KEY}
     async with aiohttp.ClientSession(address, connector=connector, headers=headers) as http:
 
+        async def send(one: Sending) -> None:
+            async with http.post(one.path, data=one.body, headers=one.headers) as answer:
+                body = await answer.read()
+            if answer.status not in (200, 204) or any(said in body for said in _REFUSALS):
+                raise SystemExit(f"{one.path}: {answer.status} {body[:500]!r}")
+
         async def call() -> None:
             for one in left:
-                async with http.post(one.path, data=one.body, headers=one.headers) as answer:
-                    body = await answer.read()
-                if answer.status not in (200, 204) or b'"refused"' in body:
-                    raise SystemExit(f"{one.path}: {answer.status} {body[:500]!r}")
+                await send(one)
 
+        await send(next(left))
         begun = perf_counter()
         await asyncio.gather(*(call() for _ in range(callers)))
         return perf_counter() - begun
