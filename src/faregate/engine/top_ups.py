@@ -47,6 +47,7 @@ from faregate.payments.types import (
     TopUpInitiated,
 )
 from faregate.platform.environments import AccountContext
+from faregate.store.protocol import Queries
 
 CHECKOUT_LIFE: Final = timedelta(hours=24)
 """How long a customer has to pay."""
@@ -78,7 +79,7 @@ class TopUpOperations(PaymentBase):
         provider = self._provider_for(acts)
         key = Key("top-ups", idempotency_key, environment)
 
-        async def make() -> PaymentRecord:
+        async def make(transaction: Queries) -> PaymentRecord:
             record = self._new_top_up(request, provider, acts)
             rules = self._catalog.view(environment).payments
             refused = check_top_up(rules, request.amount, record.currency)
@@ -89,12 +90,16 @@ class TopUpOperations(PaymentBase):
             await records.insert_payment(transaction, record)
             return record
 
+        async def once() -> PaymentRecord:
+            async with self._store.transaction() as transaction:
+                return await self._once(
+                    key, transaction, request, PaymentRecord, lambda: make(transaction)
+                )
+
         try:
-            async with self._store.transaction() as transaction:
-                record = await self._once(key, transaction, request, PaymentRecord, make)
+            record = await once()
         except AnsweredMeanwhile:
-            async with self._store.transaction() as transaction:
-                record = await self._once(key, transaction, request, PaymentRecord, make)
+            record = await once()
         record = await records.find_payment(self._store, record.id, environment)
         if record.checkout_ref is None and not record.is_final:
             record = await self._begin_checkout(record, provider, acts, base_url)
